@@ -1,0 +1,36 @@
+"""Undo: what to reverse, newest first, if a later step fails."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Undo:
+    """Use as a context manager; every action stands directly under what it undoes.
+
+    The actions run only when the block fails. An action's own OSError never replaces the first error.
+    """
+
+    def __init__(self) -> None:
+        self._actions: list[tuple[Callable[..., object], tuple[object, ...]]] = []
+
+    def add(self, action: Callable[..., object], *args: object) -> None:
+        self._actions.append((action, args))
+
+    def __enter__(self) -> Undo:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.run()
+
+    def run(self) -> None:
+        """Run and forget all actions, newest first."""
+        while self._actions:
+            action, args = self._actions.pop()
+            try:
+                action(*args)
+            except OSError:  # the first failure is the one to report
+                pass

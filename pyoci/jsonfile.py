@@ -1,0 +1,303 @@
+"""JSON files: read strictly, written compactly and atomically; the json package is never needed.
+
+Importing json costs 7 ms because it loads re; the C scanner inside it (`_json`) costs nothing. Stricter than json:
+what one reader of a file could see differently from another (a key given twice, NaN), or what no kernel interface
+takes (NUL, half a surrogate pair, a number beyond 64 bits), is a ConfigError that names the place.
+As in Go, a member that is null is the same as no member; it is dropped. null in an array stays.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.errors import ConfigError
+
+try:
+    from _json import encode_basestring, make_scanner
+except ImportError:  # private to CPython, so it may go one day: slower then, same results
+    from json.encoder import py_encode_basestring as encode_basestring  # type: ignore[attr-defined,no-redef]
+
+    make_scanner = None  # type: ignore[assignment,misc]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+MAX_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 100
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
+_MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
+_SPACE = " \t\n\r"
+
+
+def read(path: str, *, what: str) -> Any:
+    """The value in the file `path`, called `what` in errors ("config.json", "state.json").
+
+    Errors: ConfigError; OSError as the kernel gave it, except that a missing config.json is reported in runc's words.
+    A FIFO without a writer reads as empty instead of blocking.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        if what != "config.json":
+            raise
+        raise ConfigError(f"JSON specification file {what} not found") from None
+    try:
+        os.set_blocking(fd, True)
+        data = _read_all(fd, what)
+    finally:
+        os.close(fd)
+    return parse(data, what)
+
+
+def _read_all(fd: int, what: str) -> bytes:
+    """All of the file, at most MAX_BYTES: usually one read for the contents and one for the end."""
+    data = os.read(fd, min(os.fstat(fd).st_size, MAX_BYTES) + 4096)
+    while len(data) <= MAX_BYTES and (more := os.read(fd, 1 << 20)):
+        data += more
+    return data
+
+
+def parse(data: bytes, what: str) -> Any:
+    """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset."""
+    if len(data) > MAX_BYTES:
+        _fail(what, f"larger than {MAX_BYTES} bytes", hint="no engine writes such a file; is this the right one?")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        _fail(what, f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}", hint="JSON is UTF-8 (RFC 8259)")
+    reader = _Reader()
+    value = _scan(reader, text, what)
+    if reader.faulty or "\\u" in text or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):
+        fault = _fault(value, "", 1)
+        if fault is not None:
+            pointer, reason = fault
+            raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
+    return value
+
+
+class _Fault:
+    """Stands in the parsed value for something unacceptable until its pointer is known."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class _Reader:
+    """The settings and hooks of one reading; `_json.make_scanner` takes them from the attributes' names."""
+
+    strict = True  # no control characters in strings
+    object_hook = None
+
+    def __init__(self) -> None:
+        self.faulty = False
+
+    def _fault(self, reason: str) -> Any:
+        self.faulty = True
+        return _Fault(reason)
+
+    def object_pairs_hook(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            members[twice] = self._fault("the key is given twice")
+        if None in members.values():
+            return {key: value for key, value in members.items() if value is not None}
+        return members
+
+    def parse_int(self, digits: str) -> Any:
+        if len(digits) <= _MAX_DIGITS and _MIN_INTEGER <= (number := int(digits)) <= _MAX_INTEGER:
+            return number
+        return self._fault(f"the number {_short(digits)} does not fit into 64 bits")
+
+    def parse_float(self, digits: str) -> Any:
+        number = float(digits)
+        return number if number - number == 0 else self._fault(f"the number {_short(digits)} is out of range")
+
+    def parse_constant(self, name: str) -> Any:
+        return self._fault(f"{name} is not JSON")
+
+
+def _scan(reader: _Reader, text: str, what: str) -> Any:
+    """The value that is all of `text`, acceptable or not."""
+    start = _skip_space(text, 0)
+    if start == len(text):
+        _fail(what, "the file is empty")
+    try:
+        value, end = _scan_value(reader, text, start)
+    except RecursionError:
+        _fail(what, f"nested deeper than {MAX_DEPTH} levels")
+    except ValueError as error:  # json.JSONDecodeError
+        reason = getattr(error, "msg", str(error)).removesuffix(" at")
+        _fail(what, f"not JSON: {reason[:1].lower()}{reason[1:]}" + _place(text, getattr(error, "pos", start)))
+    end = _skip_space(text, end)
+    if end < len(text):
+        _fail(what, "text after the value" + _place(text, end), hint="a file holds one JSON value and white space")
+    return value
+
+
+def _scan_value(reader: _Reader, text: str, start: int) -> tuple[Any, int]:
+    """The value at `start` and the index behind it; whatever the C scanner objects to, json explains."""
+    if make_scanner is not None:
+        try:
+            return make_scanner(reader)(text, start)  # type: ignore[arg-type]
+        except (StopIteration, ValueError, SystemError):  # SystemError: 3.11, if nobody has imported json.decoder
+            pass
+    from json.decoder import JSONDecoder
+
+    decoder = JSONDecoder(
+        object_pairs_hook=reader.object_pairs_hook,
+        parse_int=reader.parse_int,
+        parse_float=reader.parse_float,
+        parse_constant=reader.parse_constant,
+    )
+    return decoder.raw_decode(text, start)
+
+
+def _skip_space(text: str, index: int) -> int:
+    while text[index : index + 1] in (" ", "\n", "\t", "\r"):
+        index += 1
+    return index
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and arrays, level by level and so without recursion; stops counting above the limit."""
+    depth, level = 0, [value] if type(value) in (dict, list) else []
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if type(parent) is dict else parent)
+            if type(child) is dict or type(child) is list
+        ]
+    return depth
+
+
+def _fault(value: Any, pointer: str, depth: int) -> tuple[str, str] | None:
+    """Pointer and reason of the first thing that is JSON but not acceptable, or None."""
+    if type(value) is str:
+        reason = _text_fault(value)
+        return (pointer, reason) if reason else None
+    if type(value) is _Fault:
+        return pointer, value.reason
+    if type(value) is not dict and type(value) is not list:
+        return None
+    if depth > MAX_DEPTH:  # the whole pointer would fill a screen
+        return "/".join(pointer.split("/")[:4]), f"nested deeper than {MAX_DEPTH} levels"
+    for key, child in value.items() if type(value) is dict else enumerate(value):
+        if type(key) is str and (reason := _text_fault(key)):
+            return pointer, f"the key {key!a}: {reason}"
+        fault = _fault(child, f"{pointer}/{escape(key)}", depth + 1)
+        if fault is not None:
+            return fault
+    return None
+
+
+def _text_fault(text: str) -> str:
+    if "\0" in text:
+        return "a string must not hold a NUL character"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"a string must not hold half a surrogate pair ({ascii(text[error.start])[1:-1]})"
+    return ""
+
+
+def escape(key: str | int) -> str:
+    """`key` as one part of a JSON pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 30 else f"{text[:20]}... ({len(text)} characters)"
+
+
+def _place(text: str, index: int) -> str:
+    offset = len(text[:index].encode("utf-8"))
+    return f" at offset {offset} (line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)})"
+
+
+def _fail(what: str, reason: str, hint: str = "") -> NoReturn:
+    raise ConfigError(f"{what}: {reason}", hint=hint)
+
+
+def dumps(value: Any) -> str:
+    """`value` on one line without spaces, as Go's json.Marshal with `/`, `<` and non-ASCII text left as they are.
+
+    Takes dict (str keys), list, tuple, str, int, float, bool, None; TypeError for anything else.
+    Bytes that were not UTF-8 (lone surrogates) become U+FFFD, as in Go.
+    """
+    parts: list[str] = []
+    _encode(value, parts, ":", "", "")
+    return _sound("".join(parts))
+
+
+def dumps_indent(value: Any, indent: int) -> str:
+    """`value` in the layout of Go's json.MarshalIndent with `indent` spaces per level; no newline at the end."""
+    parts: list[str] = []
+    _encode(value, parts, ": ", "\n", " " * indent)
+    return _sound("".join(parts))
+
+
+def _encode(value: Any, parts: list[str], colon: str, newline: str, step: str) -> None:
+    """Append the text of `value`; `newline` is the line break with the present indentation, "" for one line."""
+    if isinstance(value, str):
+        parts.append(encode_basestring(value))
+    elif value is None or value is True or value is False:
+        parts.append("null" if value is None else "true" if value else "false")
+    elif isinstance(value, int):
+        parts.append(int.__repr__(value))
+    elif isinstance(value, float) and value - value == 0:
+        parts.append(float.__repr__(value))
+    elif isinstance(value, dict):
+        _encode_members(value, parts, colon, newline, step)
+    elif isinstance(value, (list, tuple)):
+        inner, separator = newline + step, "["
+        for item in value:
+            parts.append(separator + inner)
+            _encode(item, parts, colon, inner, step)
+            separator = ","
+        parts.append(newline + "]" if value else "[]")
+    else:
+        raise TypeError(f"no JSON for {value!r}")
+
+
+def _encode_members(value: dict[str, Any], parts: list[str], colon: str, newline: str, step: str) -> None:
+    inner, separator = newline + step, "{"
+    for key, member in value.items():
+        if not isinstance(key, str):
+            raise TypeError(f"a JSON key must be a string, not {key!r}")
+        parts.append(separator + inner + encode_basestring(key) + colon)
+        _encode(member, parts, colon, inner, step)
+        separator = ","
+    parts.append(newline + "}" if value else "{}")
+
+
+def _sound(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
+    return text
+
+
+def write(directory_fd: int, name: str, value: Any) -> None:
+    """Replace the file `name` in the open directory by `value`, mode 0600: readers see the old or the new, whole.
+
+    No fsync: what it describes does not outlive a crash of the machine. Errors: OSError; then the old file is intact.
+    """
+    data = dumps(value).encode("utf-8")
+    temporary = f".{name}.{os.urandom(6).hex()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    try:
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.rename(temporary, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory_fd)
+        raise

@@ -1,0 +1,81 @@
+"""linux.seccomp made ready for the container's process: BPF and flags for seccomp(2), compiled once per profile."""
+
+from __future__ import annotations
+
+from ..errors import ConfigError, StepError, system_call
+from ..kernel import seccomp as kernel
+from ..record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.seccomp import Seccomp
+
+__all__ = ["Program", "program"]
+
+_LISTENER_ONLY = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"  # the kernel refuses it without a listener
+_IGNORED = ("SECCOMP_FILTER_FLAG_TSYNC", _LISTENER_ONLY)  # TSYNC: the container's process has one thread
+_FLAGS = {
+    "SECCOMP_FILTER_FLAG_LOG": (kernel.FLAG_LOG, "log"),
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": (kernel.FLAG_SPEC_ALLOW, "SSB"),
+}
+
+
+class Program(Record):
+    """What the container's process loads: `kernel.seccomp.prepare(bpf).load(flags)`."""
+
+    bpf: bytes  # struct sock_filter[]
+    flags: int  # SECCOMP_FILTER_FLAG_*
+
+
+def program(seccomp: Seccomp, root: str) -> Program | None:
+    """The program for `seccomp`, None for the empty object, which asks for none. `root`: the state directory.
+
+    Errors: ConfigError with the property's pointer; Error where libseccomp is missing; StepError where the kernel
+    does not take the result.
+    """
+    if not seccomp.default_action and not seccomp.syscalls:
+        return None
+    flags = _flags(seccomp)
+    from . import seccomp_profile  # loads libseccomp
+
+    bpf = seccomp_profile.compile(seccomp)
+    _prove(bpf, flags, seccomp.pointer)
+    return Program(bpf=bpf, flags=flags)
+
+
+def _flags(seccomp: Seccomp) -> int:
+    if seccomp.flags is None:
+        return kernel.FLAG_SPEC_ALLOW if kernel.flags_supported(kernel.FLAG_SPEC_ALLOW) else 0
+    flags = 0
+    for at, name in enumerate(seccomp.flags):
+        if name in _IGNORED:
+            continue
+        pointer = f"{seccomp.pointer}/flags/{at}"
+        if name not in _FLAGS:
+            raise ConfigError(f"seccomp flag {name} is not known to runc", pointer=pointer)
+        flag, short = _FLAGS[name]
+        if not kernel.flags_supported(flag):
+            raise ConfigError(
+                f"error adding {short} flag to seccomp filter: the kernel does not know it", pointer=pointer
+            )
+        flags |= flag
+    return flags
+
+
+def _prove(bpf: bytes, flags: int, pointer: str) -> None:
+    try:
+        kernel.check(bpf, flags)
+    except OSError as error:
+        count = len(bpf) // kernel.INSTRUCTION_SIZE
+        hint = ""
+        if count > kernel.MAX_INSTRUCTIONS:
+            hint = f"the profile makes a program of {count} instructions, the kernel takes {kernel.MAX_INSTRUCTIONS}"
+        reason = (error.strerror or str(error)).lower()
+        raise StepError(
+            f"unable to init seccomp: error loading seccomp filter into kernel: {reason}",
+            pointer=pointer,
+            step="LoadSeccomp",
+            call=system_call(error),
+            errno=error.errno or 0,
+            hint=hint,
+        ) from None

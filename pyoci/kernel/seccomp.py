@@ -1,0 +1,111 @@
+"""seccomp(2): loading a classic BPF program as the filter of system calls, and asking what the kernel takes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from .libc import c_int, c_uint, c_ulong, c_void_p, function, number, syscall
+
+__all__ = [
+    "FLAG_LOG",
+    "FLAG_NEW_LISTENER",
+    "FLAG_SPEC_ALLOW",
+    "FLAG_TSYNC",
+    "FLAG_WAIT_KILLABLE_RECV",
+    "INSTRUCTION_SIZE",
+    "MAX_INSTRUCTIONS",
+    "Prepared",
+    "check",
+    "flags_supported",
+    "prepare",
+]
+
+FLAG_TSYNC = 1 << 0  # SECCOMP_FILTER_FLAG_*, linux/seccomp.h
+FLAG_LOG = 1 << 1
+FLAG_SPEC_ALLOW = 1 << 2
+FLAG_NEW_LISTENER = 1 << 3
+FLAG_WAIT_KILLABLE_RECV = 1 << 5
+
+INSTRUCTION_SIZE = 8  # struct sock_filter
+MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
+
+_SET_MODE_FILTER = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_NOT_AN_ERRNO = 255
+
+_seccomp = syscall("seccomp", number("seccomp"), c_uint, c_uint, c_void_p)
+_prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
+
+
+class _SockFprog(ctypes.Structure):
+    """struct sock_fprog of linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", c_void_p))
+
+
+class Prepared:
+    """A program in the form the kernel reads, made before the fork; `load` only makes the call."""
+
+    def __init__(self, bpf: bytes) -> None:
+        count, rest = divmod(len(bpf), INSTRUCTION_SIZE)
+        if rest or not 0 < count <= MAX_INSTRUCTIONS:  # 16 bits hold the length: more would be cut, not refused
+            error = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+            error.add_note(f"seccomp(SECCOMP_SET_MODE_FILTER, {count} instructions)")
+            raise error
+        self._instructions = ctypes.create_string_buffer(bpf, len(bpf))
+        self._program = _SockFprog(count, ctypes.addressof(self._instructions))
+        self._address = ctypes.addressof(self._program)
+
+    def load(self, flags: int) -> int:
+        """Filter this thread from now on; needs no_new_privs or CAP_SYS_ADMIN. `flags`: FLAG_*.
+
+        Returns 0, or the listener's descriptor with FLAG_NEW_LISTENER. Once the filter is on, nothing here
+        allocates or makes another call: what follows may be forbidden. OSError: EACCES, EINVAL, ENOMEM.
+        """
+        return _seccomp(_SET_MODE_FILTER, flags, self._address)
+
+
+def prepare(bpf: bytes) -> Prepared:
+    """`bpf` (struct sock_filter[], at most 4096 of them) ready to be loaded; OSError EINVAL for any other size."""
+    return Prepared(bpf)
+
+
+def flags_supported(flags: int) -> bool:
+    """Whether the kernel knows all of `flags`: it looks at them before it looks at the program, here NULL."""
+    try:
+        _seccomp(_SET_MODE_FILTER, flags, None)
+    except OSError as error:
+        return error.errno == errno.EFAULT
+    return False
+
+
+def check(bpf: bytes, flags: int) -> None:
+    """Prove that the kernel takes the program, in a child that loads it and ends; OSError if not.
+
+    The filter may forbid even exit_group(2): then the child ends by a signal, which proves the same.
+    """
+    prepared = prepare(bpf)
+    pid = os.fork()
+    if pid == 0:
+        _load_and_end(prepared, flags)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status > 0:
+        error = OSError(status, os.strerror(status)) if status != _NOT_AN_ERRNO else OSError("no errno")
+        error.add_note(f"seccomp(SECCOMP_SET_MODE_FILTER, {flags}, {len(bpf) // INSTRUCTION_SIZE} instructions)")
+        raise error
+
+
+def _load_and_end(prepared: Prepared, flags: int) -> None:
+    status = _NOT_AN_ERRNO
+    try:
+        _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core file, if the filter kills
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        prepared.load(flags)
+        status = 0
+    except OSError as error:
+        status = error.errno or _NOT_AN_ERRNO
+    finally:
+        os._exit(status)

@@ -1,0 +1,59 @@
+# make           .venv/bin/pyoci, an installed pyoci, again after every change of the sources
+# make demo      one container through create, start, state, kill, delete
+# make test      every test that needs no guest;   ARGS="tests/launcher -k seal" for a part
+# make check     formatting, lint, types, layers
+# make test-guest, make conformance, make bench    see docs/
+
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
+	tools/build_schema_table.py -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
+BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
+TEST_PACKAGES := acl busybox-static iproute2 procps strace util-linux
+
+.PHONY: all demo test check test-guest conformance bench clean
+
+all: $(BIN)/pyoci
+
+$(VENV)/.base: pyproject.toml tools/setup
+	tools/setup $(BUILD_PACKAGES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q 'meson-python>=0.15' meson ninja setuptools wheel
+	touch $@
+
+$(BIN)/pyoci: $(VENV)/.base $(SOURCES)
+	tools/install $(VENV)
+	touch $@
+
+$(VENV)/.test: $(VENV)/.base pyproject.toml
+	tools/setup $(TEST_PACKAGES)
+	$(BIN)/python tools/requirements.py test check | xargs $(BIN)/python -m pip install -q
+	touch $@
+
+demo: all
+	tools/setup busybox-static
+	tools/demo $(BIN)/pyoci
+
+test: all $(VENV)/.test
+	$(BIN)/python -m pytest -m "not guest and not tree and not booted" $(ARGS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_sizes.py
+
+test-guest: all $(VENV)/.test
+	tests/lanes/guest pytest -m guest $(ARGS)
+
+conformance: all
+	conformance/run --lane host --expect $(ARGS)
+
+bench: all
+	tools/bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build

@@ -15,7 +15,7 @@ from pyoci.errors import ConfigError
 try:
     from _json import encode_basestring, make_scanner
 except ImportError:  # private to CPython, so it may go one day: slower then, same results
-    from json.encoder import py_encode_basestring as encode_basestring  # type: ignore[attr-defined,no-redef]
+    from json.encoder import py_encode_basestring as encode_basestring
 
     make_scanner = None  # type: ignore[assignment,misc]
 
@@ -65,7 +65,9 @@ def parse(data: bytes, what: str) -> Any:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        _fail(what, f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}", hint="JSON is UTF-8 (RFC 8259)")
+        _fail(
+            what, f"not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}", hint="JSON is UTF-8 (RFC 8259)"
+        )
     reader = _Reader()
     value = _scan(reader, text, what)
     if reader.faulty or "\\u" in text or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):

@@ -1,0 +1,11 @@
+"""The first file that runs. It is compiled anew at each start, so it only leads on to pyoci.cli.main."""
+
+import sys
+
+if not __package__:  # run as a file, by the launcher: -I keeps the package's directory out of sys.path
+    sys.path.append(__file__.rpartition("/pyoci/")[0] or "/")
+
+if __name__ == "__main__":
+    from pyoci.cli.main import run
+
+    run(sys.argv[1:])

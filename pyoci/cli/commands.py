@@ -1,0 +1,139 @@
+"""The command table: every command with its flags, and the flags that all of them share.
+
+pyoci/cli/NAME.py carries a command out: `main(options: Options) -> int`, the exit status.
+"""
+
+from __future__ import annotations
+
+from pyoci.cli.options import BOOL, HELP, INT, Command, Flag
+
+VERSION = Flag(names=("version", "v"), kind=BOOL, usage="print the version", default=False)
+
+# Accepted in front of the command and behind it. The help text tells the default of --root, which depends on the user.
+GLOBAL = (
+    Flag(names=("debug",), kind=BOOL, usage="log more, and show where in pyoci an error arose", default=False),
+    Flag(names=("log",), usage="write log lines to this file instead of stderr"),
+    Flag(names=("log-format",), usage="format of log lines: text or json", default="text"),
+    Flag(names=("root",), usage="directory for the state of containers, best on a tmpfs"),
+    Flag(
+        names=("systemd-cgroup",),
+        kind=BOOL,
+        usage='let systemd make the cgroup; cgroupsPath is then "slice:prefix:name"',
+        default=False,
+    ),
+    Flag(names=("rootless",), usage="forgive missing permission for cgroups: true, false or auto", default="auto"),
+)
+
+_BUNDLE = Flag(names=("bundle", "b"), usage="directory of the bundle, instead of the current one")
+_FORMAT = Flag(names=("format", "f"), usage="text or json", default="text")
+
+_CREATE = (
+    _BUNDLE,
+    Flag(names=("console-socket",), usage="unix socket that is sent the master end of the container's terminal"),
+    Flag(names=("pidfd-socket",), usage="unix socket that is sent a pidfd of the container's first process"),
+    Flag(names=("pid-file",), usage="file to write the process id to"),
+    Flag(
+        names=("no-pivot",),
+        kind=BOOL,
+        usage="move the root mount instead of pivot_root; for a rootfs on the initial ramdisk",
+        default=False,
+    ),
+    Flag(names=("no-new-keyring",), kind=BOOL, usage="keep the caller's session keyring", default=False),
+    Flag(
+        names=("preserve-fds",),
+        kind=INT,
+        usage="pass this many descriptors from 3 on, behind those of LISTEN_FDS",
+        default=0,
+    ),
+    Flag(names=("trace",), usage="file for the time that each step took, for a trace viewer"),
+)
+
+_RUN = (
+    *_CREATE,
+    Flag(names=("detach", "d"), kind=BOOL, usage="return when the container runs", default=False),
+    Flag(names=("keep",), kind=BOOL, usage="do not delete the container when it has ended", default=False),
+    Flag(
+        names=("no-subreaper",), kind=BOOL, usage="do not adopt the container's orphaned processes", default=False
+    ),
+)
+
+_ID = "<container-id>"
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command(
+            name="create",
+            usage="make a container from a bundle; start runs its program",
+            arguments=_ID,
+            minimum=1,
+            maximum=1,
+            flags=_CREATE,
+            failure="pyoci create failed",
+            sealed=True,
+        ),
+        Command(name="start", usage="run the program of a created container", arguments=_ID, minimum=1, maximum=1),
+        Command(name="state", usage="print the state of a container as JSON", arguments=_ID, minimum=1, maximum=1),
+        Command(
+            name="kill",
+            usage="send a signal (SIGTERM if none is named) to the container's first process",
+            arguments=f"{_ID} [signal]",
+            minimum=1,
+            maximum=2,
+            flags=(
+                Flag(names=("all", "a"), kind=BOOL, usage="succeed if it is stopped", default=False, hidden=True),
+            ),
+        ),
+        Command(
+            name="delete",
+            usage="remove what a stopped container left",
+            arguments=_ID,
+            minimum=1,
+            maximum=1,
+            flags=(Flag(names=("force", "f"), kind=BOOL, usage="kill it first if it runs", default=False),),
+        ),
+        Command(
+            name="run",
+            usage="create and start a container, wait for it and delete it",
+            arguments=_ID,
+            minimum=1,
+            maximum=1,
+            flags=_RUN,
+            failure="pyoci run failed",
+            sealed=True,
+        ),
+        Command(
+            name="list",
+            usage="list the containers below --root",
+            flags=(
+                Flag(names=("format", "f"), usage="table or json", default="table"),
+                Flag(names=("quiet", "q"), kind=BOOL, usage="print ids only", default=False),
+            ),
+        ),
+        Command(
+            name="spec",
+            usage="write a config.json to start from",
+            flags=(
+                _BUNDLE,
+                Flag(names=("rootless",), kind=BOOL, usage="for a user other than root", default=False),
+            ),
+        ),
+        Command(name="features", usage="print what this runtime can do, as the specification's JSON"),
+        Command(
+            name="plan",
+            usage="print the steps that create would take, without taking any",
+            flags=(_BUNDLE, _FORMAT),
+        ),
+        Command(
+            name="validate",
+            usage="print everything that is wrong with a bundle's config.json",
+            flags=(_BUNDLE, _FORMAT),
+        ),
+    )
+}
+
+# Commands of runc that a later version will have. Not in the table: a probe such as podman's
+# `checkpoint --help` must learn that they are missing.
+MISSING = frozenset(("checkpoint", "events", "exec", "pause", "ps", "restore", "resume", "update"))
+
+__all__ = ["COMMANDS", "GLOBAL", "HELP", "MISSING", "VERSION"]

@@ -1,0 +1,45 @@
+"""create: make a container from a bundle. Its program waits for start."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.container.create import CreateOptions, create
+from pyoci.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.cli.options import Options
+
+
+def main(options: Options) -> int:
+    create(create_options(options))
+    return 0
+
+
+def create_options(options: Options) -> CreateOptions:
+    """What create and run have in common. Paths are made absolute here, before anyone changes directory."""
+    if options.number("preserve-fds") < 0:
+        raise UsageError("--preserve-fds must not be negative", pointer="--preserve-fds")
+    run = "detach" in options.values  # only run has these flags; create always detaches
+    return CreateOptions(
+        root=options.text("root"),
+        id=options.arguments[0],
+        bundle=os.path.abspath(options.text("bundle")),
+        console_socket=_absolute(options.text("console-socket")),
+        pidfd_socket=_absolute(options.text("pidfd-socket")),
+        pid_file=_absolute(options.text("pid-file")),
+        no_pivot=options.flag("no-pivot"),
+        no_new_keyring=options.flag("no-new-keyring"),
+        preserve_fds=options.number("preserve-fds"),
+        rootless=options.text("rootless"),
+        systemd_cgroup=options.flag("systemd-cgroup"),
+        detach=options.flag("detach") if run else True,
+        keep=options.flag("keep") if run else False,
+        no_subreaper=options.flag("no-subreaper") if run else False,
+        trace=_absolute(options.text("trace")),
+    )
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path else ""

@@ -1,0 +1,214 @@
+"""From the command line to one command, and from whatever goes wrong to one error and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyoci.cli import launch, root
+from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
+from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
+from pyoci.cli.output import emit
+from pyoci.errors import Error, UsageError, os_error_text, system_call
+from pyoci.log import log, quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from pyoci.cli.options import Command, Value
+
+UNKNOWN_COMMAND = 3  # runc's exit status
+
+
+def run(argv: list[str]) -> NoReturn:
+    """Carry out the command line and end the process, without the interpreter's slow farewell."""
+    try:
+        status = main(argv, launch.take())
+    except KeyboardInterrupt:
+        log.error(Error("interrupted"))
+        _die_by_interrupt()
+    os._exit(status)
+
+
+def main(argv: list[str], invocation: launch.Invocation) -> int:
+    """The exit status of `pyoci ARGV`. Whatever is raised below becomes one logged error, never a traceback."""
+    try:
+        status = CommandLine(argv, invocation).carry_out()
+        log.release()
+        return status
+    except Exception as problem:
+        error = as_error(problem)
+        log.error(error)
+        if log.debugging:
+            import traceback
+
+            traceback.print_exc()
+        return error.status
+
+
+def as_error(problem: Exception) -> Error:
+    """The Error that stands for any exception: itself, or one line for what nobody below has explained."""
+    if isinstance(problem, Error):
+        return problem
+    if isinstance(problem, MemoryError):
+        return Error("out of memory")
+    if isinstance(problem, OSError):
+        return Error(os_error_text(problem), call=system_call(problem), errno=problem.errno or 0)
+    trace = problem.__traceback__
+    place = ""
+    while trace is not None:
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    text = str(problem).partition("\n")[0]
+    return Error(
+        f"internal error: {type(problem).__name__}: {text}",
+        step=place,
+        hint="this is a bug in pyoci; please report it with the output of the same command with --debug",
+    )
+
+
+class CommandLine:
+    """One reading of the arguments: the values found so far are there for the log when a later argument is wrong."""
+
+    def __init__(self, argv: list[str], invocation: launch.Invocation) -> None:
+        self._argv = argv
+        self._invocation = invocation
+        self._default_root = root.default_root()
+        self._values: dict[str, Value] = {**defaults(GLOBAL), "root": self._default_root}
+        self._given: set[str] = set()
+
+    def carry_out(self) -> int:
+        """Do what the arguments say; the exit status. Raises Error, and whatever a command lets through."""
+        try:
+            rest = scan((*GLOBAL, HELP, VERSION), self._argv, self._values, self._given, interleaved=False)
+        except UsageError as error:
+            self._settle()
+            self._usage(f"Incorrect Usage. {error.message}", None)
+            raise
+        if self._values.get("help"):
+            return self._help(None)
+        if self._values.get("version"):
+            from pyoci.cli import version
+
+            return version.main()
+        if rest and rest[0] in ("help", "h"):
+            del rest[0]
+            return self._help(self._command(rest[0]) if rest else None)
+        if not rest:
+            self._settle()
+            return self._help(None)
+        return self._run(self._command(rest[0]), rest[1:])
+
+    def _run(self, command: Command, arguments: list[str]) -> int:
+        self._values.update(defaults(command.flags))
+        try:
+            arguments = scan((*command.flags, *GLOBAL, HELP), arguments, self._values, self._given, interleaved=True)
+        except UsageError as error:
+            self._settle()
+            self._usage(f"Incorrect Usage: {error.message}", command)
+            raise
+        if self._values.get("help"):
+            return self._help(command)
+        self._settle()
+        try:
+            check_count(command, arguments, self._invocation.argv0)
+        except UsageError:
+            self._usage("Incorrect Usage.", command)
+            raise
+        try:
+            return self._call(command, arguments)
+        except Exception as problem:
+            if not command.failure:
+                raise
+            raise as_error(problem).prefixed(command.failure) from problem
+
+    def _call(self, command: Command, arguments: list[str]) -> int:
+        if command.sealed:
+            launch.require_sealed(self._invocation, self._argv)
+            if "root" not in self._given and self._default_root != root.SYSTEM:
+                root.make_default_root(self._default_root)
+        options = Options(
+            values=self._values,
+            arguments=tuple(arguments),
+            given=frozenset(self._given),
+            umask=self._invocation.umask,
+            argv0=self._invocation.argv0,
+        )
+        module = __import__(f"pyoci.cli.{command.name}", fromlist=("main",))
+        status: int = module.main(options)
+        return status
+
+    def _command(self, name: str) -> Command:
+        """The command of that name; Error if there is none, once the log is ready for it."""
+        command = COMMANDS.get(name)
+        if command is not None:
+            return command
+        self._settle()
+        if name in MISSING:
+            raise Error(f'pyoci does not implement "{name}" yet')
+        error = Error(f"No help topic for '{name}'\n", hint="`pyoci help` lists the commands")  # runc's ends so, too
+        error.status = UNKNOWN_COMMAND
+        raise error
+
+    def _settle(self) -> None:
+        """Put the global flags into effect: the log first, so that it receives the errors of the others."""
+        values = self._values
+        form, path = str(values["log-format"]), str(values["log"])
+        try:
+            log.configure(path, form == "json", values["debug"] is True, _first_own_descriptor(values))
+        except OSError as error:
+            reason = (error.strerror or "").lower()  # as Go spells it
+            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0) from None
+        if form not in ("", "text", "json"):
+            raise Error(f"invalid log-format: {form}", pointer="--log-format", hint="it is text or json")
+        if "root" in self._given:
+            values["root"] = root.absolute(str(values["root"]))
+        if isinstance(values["rootless"], str):  # that of `spec` is a bool
+            values["rootless"] = _rootless(values["rootless"])
+
+    def _help(self, command: Command | None) -> int:
+        from pyoci.cli import help
+
+        emit(help.root_help(self._default_root) if command is None else help.command_help(command))
+        return 0
+
+    def _usage(self, line: str, command: Command | None) -> None:
+        """What runc prints on standard output before a usage error; if that is closed, the error still comes."""
+        try:
+            emit(f"{line}\n\n")
+            self._help(command)
+        except Error:
+            pass
+
+
+def _rootless(text: str) -> str:
+    """ "auto", "true" or "false"; Error for anything else, in the words of runc's strconv."""
+    if text.lower() in ("", "auto"):
+        return "auto"
+    value = parse_bool(text)
+    if value is None:
+        raise Error(
+            f"strconv.ParseBool: parsing {quote(text)}: invalid syntax",
+            pointer="--rootless",
+            hint="it is true, false or auto",
+        )
+    return "true" if value else "false"
+
+
+def _first_own_descriptor(values: dict[str, Value]) -> int:
+    """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
+    preserved = max(0, int(values.get("preserve-fds", 0)))
+    listening = os.environ.get("LISTEN_FDS", "")
+    return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
+
+
+def _die_by_interrupt() -> NoReturn:
+    """End by SIGINT itself: a shell stops a loop only if the command died of it."""
+    if TYPE_CHECKING:
+        import signal as _signal
+    else:
+        import _signal
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGINT)
+    sys.exit(130)

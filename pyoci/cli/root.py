@@ -1,0 +1,55 @@
+"""--root, the directory below which each container has one of its own."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.errors import Error
+
+SYSTEM = "/run/pyoci"
+
+_INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO of the kernel's include/linux/proc_ns.h
+
+
+def default_root() -> str:
+    """SYSTEM, or $XDG_RUNTIME_DIR/pyoci for users, and for a root that is one only within a user namespace."""
+    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    return f"{directory}/pyoci" if directory and _is_user() else SYSTEM
+
+
+def absolute(root: str) -> str:
+    """--root as given, made absolute. Raises Error for "" and for whatever leads to /."""
+    path = os.path.abspath(root) if root else "/"
+    if path.rstrip("/") == "":  # abspath keeps two leading slashes
+        raise Error("Option --root argument should not be set to /", pointer="--root")
+    return path
+
+
+def make_default_root(root: str) -> None:
+    """Make a default root below XDG_RUNTIME_DIR: private, and sticky so that it is not cleaned away with age
+    (XDG base directory specification). Raises Error.
+    """
+    try:
+        os.makedirs(root, 0o700, exist_ok=True)
+        os.chmod(root, 0o1700)
+    except OSError as error:
+        raise Error(
+            f"mkdir {root}: {error.strerror}",
+            pointer="--root",
+            errno=error.errno or 0,
+            hint="the path in $XDG_RUNTIME_DIR must be writable by the user; or name a directory with --root",
+        ) from None
+
+
+def _is_user() -> bool:
+    if os.geteuid() != 0:
+        return True
+    return _in_user_namespace() and os.environ.get("USER") != "root"
+
+
+def _in_user_namespace() -> bool:
+    """Whether this is not the initial user namespace. Its inode is fixed; a map of all ids proves nothing."""
+    try:
+        return os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_NAMESPACE
+    except OSError:
+        return False

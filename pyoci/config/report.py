@@ -75,22 +75,27 @@ def _pattern(validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator
         yield ValidationError(schema.not_like(pattern, value))
 
 
-_Validator = extend(Draft4Validator, {"pattern": _pattern})
+_Validator: Any = extend(Draft4Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 def _validator(document: str) -> Any:
     """A validator for DOCUMENTS[document]; a reference in it names another document, relative to BASE."""
     start = {"$ref": BASE + document}
+    # A document's $schema would make jsonschema continue with its own validator, without our `pattern`.
+    documents = {BASE + name: _without_dialect(content) for name, content in DOCUMENTS.items()}
     try:
         from referencing import Registry
         from referencing.jsonschema import DRAFT4
     except ImportError:
         from jsonschema import RefResolver
 
-        store = {BASE + name: {"id": BASE + name, **content} for name, content in DOCUMENTS.items()}
-        return _Validator(start, resolver=RefResolver(BASE, start, store=store))
-    resources = [(BASE + name, DRAFT4.create_resource(content)) for name, content in DOCUMENTS.items()]
+        return _Validator(start, resolver=RefResolver(BASE, start, store=documents))
+    resources = [(name, DRAFT4.create_resource(content)) for name, content in documents.items()]
     return _Validator(start, registry=Registry().with_resources(resources))
+
+
+def _without_dialect(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "$schema"}
 
 
 def _leaves(error: ValidationError) -> Iterator[ValidationError]:
@@ -108,7 +113,9 @@ def _violation(error: ValidationError) -> Violation:
 
 def _reason(error: ValidationError) -> str:
     """The same words as the walker's; jsonschema's own where there are none."""
-    keyword, wanted, value = error.validator, error.validator_value, error.instance
+    keyword: Any = error.validator
+    wanted: Any = error.validator_value
+    value: Any = error.instance
     if keyword == "type":
         return schema.wrong_type(str(wanted), value)
     if keyword == "enum":
@@ -139,7 +146,7 @@ def did_you_mean(word: str, known: Any) -> str:
 
 
 def warnings(raw: Any) -> list[Violation]:
-    """Keys that the specification does not know. config.md, "Extensibility": a runtime must ignore them; so does pyoci."""
+    """Keys that the specification does not know; it wants them ignored (config.md, "Extensibility"), so they are."""
     return list(_unknown(raw, CONFIG, ""))
 
 

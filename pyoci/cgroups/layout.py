@@ -1,0 +1,142 @@
+"""Which cgroup hierarchies there are, where they are mounted, and where this process is in them.
+
+v2       one hierarchy, at /sys/fs/cgroup: the file system's magic number says so
+hybrid   v1 hierarchies below /sys/fs/cgroup and a v2 one at /sys/fs/cgroup/unified
+v1       v1 hierarchies only
+
+/proc/self/cgroup names the active v1 hierarchies, and by custom (Linux-PAM, systemd, docker, OpenRC) each is mounted at
+/sys/fs/cgroup/<its controllers>; so mountinfo, which costs milliseconds on a busy host, is read only where that custom
+was not kept, or in a container that sees a part of a hierarchy. cgroups(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from ..errors import Error
+from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from ..kernel.libc import c_char_p, c_void_p, function
+from ..record import Record
+from .files import ROOT
+
+_SYSTEMD = "name=systemd"
+
+_statfs = function("statfs", c_char_p, c_void_p)
+
+
+class Layout(Record):
+    """mounts: controller -> mount point, "" for the v2 hierarchy, "name=systemd" for systemd's own on v1.
+
+    own: controller -> this process's cgroup, an absolute path below that mount point.
+    """
+
+    version: str
+    mounts: dict[str, str]
+    own: dict[str, str]
+
+
+def detect() -> Layout:
+    """Look at /sys/fs/cgroup and /proc/self/cgroup. Error where no hierarchy is mounted."""
+    own = parse_own(_read("/proc/self/cgroup"))
+    if magic(ROOT) == CGROUP2_SUPER_MAGIC:
+        return Layout(version="v2", mounts={"": ROOT}, own={"": own.get(frozenset(), "/")})
+    found = _customary(own) or _scanned(own)
+    if not found:
+        raise Error("mountpoint for cgroup not found", hint=f"no cgroup file system is mounted at or below {ROOT}")
+    return _layout(found, own)
+
+
+def magic(path: str) -> int:
+    """statfs(2): the file system's magic number; 0 where there is no such path."""
+    buffer = ctypes.create_string_buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
+    try:
+        _statfs(os.fsencode(path), ctypes.addressof(buffer), path=path)
+    except OSError:
+        return 0
+    return ctypes.c_long.from_buffer(buffer).value
+
+
+def parse_own(text: str) -> dict[frozenset[str], str]:
+    """/proc/PID/cgroup: the set of controllers of each hierarchy (empty: v2) -> path of the cgroup."""
+    own: dict[frozenset[str], str] = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        own[frozenset(controllers.split(",") if controllers else ())] = path
+    return own
+
+
+def _read(path: str) -> str:
+    with open(path, "rb") as file:
+        return os.fsdecode(file.read())
+
+
+def _wanted(own: dict[frozenset[str], str]) -> list[frozenset[str]]:
+    """The hierarchies a container gets a cgroup in. Of the named ones, which limit nothing, that is systemd's only."""
+    return [
+        controllers
+        for controllers in own
+        if controllers == {_SYSTEMD} or not any(name.startswith("name=") for name in controllers)
+    ]
+
+
+def _customary(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str, str]]:
+    """Hierarchies mounted where custom has them: controllers -> (mount point, own path); empty if there are none."""
+    try:
+        names = {frozenset(name.split(",")): name for name in os.listdir(ROOT)}
+    except FileNotFoundError:
+        return {}
+    found = {}
+    for controllers in _wanted(own):
+        spelled = frozenset(name.removeprefix("name=") for name in controllers) or frozenset(("unified",))
+        point = f"{ROOT}/{names.get(spelled, '')}"
+        expected = CGROUP_SUPER_MAGIC if controllers else CGROUP2_SUPER_MAGIC
+        if spelled not in names or magic(point) != expected:
+            continue
+        if own[controllers] != "/" and not os.path.isdir(point + own[controllers]):
+            return {}  # the mount shows a part of the hierarchy: mountinfo knows which
+        found[controllers] = (point, own[controllers])
+    return found
+
+
+def _scanned(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str, str]]:
+    """The same from mountinfo."""
+    mounted = parse_mountinfo(_read("/proc/self/mountinfo"))
+    found = {}
+    for controllers in _wanted(own):
+        for root, point, options in mounted:
+            if options is None if not controllers else options is not None and controllers <= options:
+                path = own[controllers]
+                inside = root == "/" or path == root or path.startswith(f"{root}/")
+                found[controllers] = (point, path[len(root.rstrip("/")) :] or "/" if inside else "/")
+                break
+    return found
+
+
+def parse_mountinfo(text: str) -> list[tuple[str, str, frozenset[str] | None]]:
+    """The cgroup mounts of proc_pid_mountinfo(5): root, mount point, and options of the v1 hierarchy, None for v2."""
+    mounted: list[tuple[str, str, frozenset[str] | None]] = []
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, rest = after.partition(" ")
+        if kind in ("cgroup", "cgroup2"):
+            fields = before.split(" ")
+            options = frozenset(rest.split(" ")[-1].split(",")) if kind == "cgroup" else None
+            mounted.append((_unescape(fields[3]), _unescape(fields[4]), options))
+    return mounted
+
+
+def _unescape(text: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def _layout(found: dict[frozenset[str], tuple[str, str]], own: dict[frozenset[str], str]) -> Layout:
+    mounts: dict[str, str] = {}
+    inside: dict[str, str] = {}
+    for controllers, (point, path) in found.items():
+        for name in sorted(controllers) or [""]:
+            mounts[name], inside[name] = point, path
+    version = "v1" if "" not in mounts else "v2" if len(mounts) == 1 else "hybrid"
+    return Layout(version=version, mounts=mounts, own=inside)

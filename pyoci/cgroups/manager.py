@@ -1,0 +1,233 @@
+"""A container's cgroup, in every hierarchy: made, limited, joined, killed, waited for, removed.
+
+`paths` is what paths.plan() made and state.json keeps: controller -> absolute directory, "" for the v2 hierarchy.
+Everything works on any such mapping, whatever the machine's layout is now.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EEXIST
+
+from ..errors import StepError
+from . import files
+from .files import Directory, Tree, failure, vanished
+from .members import is_frozen, join, kill, pids, thaw
+from .removal import discard, remove, wait_empty
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.resources import DeviceRule
+    from ..undo import Undo
+
+__all__ = [
+    "apply_devices",
+    "create",
+    "is_frozen",
+    "join",
+    "kill",
+    "limit_pids",
+    "oom_kills",
+    "open_v2",
+    "pids",
+    "remove",
+    "thaw",
+    "wait_empty",
+]
+
+_POINTER = "/linux/cgroupsPath"
+_PIDS = "/linux/resources/pids/limit"
+_ATTEMPTS = 16
+
+
+def create(paths: dict[str, str], undo: Undo, *, domain_limits: bool = False) -> None:
+    """Make the cgroup in every hierarchy and prepare it for processes; each directory made is added to `undo`.
+
+    domain_limits: memory, cpu, io or hugetlb limits will be set, which a threaded v2 cgroup cannot have.
+    Raises StepError: a directory cannot be made, or one that was there holds processes or is frozen.
+    """
+    found = []
+    with Tree() as tree:
+        try:
+            for path in dict.fromkeys(paths.values()):
+                if not _make(tree, path, undo):
+                    found.append(path)
+            if "cpuset" in paths:
+                _fill_cpuset(tree, paths["cpuset"])
+            if set(paths) == {""}:
+                _enable_controllers(tree, paths[""])
+                _check_type(tree, paths[""], domain_limits)
+        except OSError as error:
+            raise failure("cannot make the cgroup", error, _POINTER) from error
+    for path in found:
+        _check_empty(path)
+    if found and is_frozen(paths):
+        raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, step="Cgroup")
+
+
+def _make(tree: Tree, path: str, undo: Undo) -> bool:
+    """Make a directory and what is missing above it; False if it was there.
+
+    A parent that we share with others may vanish at any time while it is empty: then it is made again.
+    """
+    missing = [path]
+    for _ in range(_ATTEMPTS + path.count("/")):
+        parent, _, name = missing[-1].rpartition("/")
+        try:
+            with tree.open(parent) as directory:
+                os.mkdir(name, 0o755, dir_fd=directory.descriptor)
+        except FileNotFoundError:
+            if parent in ("", files.ROOT):  # the hierarchy itself is not there
+                raise
+            missing.append(parent)
+            continue
+        except OSError as error:
+            if error.errno != EEXIST:
+                error.filename = missing[-1]
+                error.add_note(f'mkdir("{missing[-1]}", 0755)')
+                raise
+            if missing.pop() == path:
+                return False
+            continue
+        undo.add(discard, missing[-1]) if missing[-1] == path else undo.add(_discard_empty, missing[-1])
+        if missing.pop() == path:
+            return True
+    raise FileNotFoundError(2, "parent cgroup is removed again and again", path)
+
+
+def _discard_empty(path: str) -> None:
+    """Undo the making of a parent, unless somebody else uses it by now."""
+    parent, _, name = path.rpartition("/")
+    with Tree() as tree, tree.open(parent) as directory:
+        os.rmdir(name, dir_fd=directory.descriptor)
+
+
+def _check_empty(path: str) -> None:
+    try:
+        held = len(pids({"": path}))
+    except OSError as error:
+        if not vanished(error):
+            raise failure("unable to get cgroup PIDs", error, _POINTER) from error
+        return
+    if held:
+        raise StepError(
+            f"container's cgroup is not empty: {held} process(es) found", pointer=_POINTER, step="Cgroup", hint=path
+        )
+
+
+def _fill_cpuset(tree: Tree, path: str) -> tuple[str, str]:
+    """v1: nothing may join a cpuset without processors and memory nodes; copy them down from the nearest ancestor."""
+    with tree.open(path) as directory:
+        values = [directory.read("cpuset.cpus").strip(), directory.read("cpuset.mems").strip()]
+        if not all(values):
+            inherited = _fill_cpuset(tree, path.rpartition("/")[0])  # ends at the root, which has all
+            for index, name in enumerate(("cpuset.cpus", "cpuset.mems")):
+                if not values[index]:
+                    directory.write(name, inherited[index])
+                    values[index] = inherited[index]
+    return values[0], values[1]
+
+
+def _enable_controllers(tree: Tree, path: str) -> None:
+    """v2: pass every controller down to the cgroup by each ancestor's cgroup.subtree_control, never the leaf's own.
+
+    Best effort, as runc's: an ancestor may refuse a controller (EBUSY: it holds processes; EACCES: it is not ours) and
+    whoever needs that controller gets the error when its file is missing.
+    """
+    with tree.open(files.ROOT) as root, tree.open(path) as leaf:
+        available = root.read("cgroup.controllers").split()
+        if set(leaf.read("cgroup.controllers").split()) >= set(available):
+            return
+    ancestor = files.ROOT
+    for part in path[len(files.ROOT) + 1 :].split("/"):
+        with tree.open(ancestor) as directory:
+            _enable(directory, available)
+        ancestor = f"{ancestor}/{part}"
+
+
+def _enable(directory: Directory, controllers: list[str]) -> None:
+    enable = [f"+{name}" for name in controllers]
+    for text in (" ".join(enable), *enable):
+        try:
+            directory.write("cgroup.subtree_control", text)
+        except OSError:
+            continue
+        if text != enable[0]:
+            return
+
+
+def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
+    """v2: make the cgroup threaded where its place allows nothing else, unless limits are asked for that need a domain."""
+    with tree.open(path) as directory:
+        kind = directory.read("cgroup.type").strip()
+        if kind == "domain":
+            return
+        if domain_limits:
+            state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
+            raise StepError(
+                f'cannot enter cgroupv2 "{path}" with domain controllers -- it is in {state}',
+                pointer=_POINTER,
+                step="Cgroup",
+            )
+        if kind == "domain invalid":
+            directory.write("cgroup.type", "threaded")
+
+
+def open_v2(paths: dict[str, str]) -> int:
+    """A descriptor of the v2 cgroup for CLONE_INTO_CGROUP; the caller closes it. Raises StepError."""
+    try:
+        with Tree() as tree:
+            return tree.open(paths[""]).descriptor
+    except OSError as error:
+        raise failure("cannot open the cgroup", error, _POINTER) from error
+
+
+def limit_pids(paths: dict[str, str], limit: int | None) -> None:
+    """Limit the number of tasks: 0 becomes 1, a negative one no limit, None changes nothing. Raises StepError.
+
+    Spec: config-linux.md, "PIDs". No limit needs no controller.
+    """
+    if limit is None:
+        return
+    text = "max" if limit < 0 else str(limit or 1)
+    path = paths.get("pids", paths.get("")) if set(paths) == {""} else paths.get("pids")
+    if path is None:
+        if text == "max":
+            return
+        raise StepError(
+            "cannot set pids limit: container could not join or create cgroup",
+            pointer=_PIDS,
+            step="Cgroup",
+            hint="the pids controller is not mounted",
+        )
+    try:
+        with Tree() as tree, tree.open(path) as directory:
+            directory.write("pids.max", text)
+    except FileNotFoundError as error:
+        if text != "max":
+            raise failure("cannot set pids limit", error, _PIDS, "the pids controller is not available here") from error
+    except OSError as error:
+        raise failure("cannot set pids limit", error, _PIDS) from error
+
+
+def apply_devices(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> None:
+    """Let the cgroup use the devices that the ordered `rules` allow and no others. Raises StepError, ConfigError."""
+    from . import devices  # not needed to kill or delete
+
+    devices.apply(paths, rules, undo)
+
+
+def oom_kills(paths: dict[str, str]) -> int:
+    """How many processes of the cgroup the OOM killer ended; 0 if nobody counts."""
+    unified = "memory" not in paths
+    path = paths.get("" if unified else "memory")
+    if path is None:
+        return 0
+    try:
+        with Tree() as tree, tree.open(path) as directory:
+            text = directory.read("memory.events" if unified else "memory.oom_control")
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return 0
+    return int(files.keyed(text, "oom_kill") or 0)

@@ -1,0 +1,207 @@
+"""The processes of a container's cgroup: listing, joining, signalling, freezing."""
+
+from __future__ import annotations
+
+import os
+import time
+from errno import EINVAL, ESRCH
+
+from ..kernel.process import pidfd_open, pidfd_send_signal
+from . import files
+from .files import Tree, failure, threaded, vanished
+
+SIGKILL = 9
+
+_BATCH = 256  # pidfds at a time, well below RLIMIT_NOFILE
+_ROUNDS = 1000
+_NEW_TASK_TRIES = 5
+_NEW_TASK_DELAY = 0.03  # seconds
+
+
+def reference(paths: dict[str, str]) -> str:
+    """The directory that is asked for the container's processes; they are in the same place in all hierarchies."""
+    for controller in ("devices", "freezer", "pids", ""):
+        if controller in paths:
+            return paths[controller]
+    return next(iter(paths.values()))
+
+
+def pids(paths: dict[str, str]) -> list[int]:
+    """Every process in the cgroup and below it, in order. OSError (ENOENT, ENODEV) if the cgroup itself is gone."""
+    with Tree() as tree, tree.open(reference(paths)) as top:
+        return below(top.descriptor)
+
+
+def below(top: int) -> list[int]:
+    """Every process in the cgroup open as `top` and below it. A descendant removed meanwhile is passed over."""
+    found = _members(top, "")
+    for parent, name in files.descendants(top):
+        try:
+            found |= _members(parent, f"{name}/")
+        except OSError as error:
+            if not vanished(error):
+                raise
+    return sorted(found)
+
+
+def _members(directory: int, prefix: str) -> set[int]:
+    """The processes directly in a cgroup; 0, one of another pid namespace, cannot be named and is left out."""
+    try:
+        text = files.read(directory, f"{prefix}cgroup.procs")
+    except OSError as error:
+        if not threaded(error):
+            raise
+        return _processes_of(files.read(directory, f"{prefix}cgroup.threads").split())
+    return {int(line) for line in text.split()} - {0}
+
+
+def _processes_of(threads: list[str]) -> set[int]:
+    found = set()
+    for thread in threads:
+        try:
+            with open(f"/proc/{thread}/status") as file:
+                found |= {int(line.split()[1]) for line in file if line.startswith("Tgid:")}
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found - {0}
+
+
+def join(paths: dict[str, str], pid: int) -> None:
+    """Move the process `pid` into the cgroup in every hierarchy.
+
+    A process that is just being made is refused with EINVAL (a deadline or real-time one not yet scheduled): there is
+    no event to wait for, so that is tried again, five times in 150 ms.
+    Raises StepError.
+    """
+    with Tree() as tree:
+        for path in dict.fromkeys(paths.values()):
+            try:
+                with tree.open(path) as directory:
+                    _join(directory, pid)
+            except OSError as error:
+                hint = "the cgroup holds threads, not processes" if threaded(error) else ""
+                raise failure(
+                    f"cannot move process {pid} into the cgroup", error, "/linux/cgroupsPath", hint
+                ) from error
+
+
+def _join(directory: files.Directory, pid: int) -> None:
+    for attempt in range(_NEW_TASK_TRIES + 1):
+        try:
+            return directory.write("cgroup.procs", str(pid))
+        except OSError as error:
+            if error.errno != EINVAL or attempt == _NEW_TASK_TRIES:
+                raise
+        time.sleep(_NEW_TASK_DELAY)
+
+
+def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
+    """Signal every process in the cgroup and below it, also those that are forked meanwhile; a cgroup that is gone is empty.
+
+    SIGKILL goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing
+    escapes by forking, signalled process by process, and thawed whatever happens: SIGKILL waits in a frozen v1 cgroup.
+    A paused container that gets another signal stays paused. Raises OSError.
+    """
+    if signal == SIGKILL:
+        try:
+            if not _kill_file(paths):
+                _freeze(paths, frozen=True)
+                _signal_all(paths, signal)
+        finally:
+            thaw(paths)
+        return
+    paused = is_frozen(paths)
+    try:
+        if not paused:
+            _freeze(paths, frozen=True)
+        _signal_all(paths, signal)
+    finally:
+        if not paused:
+            thaw(paths)
+
+
+def _kill_file(paths: dict[str, str]) -> bool:
+    """cgroup.kill; False if that has to be done by hand: no v2 hierarchy, not joined, or threaded."""
+    if "" not in paths:
+        return False
+    try:
+        with Tree() as tree, tree.open(paths[""]) as directory:
+            directory.write("cgroup.kill", "1")
+    except OSError as error:
+        if not vanished(error) and not threaded(error):
+            raise
+        return False
+    return True
+
+
+def _signal_all(paths: dict[str, str], signal: int) -> None:
+    """Signal all processes until a look finds no new one; a fork that was under way appears in a later look."""
+    done: set[int] = set()
+    for _ in range(_ROUNDS):
+        try:
+            new = [pid for pid in pids(paths) if pid not in done]
+            for start in range(0, len(new), _BATCH):
+                _signal_batch(paths, new[start : start + _BATCH], signal)
+        except OSError as error:
+            if not vanished(error):
+                raise
+            return
+        if not new:
+            return
+        done.update(new)
+
+
+def _signal_batch(paths: dict[str, str], candidates: list[int], signal: int) -> None:
+    """Pin the processes first, look again, signal those still there: a number used anew is never signalled."""
+    pinned: dict[int, int] = {}
+    try:
+        for pid in candidates:
+            try:
+                pinned[pid] = pidfd_open(pid)
+            except ProcessLookupError:
+                pass
+        for pid in pids(paths):
+            if pid in pinned:
+                try:
+                    pidfd_send_signal(pinned[pid], signal)
+                except OSError as error:
+                    if error.errno != ESRCH:
+                        raise
+    finally:
+        for descriptor in pinned.values():
+            os.close(descriptor)
+
+
+def is_frozen(paths: dict[str, str]) -> bool:
+    """Whether the cgroup was frozen itself; one below a frozen one is not. False if it is gone or has no freezer."""
+    try:
+        with Tree() as tree, tree.open(_freezer(paths)) as directory:
+            if "freezer" in paths:
+                return directory.read("freezer.self_freezing").strip() == "1"
+            return directory.read("cgroup.freeze").strip() == "1"
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return False
+
+
+def thaw(paths: dict[str, str]) -> None:
+    """Undo a freeze. Nothing to do if the cgroup is gone or has no freezer. Raises OSError."""
+    _freeze(paths, frozen=False)
+
+
+def _freeze(paths: dict[str, str], frozen: bool) -> None:
+    """Ask for the state without waiting for it."""
+    try:
+        with Tree() as tree, tree.open(_freezer(paths)) as directory:
+            if "freezer" in paths:
+                directory.write("freezer.state", "FROZEN" if frozen else "THAWED")
+            else:
+                directory.write("cgroup.freeze", "1" if frozen else "0")
+    except OSError as error:
+        if not vanished(error):
+            raise
+
+
+def _freezer(paths: dict[str, str]) -> str:
+    return paths["freezer"] if "freezer" in paths else reference(paths)

@@ -1,0 +1,164 @@
+"""Waiting for a cgroup to become empty, and removing it: by events, not by sleeping."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from errno import EBUSY, ENOTEMPTY
+
+from ..errors import Error
+from ..kernel.process import pidfd_open
+from . import files, members
+from .files import Directory, Tree, vanished
+
+_BATCH = 256
+_LONGEST_PAUSE = 32  # ms
+
+
+def wait_empty(paths: dict[str, str], timeout: float) -> bool:
+    """Wait until no process is left in the cgroup and below it; False if some are after `timeout` seconds.
+
+    On v2 cgroup.events tells; v1 has no event of its own, so the members are waited for one by one.
+    """
+    deadline = time.monotonic() + timeout
+    with Tree() as tree:
+        for path in dict.fromkeys((paths.get("", members.reference(paths)), members.reference(paths))):
+            try:
+                with tree.open(path) as directory:
+                    if not _wait(directory, deadline):
+                        return False
+            except OSError as error:
+                if not vanished(error):
+                    raise
+    return True
+
+
+def _wait(directory: Directory, deadline: float) -> bool:
+    try:
+        events = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.descriptor)
+    except FileNotFoundError:
+        return _wait_members(directory, deadline)
+    try:
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        while files.keyed(os.pread(events, 4096, 0).decode(), "populated") == "1":
+            if not _poll(poll, deadline):
+                return False
+    finally:
+        os.close(events)
+    return True
+
+
+def _wait_members(directory: Directory, deadline: float) -> bool:
+    while alive := members.below(directory.descriptor)[:_BATCH]:
+        for pid in alive:
+            if not _wait_process(pid, deadline):
+                return False
+    return True
+
+
+def _wait_process(pid: int, deadline: float) -> bool:
+    try:
+        process = pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        return _poll(poll, deadline)
+    finally:
+        os.close(process)
+
+
+def _poll(poll: select.poll, deadline: float) -> bool:
+    """Wait for an event; False at the deadline (seconds of the monotonic clock)."""
+    left = max(0.0, deadline - time.monotonic())
+    return bool(poll.poll(int(left * 1000) + 1)) and left > 0
+
+
+def remove(paths: dict[str, str], timeout: float = 2.0) -> None:
+    """Remove the container's cgroup from every hierarchy, with what was made below it, children first.
+
+    Waits up to `timeout` seconds in all for processes that are about to end. What is gone already is fine; a directory
+    on which something is mounted is not ours and stays. Raises Error naming what is left and who holds it.
+    """
+    deadline = time.monotonic() + timeout
+    left: dict[str, OSError] = {}
+    with Tree() as tree:
+        for path in dict.fromkeys(paths.values()):
+            try:
+                _remove(tree, path, deadline)
+            except OSError as error:
+                left[path] = error
+    if left:
+        error = next(iter(left.values()))
+        names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
+        raise Error(
+            f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
+            call=f'rmdir("{next(iter(left))}")',
+            errno=error.errno or 0,
+            hint=_holders(paths) or os.strerror(error.errno or 0),
+        )
+
+
+def discard(path: str, timeout: float = 2.0) -> None:
+    """Undo the making of one directory. Raises OSError only."""
+    with Tree() as tree:
+        _remove(tree, path, time.monotonic() + timeout)
+
+
+def _remove(tree: Tree, path: str, deadline: float) -> None:
+    parent_path, _, name = path.rpartition("/")
+    try:
+        with tree.open(parent_path or "/") as parent:
+            if not _rmdir(parent.descriptor, name):
+                _remove_populated(parent, name, deadline)
+    except OSError as error:
+        if not vanished(error):
+            raise
+
+
+def _remove_populated(parent: Directory, name: str, deadline: float) -> None:
+    """Remove a cgroup that has children, or processes that are ending."""
+    pause = 1
+    with parent.child(name) as directory:  # EXDEV if it is a mount point, whose children are not ours
+        while True:
+            for holder, child in files.descendants(directory.descriptor):
+                _rmdir(holder, child)
+            if _rmdir(parent.descriptor, name):
+                return
+            if not _wait(directory, deadline) or time.monotonic() > deadline:
+                raise OSError(EBUSY, os.strerror(EBUSY), directory.path)
+            if not _rmdir(parent.descriptor, name):  # empty, still busy: the kernel has no event for that
+                select.poll().poll(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _rmdir(parent: int, name: str) -> bool:
+    """False if it is busy or has children."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (EBUSY, ENOTEMPTY):
+            return False
+        if not vanished(error):
+            raise
+    return True
+
+
+def _holders(paths: dict[str, str]) -> str:
+    """The processes that keep the cgroup, with their states: `process 12 (sleep) in state D is still in it`."""
+    try:
+        held = members.pids(paths)[:8]
+    except OSError:
+        return ""
+    texts = []
+    for pid in held:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                command, _, rest = os.fsdecode(file.read()).partition(" (")[2].rpartition(") ")
+            texts.append(f"process {pid} ({command}) in state {rest[:1]} is still in it")
+        except OSError:
+            pass
+    return "; ".join(texts)

@@ -8,16 +8,19 @@ seccomp (Seccomp, SyscallRule, SyscallArg). rules.py checks what spans propertie
 
 from __future__ import annotations
 
-from ..record import Record
-from .hooks import Hooks
-from .linux import Linux
+from pyoci.config.filesystem import read_mount, read_root
+from pyoci.config.hooks import Hooks, read_hooks
+from pyoci.config.linux import Linux, read_linux
+from pyoci.config.node import Node
+from pyoci.config.process import read_process
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .filesystem import Mount, Root
-    from .process import Process
+    from pyoci.config.filesystem import Mount, Root
+    from pyoci.config.process import Process
 
 NOTHING: dict[str, str] = {}
 
@@ -37,5 +40,19 @@ class Config(Record):
 
 
 def read(raw: dict[str, Any]) -> Config:
-    """The Config of a parsed config.json. Raises ConfigError with the pointer of a value of the wrong type."""
-    raise NotImplementedError
+    """The Config of a parsed config.json. Raises ConfigError with the pointer of a value of the wrong type.
+
+    Members that no chapter knows (and those for other platforms) are ignored, as the specification demands.
+    """
+    node = Node(raw, "")
+    return Config(
+        oci_version=node.string("ociVersion"),
+        root=read_root(node.child("root")),
+        hostname=node.optional_string("hostname"),
+        domainname=node.optional_string("domainname"),
+        process=read_process(node.child("process")),
+        mounts=tuple([read_mount(mount) for mount in node.children("mounts")]),
+        hooks=read_hooks(node.child("hooks")),
+        annotations=node.table("annotations"),
+        linux=read_linux(node.child("linux")),
+    )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ..record import Record
+from pyoci.kernel.capability_names import NAMES
+from pyoci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.config.node import Node
+
+BITS = {name: 1 << number for number, name in enumerate(NAMES)}
 
 
 class Capabilities(Record):
@@ -15,3 +22,28 @@ class Capabilities(Record):
     permitted: int = 0
     ambient: int = 0
     unknown: tuple[str, ...] = ()  # names to warn about once, without repetition, sorted
+
+
+def read_capabilities(node: Node | None) -> Capabilities | None:
+    if node is None:
+        return None
+    unknown: set[str] = set()
+    return Capabilities(
+        bounding=_mask(node.strings("bounding"), unknown),
+        effective=_mask(node.strings("effective"), unknown),
+        inheritable=_mask(node.strings("inheritable"), unknown),
+        permitted=_mask(node.strings("permitted"), unknown),
+        ambient=_mask(node.strings("ambient"), unknown),
+        unknown=tuple(sorted(unknown)),
+    )
+
+
+def _mask(names: tuple[str, ...], unknown: set[str]) -> int:
+    mask = 0
+    for name in names:
+        bit = BITS.get(name)
+        if bit is None:
+            unknown.add(name)
+        else:
+            mask |= bit
+    return mask

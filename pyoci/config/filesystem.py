@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ..record import Record
+from pyoci.config.mount_options import fields
+from pyoci.config.namespaces import read_mappings
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .namespaces import IdMapping
+    from pyoci.config.namespaces import IdMapping
+    from pyoci.config.node import Node
 
 
 class Root(Record):
@@ -35,7 +38,7 @@ class Mount(Record):
     attr_clr: int = 0
     rec_attr_set: int = 0
     rec_attr_clr: int = 0
-    super_flags: tuple[str, ...] = ()  # "sync", "dirsync", "mand", "lazytime", "silent", "iversion"; never "ro"
+    super_flags: tuple[str, ...] = ()  # "sync", "dirsync", "mand", "lazytime": names for fsconfig(2)
     propagation: tuple[int, ...] = ()  # MS_SHARED | MS_REC and the like, in the order they were written
     data: tuple[str, ...] = ()  # "key=value" or "key", for the file system itself
     copy_up: bool = False  # tmpcopyup
@@ -43,3 +46,32 @@ class Mount(Record):
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
     remount: bool = False
+
+
+def read_root(node: Node | None) -> Root | None:
+    if node is None:
+        return None
+    return Root(path=node.required_string("path"), readonly=node.boolean("readonly"))
+
+
+def read_mount(node: Node) -> Mount:
+    """One entry of `mounts`. Mappings without idmap or ridmap mean idmap, as in runc."""
+    options = node.strings("options")
+    found = fields(options)
+    type = node.string("type")
+    if type in ("bind", "rbind"):  # old tools leave the option out; crun reads their configurations the same way
+        found["bind"] = True
+        if type == "rbind":
+            found["recursive"] = True
+    if node.value.get("uidMappings") or node.value.get("gidMappings"):
+        found["uid_mappings"] = read_mappings(node, "uidMappings")
+        found["gid_mappings"] = read_mappings(node, "gidMappings")
+        found.setdefault("id_map", "idmap")
+    return Mount(
+        pointer=node.pointer,
+        destination=node.required_string("destination"),
+        type=type,
+        source=node.string("source"),
+        options=options,
+        **found,
+    )

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from ..record import Record
-from .resources import Resources
+from pyoci.config.mount_options import PROPAGATION
+from pyoci.config.namespaces import read_mappings, read_namespace, read_time_offsets
+from pyoci.config.node import INT64, UINT32
+from pyoci.config.resources import Resources, read_resources
+from pyoci.config.seccomp import read_seccomp
+from pyoci.errors import ConfigError
+from pyoci.jsonfile import escape
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .namespaces import IdMapping, Namespace, TimeOffset
-    from .seccomp import Seccomp
+    from pyoci.config.namespaces import IdMapping, Namespace, TimeOffset
+    from pyoci.config.node import Node
+    from pyoci.config.seccomp import Seccomp
 
 
 class Path(Record):
+    """A path in the container, of maskedPaths or readonlyPaths."""
+
     pointer: str
     path: str
 
 
 class Sysctl(Record):
+    """A kernel parameter."""
+
     pointer: str
     key: str  # the file below /proc/sys: "net/ipv4/ip_forward"
     value: str
 
 
 class Device(Record):
+    """A device node (or FIFO) to make in the container."""
+
     pointer: str
     type: str  # "c" (also for the spec's "u"), "b", "p"
     path: str
-    major: int = 0
+    major: int = 0  # -1: absent, which only a FIFO may be (rules.py reports it)
     minor: int = 0
     mode: int = 0o666  # permission bits only
     uid: int | None = None
@@ -34,12 +47,16 @@ class Device(Record):
 
 
 class Personality(Record):
+    """personality(2)."""
+
     pointer: str = "/linux/personality"
     domain: str  # "LINUX" or "LINUX32"
     flags: tuple[str, ...] = ()
 
 
 class IntelRdt(Record):
+    """The resctrl file system: shares of cache and memory bandwidth."""
+
     pointer: str = "/linux/intelRdt"
     clos_id: str = ""
     schemata: tuple[str, ...] = ()
@@ -66,6 +83,8 @@ class NetDevice(Record):
 
 
 class Linux(Record):
+    """All of `linux`."""
+
     pointer: str = "/linux"
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
@@ -91,3 +110,121 @@ class Linux(Record):
             if namespace.type == type:
                 return namespace
         return None
+
+
+def read_linux(node: Node | None) -> Linux:
+    if node is None:
+        return Linux()
+    return Linux(
+        namespaces=tuple([read_namespace(namespace) for namespace in node.children("namespaces")]),
+        uid_mappings=read_mappings(node, "uidMappings"),
+        gid_mappings=read_mappings(node, "gidMappings"),
+        time_offsets=read_time_offsets(node.child("timeOffsets")),
+        devices=tuple([_device(device) for device in node.children("devices")]),
+        cgroups_path=node.optional_string("cgroupsPath"),
+        resources=read_resources(node.child("resources")),
+        rootfs_propagation=_propagation(node),
+        seccomp=read_seccomp(node.child("seccomp")),
+        sysctl=_sysctl(node),
+        masked_paths=_paths(node, "maskedPaths"),
+        readonly_paths=_paths(node, "readonlyPaths"),
+        mount_label=node.string("mountLabel"),
+        personality=_personality(node.child("personality")),
+        intel_rdt=_intel_rdt(node.child("intelRdt")),
+        memory_policy=_memory_policy(node.child("memoryPolicy")),
+        net_devices=tuple(
+            [
+                NetDevice(pointer=device.pointer, device=name, name=device.string("name"))
+                for name, device in node.members("netDevices")
+            ]
+        ),
+    )
+
+
+def _device(node: Node) -> Device:
+    type = node.required_string("type")
+    mode = node.optional_integer("fileMode", UINT32)
+    absent = 0 if type == "p" else -1
+    return Device(
+        pointer=node.pointer,
+        type="c" if type == "u" else type,  # "u" is an unbuffered character device, which is what Linux has
+        path=node.required_string("path"),
+        major=node.integer("major", INT64, absent),
+        minor=node.integer("minor", INT64, absent),
+        mode=0o666 if mode is None else mode & 0o7777,  # engines write st_mode here, with the file's type in it
+        uid=node.optional_integer("uid", UINT32),
+        gid=node.optional_integer("gid", UINT32),
+    )
+
+
+def _propagation(node: Node) -> int:
+    name = node.string("rootfsPropagation")
+    if not name:
+        return 0
+    if name not in PROPAGATION:
+        raise ConfigError(
+            f"rootfsPropagation={name} is not supported",
+            pointer=node.at("rootfsPropagation"),
+            hint="use one of " + ", ".join(PROPAGATION),
+        )
+    return PROPAGATION[name]
+
+
+def _sysctl(node: Node) -> tuple[Sysctl, ...]:
+    values = node.table("sysctl")
+    pointer = node.at("sysctl")
+    return tuple(
+        [
+            Sysctl(pointer=f"{pointer}/{escape(name)}", key=sysctl_file(name), value=value)
+            for name, value in values.items()
+        ]
+    )
+
+
+def sysctl_file(name: str) -> str:
+    """The file below /proc/sys for a key as sysctl(8) takes it.
+
+    The first separator decides: in net.ipv4.conf.eth0/1.mtu dots separate and a slash stands for a dot,
+    in net/ipv4/conf/eth0.1/mtu slashes do. The translation is its own inverse.
+    """
+    for character in name:
+        if character == ".":
+            return name.translate(_SWAPPED)
+        if character == "/":
+            break
+    return name
+
+
+_SWAPPED = {ord("."): "/", ord("/"): "."}
+
+
+def _paths(node: Node, key: str) -> tuple[Path, ...]:
+    pointer = node.at(key)
+    return tuple([Path(pointer=f"{pointer}/{index}", path=path) for index, path in enumerate(node.strings(key))])
+
+
+def _personality(node: Node | None) -> Personality | None:
+    if node is None:
+        return None
+    return Personality(pointer=node.pointer, domain=node.string("domain"), flags=node.strings("flags"))
+
+
+def _intel_rdt(node: Node | None) -> IntelRdt | None:
+    if node is None:
+        return None
+    return IntelRdt(
+        pointer=node.pointer,
+        clos_id=node.string("closID"),
+        schemata=node.strings("schemata"),
+        l3_cache_schema=node.string("l3CacheSchema"),
+        mem_bw_schema=node.string("memBwSchema"),
+        enable_monitoring=node.boolean("enableMonitoring"),
+    )
+
+
+def _memory_policy(node: Node | None) -> MemoryPolicy | None:
+    if node is None:
+        return None
+    return MemoryPolicy(
+        pointer=node.pointer, mode=node.string("mode"), nodes=node.string("nodes"), flags=node.strings("flags")
+    )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from ..record import Record
+from pyoci.config.node import INT64
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyoci.config.node import Node
+
 NOTHING: dict[str, Any] = {}
 
 
 class DeviceRule(Record):
+    """Allow or deny devices; of several rules for a device the last one counts."""
+
     pointer: str
     allow: bool
     type: str = "a"  # "a" (all), "c", "b"
@@ -21,7 +26,32 @@ class DeviceRule(Record):
 
 
 class Resources(Record):
+    """The limits."""
+
     pointer: str = "/linux/resources"
     devices: tuple[DeviceRule, ...] = ()
     pids_limit: int | None = None
     raw: dict[str, Any] = NOTHING  # linux.resources untouched; whoever writes limits reads them from here
+
+
+def read_resources(node: Node | None) -> Resources:
+    if node is None:
+        return Resources()
+    pids = node.child("pids")
+    return Resources(
+        pointer=node.pointer,
+        devices=tuple([_device_rule(rule) for rule in node.children("devices")]),
+        pids_limit=None if pids is None else pids.optional_integer("limit", INT64),
+        raw=node.value,
+    )
+
+
+def _device_rule(node: Node) -> DeviceRule:
+    return DeviceRule(
+        pointer=node.pointer,
+        allow=node.boolean("allow"),
+        type=node.string("type") or "a",
+        major=node.integer("major", INT64, -1),
+        minor=node.integer("minor", INT64, -1),
+        access=node.string("access"),
+    )

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from ..record import Record
+from pyoci.config.node import UINT32, UINT64
+from pyoci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.config.node import Node
 
 
 class SyscallArg(Record):
+    """A condition on one argument of a system call."""
+
+    pointer: str = ""
     index: int  # 0..5
     value: int
     value_two: int = 0  # the value to compare with when `op` is SCMP_CMP_MASKED_EQ; `value` is the mask then
@@ -13,6 +21,8 @@ class SyscallArg(Record):
 
 
 class SyscallRule(Record):
+    """What happens to the calls in `names` when all of `args` hold."""
+
     pointer: str
     names: tuple[str, ...]
     action: str
@@ -21,6 +31,8 @@ class SyscallRule(Record):
 
 
 class Seccomp(Record):
+    """The whole filter; `default_action` for every call that no rule names."""
+
     pointer: str = "/linux/seccomp"
     default_action: str
     default_errno: int | None = None
@@ -29,3 +41,43 @@ class Seccomp(Record):
     listener_path: str = ""
     listener_metadata: str = ""
     syscalls: tuple[SyscallRule, ...] = ()
+
+
+def read_seccomp(node: Node | None) -> Seccomp | None:
+    """None also for a profile without default action and calls: runc takes that as no filter."""
+    if node is None:
+        return None
+    syscalls = tuple([_syscall(rule) for rule in node.children("syscalls")])
+    default_action = node.string("defaultAction")
+    if not default_action and not syscalls:
+        return None
+    return Seccomp(
+        pointer=node.pointer,
+        default_action=default_action,
+        default_errno=node.optional_integer("defaultErrnoRet", UINT32),
+        architectures=node.strings("architectures"),
+        flags=node.optional_strings("flags"),
+        listener_path=node.string("listenerPath"),
+        listener_metadata=node.string("listenerMetadata"),
+        syscalls=syscalls,
+    )
+
+
+def _syscall(node: Node) -> SyscallRule:
+    return SyscallRule(
+        pointer=node.pointer,
+        names=node.strings("names"),
+        action=node.required_string("action"),
+        errno=node.optional_integer("errnoRet", UINT32),
+        args=tuple([_argument(argument) for argument in node.children("args")]),
+    )
+
+
+def _argument(node: Node) -> SyscallArg:
+    return SyscallArg(
+        pointer=node.pointer,
+        index=node.required_integer("index", UINT32),
+        value=node.required_integer("value", UINT64),
+        value_two=node.integer("valueTwo", UINT64),
+        op=node.required_string("op"),
+    )

@@ -1,0 +1,117 @@
+"""Runs one program in private mount, uts, ipc, net and pid namespaces, and clears away what it left outside them.
+
+Outside a namespace there are only cgroups. Other work may go on on the same machine, so a cgroup counts as the
+program's only if it appeared while the program ran **and** has a name that the suite gives: a container id (a version
+4 UUID) or one of its two fixed paths (validation/../cgroups/cgroups.go).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+_NAMES = re.compile(rf"(?:.*[-:])?{_UUID4}(?:\.scope)?|cgrouptest|testdir")
+_UNSHARE = "unshare --mount --uts --ipc --net --pid --fork --kill-child --propagation private --".split()
+_SLACK = 15.0  # seconds beyond the time limit after which the keeper itself is given up
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a program ended and what it left. `status`: exit status, or minus the signal's number; seconds: wall time."""
+
+    status: int
+    timed_out: bool
+    seconds: float
+    stdout: str
+    stderr: str
+    processes: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    cgroups: tuple[str, ...] = ()
+
+
+def run(argv: list[str], *, cwd: Path, environment: dict[str, str], seconds: float, cgroups: str) -> Outcome:
+    """Runs `argv` to its end or its time limit. cgroups: "host" (as they are) or "v2" (nothing but a cgroup2 mount)."""
+    before = set(_cgroups())
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        read_end, write_end = os.pipe()
+        request = {
+            "argv": argv,
+            "cwd": str(cwd),
+            "environment": environment,
+            "seconds": seconds,
+            "cgroups": cgroups,
+            "report": write_end,
+        }
+        keeper = subprocess.Popen(
+            [*_UNSHARE, sys.executable, "-I", str(Path(__file__).with_name("keeper.py")), json.dumps(request)],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=[write_end],
+        )
+        os.close(write_end)
+        try:
+            status = keeper.wait(seconds + _SLACK)
+        except subprocess.TimeoutExpired:
+            keeper.kill()  # --kill-child takes the namespace with it
+            status = keeper.wait()
+        with os.fdopen(read_end, "rb") as pipe:
+            text = pipe.read()
+        elapsed = time.monotonic() - started
+        stdout.seek(0)
+        stderr.seek(0)
+        report: dict[str, Any] = {"status": status, "timed_out": True, "processes": [], "states": []}
+        if text:
+            report = json.loads(text)
+        return Outcome(
+            status=report["status"],
+            timed_out=report["timed_out"],
+            seconds=elapsed,
+            stdout=stdout.read().decode(errors="replace"),
+            stderr=stderr.read().decode(errors="replace"),
+            processes=tuple(report["processes"]),
+            states=tuple(report["states"]),
+            cgroups=_remove_new_cgroups(before),
+        )
+
+
+def _cgroups(top: str = "/sys/fs/cgroup") -> list[str]:
+    """Every cgroup directory on this machine, parents before children; what vanishes meanwhile is passed over."""
+    return [directory for directory, _, _ in os.walk(top)]
+
+
+def of_the_suite(path: str) -> bool:
+    """Has `path`, or a directory above it, a name that the suite gives to cgroups?"""
+    return any(_NAMES.fullmatch(part) for part in path.split("/"))
+
+
+def _remove_new_cgroups(before: set[str]) -> tuple[str, ...]:
+    """Removes the program's cgroups, deepest first, and names them; a dying process may hold one for a moment."""
+    left = [path for path in _cgroups() if path not in before and of_the_suite(path)]
+    deadline = time.monotonic() + 2
+    remaining = sorted(left, key=lambda path: -path.count("/"))
+    while remaining and time.monotonic() < deadline:
+        remaining = [path for path in remaining if not _removed(path)]
+        if remaining:
+            time.sleep(0.02)
+    return tuple(left)
+
+
+def _removed(path: str) -> bool:
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True

@@ -80,6 +80,17 @@ END
     env | grep -E '^PYOCI_[A-Z0-9_]+=' | grep -vE '^PYOCI_LANE(S_CACHE)?=' || true
 }
 
+# lane_run_directory: prints a directory for what this machine and the inside of the lane tell each other.
+lane_run_directory() {
+    local dir
+    mkdir -p "$CACHE/run"
+    for dir in "$CACHE"/run/*.*; do # those of lanes that were killed
+        if [ -d "$dir" ] && [ ! -e "/proc/${dir##*.}" ]; then rm -rf --one-file-system -- "$dir"; fi
+    done
+    mkdir "$CACHE/run/$LANE.$$"
+    printf '%s\n' "$CACHE/run/$LANE.$$"
+}
+
 # lane_run ENTER WORD...: runs ENTER with those words as process 1 of new namespaces, in the lane's own cgroups,
 # and leaves nothing: processes die with their process 1, cgroups are removed.
 # Sets STATUS.
@@ -88,7 +99,9 @@ lane_end() {
         kill -KILL "$LANE_CHILD" 2>/dev/null || true
         wait "$LANE_CHILD" 2>/dev/null || true
     fi
+    if [ -n "${LANE_READERS:-}" ]; then kill -KILL $LANE_READERS 2>/dev/null || true; fi
     remove_lane_cgroups "pyoci-lane.$$"
+    if [ -n "${LANE_RUN:-}" ]; then rm -rf --one-file-system -- "$LANE_RUN"; fi
     lane_results_done
 }
 

@@ -8,7 +8,7 @@ lane_devices() {
     local dev=$1 name
     mkdir -p "$dev"
     mount -t tmpfs -o mode=755,nosuid,size=4m tmpfs "$dev"
-    for name in null zero full random urandom tty fuse net/tun loop-control kmsg; do
+    for name in null zero full random urandom tty fuse net/tun loop-control; do
         [ -e "/dev/$name" ] || continue
         mkdir -p "$(dirname "$dev/$name")"
         : >"$dev/$name"
@@ -55,7 +55,8 @@ lane_bind_at_same_path() {
     if [ "$3" = ro ]; then mount -o remount,bind,ro "$1$2"; fi
 }
 
-# lane_root: everything together; reads LANE_TREE LANE_PYOCI LANE_RESULTS LANE_READ_ONLY LANE_CGROUPS PROJECT.
+# lane_root: everything together; reads LANE_TREE LANE_PYOCI LANE_RESULTS LANE_READ_ONLY LANE_CGROUPS
+# LANE_RUN PROJECT.
 lane_root() {
     local root=$CACHE/root link dir path
     mount -t tmpfs -o mode=755 tmpfs "$root"
@@ -89,6 +90,10 @@ lane_root() {
         mount -o remount,bind,ro "$root/opt/pyoci"
     fi
     mount --bind "$LANE_RESULTS" "$root/results"
+    if [ -n "${LANE_RUN:-}" ]; then
+        mkdir "$root/run/lane"
+        mount --bind "$LANE_RUN" "$root/run/lane"
+    fi
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
     mkdir "$root/.lane/old"
     cd "$root"

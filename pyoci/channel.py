@@ -1,0 +1,130 @@
+"""The messages that the runtime and the container's process exchange while the container is made.
+
+A message is one packet of a SOCK_SEQPACKET pair: the kernel keeps the boundaries, so there is no length to get wrong
+(CVE-2021-43784). Its text is a kind and a fixed number of fields, separated by NUL, which no field can contain.
+End-of-file means that the other side has died.
+
+    container -> runtime   unshared        stage 1 is in its user and time namespaces; its maps may be written
+                           stage2 PID      the container's process exists; its pidfd comes along
+                           mounted         mounts and devices are made; the root is not switched yet
+                           console NAME    the pseudo-terminal's master comes along
+                           ready           everything is done but the last steps before execve(2)
+                           waiting         the process no longer depends on the runtime
+                           error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
+    runtime -> container   go, hooked, created
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from .errors import Error, HookError, StepError
+from .record import Record
+
+FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "error": 7}
+FIELDS |= {"go": 0, "hooked": 0, "created": 0}
+
+_LIMIT = 65536  # bytes; above any message, far below the socket's buffer
+_FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each
+
+
+class Closed(Exception):
+    """The other side has ended."""
+
+
+class Message(Record):
+    kind: str
+    fields: tuple[str, ...] = ()
+    descriptors: tuple[int, ...] = ()
+
+
+class Channel:
+    """One end of the pair."""
+
+    def __init__(self, sock: _socket.socket) -> None:
+        self._socket = sock
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def adopt(self, descriptor: int) -> None:
+        """Go on with `descriptor`, a copy of ours; ours has been closed behind the socket's back."""
+        self._socket.detach()
+        self._socket = _socket.socket(fileno=descriptor)
+
+    def send(self, kind: str, *fields: str, descriptors: tuple[int, ...] = ()) -> None:
+        """Raises Closed when nobody listens any more."""
+        data = encode(kind, fields)
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
+        try:
+            self._socket.sendmsg([data], ancillary if descriptors else [], _socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Closed from None
+
+    def receive(self) -> Message:
+        """Wait for the next message. Raises Closed at end-of-file, and the error itself when the message is one."""
+        try:
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                _LIMIT + 1, _socket.CMSG_LEN(8 * 4), _socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            raise Closed from None
+        descriptors: tuple[int, ...] = ()
+        for level, kind, content in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                descriptors += struct.unpack(f"{len(content) // 4}i", content)
+        if not data:
+            raise Closed
+        try:
+            name, fields = decode(data)
+        except Error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        if name == "error":
+            raise decode_error(fields)
+        return Message(kind=name, fields=fields, descriptors=descriptors)
+
+
+def pair() -> tuple[Channel, Channel]:
+    """The two ends, both close-on-exec."""
+    kind = _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC
+    one, other = _socket.socketpair(_socket.AF_UNIX, kind)
+    return Channel(one), Channel(other)
+
+
+def encode(kind: str, fields: tuple[str, ...]) -> bytes:
+    if FIELDS[kind] != len(fields):
+        raise ValueError(f"{kind} has {FIELDS[kind]} fields, not {len(fields)}")
+    if any("\0" in field for field in fields):
+        raise ValueError(f"{kind}: a field holds NUL")
+    data = "\0".join((kind, *fields)).encode("utf-8", "surrogateescape")
+    if len(data) > _LIMIT:
+        raise ValueError(f"{kind}: message of {len(data)} bytes")
+    return data
+
+
+def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """Kind and fields of a packet. Raises Error for anything that encode() does not make."""
+    kind, *fields = data.decode("utf-8", "surrogateescape").split("\0")
+    if len(data) > _LIMIT or FIELDS.get(kind) != len(fields):
+        raise Error("the container's process sent a message that is none of the protocol")
+    return kind, tuple(fields)
+
+
+def encode_error(error: Error) -> tuple[str, ...]:
+    """The fields of the message "error"; texts that quote a long path are cut, so that they always fit."""
+    fields = (error.pointer, error.step, error.call, str(error.errno), error.message, error.hint)
+    return (type(error).__name__, *(field[:_FIELD_LIMIT].replace("\0", "") for field in fields))
+
+
+def decode_error(fields: tuple[str, ...]) -> Error:
+    name, pointer, step, call, errno, message, hint = fields
+    kind = {"HookError": HookError, "StepError": StepError}.get(name, Error)
+    number = int(errno) if errno.isdecimal() else 0
+    return kind(message, pointer=pointer, step=step, call=call, errno=number, hint=hint)

@@ -1,0 +1,116 @@
+"""clone3(2): the one place where a process is made.
+
+The child is a fork of this interpreter, so CPython must be told before and after, through ctypes.PyDLL, with
+the GIL held: without PyOS_BeforeFork CPython 3.13 aborts, and through CDLL a child made while a second thread
+is alive hangs. The garbage collector is frozen and off in the child: a collection there would touch every
+object, and each page it touches is charged to the container.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+from ctypes import c_size_t, c_uint64, c_void_p
+
+from .libc import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+CLONE_PIDFD = 0x1000
+CLONE_PARENT = 0x8000
+CLONE_INTO_CGROUP = 0x200000000
+
+_SIGCHLD = 17
+
+
+class CloneArgs(ctypes.Structure):
+    """struct clone_args of <linux/sched.h>, with every field known to Linux 5.14."""
+
+    _fields_ = [
+        (name, c_uint64)
+        for name in (
+            "flags",
+            "pidfd",
+            "child_tid",
+            "parent_tid",
+            "exit_signal",
+            "stack",
+            "stack_size",
+            "tls",
+            "set_tid",
+            "set_tid_size",
+            "cgroup",
+        )
+    ]
+
+
+_clone3 = syscall("clone3", 435, c_void_p, c_size_t)
+
+
+def _hook(name: str) -> Callable[[], None]:
+    prototype: Any = ctypes.pythonapi[name]
+    prototype.argtypes, prototype.restype = (), None
+    hook: Callable[[], None] = prototype
+    return hook
+
+
+_before_fork = _hook("PyOS_BeforeFork")
+_after_fork_child = _hook("PyOS_AfterFork_Child")
+_after_fork_parent = _hook("PyOS_AfterFork_Parent")
+
+
+def assert_single_thread() -> None:
+    """A second thread would be lost in the child, perhaps while it holds a lock; none of ours is ever started."""
+    threads = len(os.listdir("/proc/self/task"))
+    assert threads == 1, f"the runtime has {threads} threads"
+
+
+def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple[int, int]:
+    """Make a process that runs `body` and then exits; return its pid and a pidfd (close-on-exec).
+
+    `flags` are CLONE_NEW* and CLONE_PARENT; CLONE_PIDFD is always added. With CLONE_PARENT the exit signal is 0:
+    the process that becomes the parent did not ask for a SIGCHLD. `cgroup` is the descriptor of a v2 cgroup the
+    process is born in, or -1. `body` reports its own errors; whatever escapes it ends the process with status 1.
+    Raises OSError of clone3(2). The caller has one thread: assert_single_thread().
+    """
+    pidfd = ctypes.c_int(-1)
+    arguments = CloneArgs(
+        flags=flags | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup >= 0 else 0),
+        pidfd=ctypes.addressof(pidfd),
+        exit_signal=0 if flags & CLONE_PARENT else _SIGCHLD,
+        cgroup=max(cgroup, 0),
+    )
+    address, size = ctypes.addressof(arguments), ctypes.sizeof(arguments)
+    enabled = gc.isenabled()
+    gc.freeze()
+    gc.disable()
+    _before_fork()
+    try:
+        pid = _clone3(address, size)
+    except OSError:
+        _after_fork_parent()
+        if enabled:
+            gc.enable()
+        raise
+    if pid == 0:
+        _run_child(body)
+    _after_fork_parent()
+    if enabled:
+        gc.enable()
+    return pid, pidfd.value
+
+
+def _run_child(body: Callable[[], object]) -> NoReturn:
+    status = 1
+    try:
+        _after_fork_child()
+        body()
+        status = 0
+    finally:
+        # Not sys.exit: that would run the runtime's atexit handlers and flush its buffers a second time. An exception
+        # that escaped `body` ends here, because os._exit does not return.
+        os._exit(status)

@@ -1,0 +1,27 @@
+"""keyctl(2): a session keyring of the container's own."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import c_char_p, c_int, c_size_t, c_void_p
+
+from .libc import number, syscall
+
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_KEYCTL_SETPERM = 5
+_KEYCTL_DESCRIBE = 6
+_KEY_USR_SEARCH = 0x080000
+
+_join = syscall("keyctl", number("keyctl"), c_int, c_char_p)
+_set_permissions = syscall("keyctl", number("keyctl"), c_int, c_int, c_int)
+_describe = syscall("keyctl", number("keyctl"), c_int, c_int, c_void_p, c_size_t)
+
+
+def join_session(name: str) -> None:
+    """Make and join the session keyring `name`, and let processes of the same user search it."""
+    key = _join(_KEYCTL_JOIN_SESSION_KEYRING, name.encode())
+    buffer = ctypes.create_string_buffer(4096)
+    _describe(_KEYCTL_DESCRIBE, key, ctypes.addressof(buffer), ctypes.sizeof(buffer))
+    # keyctl_describe(3): "type;uid;gid;permissions in hex;description"
+    permissions = int(buffer.value.split(b";")[3], 16)
+    _set_permissions(_KEYCTL_SETPERM, key, ctypes.c_int(permissions | _KEY_USR_SEARCH).value)

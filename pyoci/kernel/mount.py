@@ -1,0 +1,137 @@
+"""The mount API by descriptor: fsopen(2), fsmount(2), open_tree(2), move_mount(2), mount_setattr(2).
+
+No function here takes the name of a target: a mount is made detached, given its attributes, and moved onto a
+descriptor. So no name can be swapped between the check and the mount (CVE-2021-30465 and its successors).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
+
+from .libc import function, number, syscall
+
+AT_EMPTY_PATH = 0x1000
+AT_RECURSIVE = 0x8000
+AT_FDCWD = -100
+
+MNT_DETACH = 2
+
+_FSOPEN_CLOEXEC = 1
+_FSMOUNT_CLOEXEC = 1
+_FSCONFIG_SET_FLAG = 0
+_FSCONFIG_SET_STRING = 1
+_FSCONFIG_CMD_CREATE = 6
+_OPEN_TREE_CLONE = 1
+_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
+_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
+_MOUNT_ATTR_IDMAP = 0x00100000
+
+# fsconfig(2) refuses longer strings; such data (overlay's lowerdir) goes through mount(2).
+FSCONFIG_MAX = 255
+
+
+class MountAttr(ctypes.Structure):
+    """struct mount_attr of <linux/mount.h>."""
+
+    _fields_ = [(name, c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
+
+
+_open_tree = syscall("open_tree", 428, c_int, c_char_p, c_uint)
+_move_mount = syscall("move_mount", 429, c_int, c_char_p, c_int, c_char_p, c_uint)
+_fsopen = syscall("fsopen", 430, c_char_p, c_uint)
+_fsconfig = syscall("fsconfig", 431, c_int, c_uint, c_char_p, c_char_p, c_int)
+_fsmount = syscall("fsmount", 432, c_int, c_uint, c_uint)
+_mount_setattr = syscall("mount_setattr", 442, c_int, c_char_p, c_uint, c_void_p, c_size_t)
+_pivot_root = syscall("pivot_root", number("pivot_root"), c_char_p, c_char_p)
+_umount2 = function("umount2", c_char_p, c_int)
+_mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
+
+
+def new_filesystem(
+    kind: str, source: str = "", data: tuple[str, ...] = (), flags: tuple[str, ...] = (), attributes: int = 0
+) -> int:
+    """A detached mount of a new filesystem: descriptor, close-on-exec.
+
+    `data` are `key=value` or `key`; `flags` are superblock flags by name ("ro", "sync"); `attributes` are
+    MOUNT_ATTR_*. Raises OSError; what the filesystem logged about it is the error's second note.
+    """
+    context = _fsopen(kind.encode(), _FSOPEN_CLOEXEC, path=kind)
+    try:
+        if source:
+            _fsconfig(context, _FSCONFIG_SET_STRING, b"source", source.encode(), 0)
+        for name in flags:
+            _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
+        for item in data:
+            key, equals, value = item.partition("=")
+            if equals:
+                _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+            else:
+                _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
+        _fsconfig(context, _FSCONFIG_CMD_CREATE, None, None, 0)
+        return _fsmount(context, _FSMOUNT_CLOEXEC, attributes)
+    except OSError as error:
+        log = _context_log(context)
+        if log:
+            error.add_note(log)
+        raise
+    finally:
+        os.close(context)
+
+
+def _context_log(context: int) -> str:
+    """What the kernel says about the last fsconfig(2) or fsmount(2) that failed: "e tmpfs: Bad value for 'size'"."""
+    lines = []
+    try:
+        while line := os.read(context, 1024):
+            lines.append(line.decode("utf-8", "backslashreplace").strip())
+    except OSError:  # ENODATA: no further line
+        pass
+    return "; ".join(lines)
+
+
+def clone_tree(directory: int, path: bytes = b"", recursive: bool = False) -> int:
+    """A detached copy of the mount at `path` below `directory` ("" = the descriptor itself), as a bind mount makes it."""
+    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    return _open_tree(directory, path, flags, path=path or None)
+
+
+def attach(tree: int, target: int) -> None:
+    """Put the detached mount `tree` on top of the open file or directory `target`."""
+    _move_mount(tree, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+
+
+def set_attributes(tree: int, set: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False) -> None:
+    """Change a mount's MOUNT_ATTR_* flags and propagation (MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE)."""
+    _set(tree, MountAttr(attr_set=set, attr_clr=clear, propagation=propagation), recursive)
+
+
+def set_idmap(tree: int, user_namespace: int, recursive: bool = False) -> None:
+    """Translate owners on this detached mount by the mappings of a user namespace."""
+    _set(tree, MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace), recursive)
+
+
+def _set(tree: int, attributes: MountAttr, recursive: bool) -> None:
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    _mount_setattr(tree, b"", flags, ctypes.addressof(attributes), ctypes.sizeof(attributes))
+
+
+def mount_long_data(kind: str, source: str, target: bytes, data: str) -> None:
+    """mount(2) of a new filesystem on `target`, a name below a procfs fd directory that is the working directory."""
+    _mount(source.encode(), target, kind.encode(), 0, data.encode(), path=target)
+
+
+def pivot_root_here() -> None:
+    """pivot_root(2) with "." for both: the old root ends up on top of the new one, at ".."."""
+    _pivot_root(b".", b".")
+
+
+def move_here_to_root() -> None:
+    """Move the mount that the working directory is on to "/" (MS_MOVE), for roots that cannot be pivoted."""
+    _mount(b".", b"/", None, 0x2000, None)
+
+
+def unmount(path: bytes, flags: int = MNT_DETACH) -> None:
+    _umount2(path, flags, path=path)

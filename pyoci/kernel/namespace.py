@@ -1,0 +1,29 @@
+"""setns(2) and unshare(2), and what a namespace's descriptor tells about itself."""
+
+from __future__ import annotations
+
+import os
+from ctypes import c_int
+
+from .libc import function
+
+_setns = function("setns", c_int, c_int)
+_unshare = function("unshare", c_int)
+
+# include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
+INITIAL_USER_INODE = 0xEFFFFFFD
+
+
+def join(descriptor: int, flag: int) -> None:
+    """setns(2): enter the namespace open as `descriptor`, which must be of the kind `flag` (CLONE_NEW*)."""
+    _setns(descriptor, flag)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): leave the namespaces of the kinds `flags` for new ones."""
+    _unshare(flags)
+
+
+def in_user_namespace() -> bool:
+    """Whether this process is not in the initial user namespace. Told by inode: a full id map proves nothing."""
+    return os.stat("/proc/self/ns/user").st_ino != INITIAL_USER_INODE

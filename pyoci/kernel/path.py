@@ -1,0 +1,133 @@
+"""openat2(2): names below a root that somebody else controls, resolved without ever leaving it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from errno import EAGAIN, EEXIST, ELOOP
+
+from .libc import syscall
+
+RESOLVE_NO_MAGICLINKS = 2
+RESOLVE_NO_SYMLINKS = 4
+RESOLVE_BENEATH = 8
+RESOLVE_IN_ROOT = 16
+
+_MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+_O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class OpenHow(ctypes.Structure):
+    """struct open_how of <linux/openat2.h>."""
+
+    _fields_ = [(name, c_uint64) for name in ("flags", "mode", "resolve")]
+
+
+_openat2 = syscall("openat2", 437, c_int, c_char_p, c_void_p, c_size_t)
+
+
+def openat2(directory: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
+    """Open `path` below `directory`. EAGAIN, a race with a rename elsewhere on the system, is tried again."""
+    how = OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
+    for attempt in range(128):
+        try:
+            return _openat2(directory, path, ctypes.addressof(how), ctypes.sizeof(how), path=path)
+        except OSError as error:
+            if error.errno != EAGAIN or attempt == 127:
+                raise
+    raise AssertionError("unreachable")
+
+
+def open_in_root(root: int, path: bytes, flags: int = os.O_PATH, resolve: int = 0) -> int:
+    """Open `path` as a process whose root is `root` would, magic links refused."""
+    return openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve)
+
+
+class _Walk:
+    """A position below a root: the descriptors from the root down to where we are. ".." pops; nothing opens ".."."""
+
+    def __init__(self, root: int) -> None:
+        self.stack = [os.open(".", _O_DIRECTORY_PATH, dir_fd=root)]
+
+    def here(self) -> int:
+        return self.stack[-1]
+
+    def up(self) -> None:
+        if len(self.stack) > 1:
+            os.close(self.stack.pop())
+
+    def to_root(self) -> None:
+        while len(self.stack) > 1:
+            os.close(self.stack.pop())
+
+    def close(self) -> None:
+        for descriptor in self.stack:
+            os.close(descriptor)
+
+
+def ensure(root: int, path: bytes, directory: bool, mode: int = 0o755) -> int:
+    """Open `path` below `root` (O_PATH), making what is missing: directories, and at the end a directory or an empty file.
+
+    A dangling link is followed and what it names is made, inside the root, as runc does. Every component is opened on
+    its own, without following links, from the descriptor of the one before; so a swap of a name can lead elsewhere
+    below the root, never out of it (CVE-2024-45310).
+    """
+    try:
+        return open_in_root(root, path)
+    except FileNotFoundError:
+        pass
+    walk = _Walk(root)
+    try:
+        return _ensure(walk, path, directory, mode)
+    finally:
+        walk.close()
+
+
+def _ensure(walk: _Walk, path: bytes, directory: bool, mode: int) -> int:
+    pending = [part for part in path.split(b"/") if part not in (b"", b".")][::-1]
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == b"..":
+            walk.up()
+            continue
+        last = not pending
+        try:
+            child = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=walk.here())
+        except FileNotFoundError:
+            child = _make(walk.here(), part, directory or not last, mode)
+        kind = os.fstat(child).st_mode
+        if stat.S_ISLNK(kind):
+            links += 1
+            target = os.readlink(b"", dir_fd=child)
+            os.close(child)
+            if links > _MAX_LINKS:
+                raise OSError(ELOOP, os.strerror(ELOOP), path)
+            if target.startswith(b"/"):
+                walk.to_root()
+            pending += [part for part in target.split(b"/") if part not in (b"", b".")][::-1]
+        elif last:
+            return child
+        else:
+            walk.stack.append(child)
+    return os.open(".", _O_DIRECTORY_PATH, dir_fd=walk.here())
+
+
+def _make(directory: int, name: bytes, is_directory: bool, mode: int) -> int:
+    """Make one directory or empty file and open it (O_PATH); one that somebody else just made will do as well."""
+    if is_directory:
+        try:
+            os.mkdir(name, mode, dir_fd=directory)
+        except OSError as error:
+            if error.errno != EEXIST:
+                raise
+        return os.open(name, _O_DIRECTORY_PATH, dir_fd=directory)
+    flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+    try:
+        os.close(os.open(name, flags, 0o644, dir_fd=directory))
+    except OSError as error:
+        if error.errno != EEXIST:
+            raise
+    return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)

@@ -1,0 +1,81 @@
+"""Processes by descriptor: pidfds, waiting, descriptors to close, resource limits, prctl(2)."""
+
+from __future__ import annotations
+
+import os
+import resource
+from ctypes import c_int, c_uint, c_void_p
+
+import _prctl
+
+from .libc import syscall
+
+PIDFD_NONBLOCK = os.O_NONBLOCK
+
+_close_range = syscall("close_range", 436, c_uint, c_uint, c_uint)
+_pidfd_open = syscall("pidfd_open", 434, c_int, c_uint)
+_pidfd_send_signal = syscall("pidfd_send_signal", 424, c_int, c_int, c_void_p, c_uint)
+
+_LAST = 0xFFFFFFFF
+
+
+def pidfd_open(pid: int) -> int:
+    return _pidfd_open(pid, 0)
+
+
+def pidfd_send_signal(pidfd: int, signal: int) -> None:
+    _pidfd_send_signal(pidfd, signal, None, 0)
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from `first` on."""
+    _close_range(first, _LAST, 0)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """PR_SET_DUMPABLE: 0 keeps everyone without CAP_SYS_PTRACE over us out of our memory and /proc/PID files."""
+    _prctl.prctl(_prctl.PR_SET_DUMPABLE, int(dumpable))
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """PR_SET_PDEATHSIG: sent to us when our parent ends; 0 clears it. A change of credentials clears it as well."""
+    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, signal)
+
+
+def set_no_new_privileges() -> None:
+    _prctl.prctl(_prctl.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_keep_capabilities(keep: bool) -> None:
+    """PR_SET_KEEPCAPS: keep the permitted set when all user ids become non-zero."""
+    _prctl.prctl(_prctl.PR_SET_KEEPCAPS, int(keep))
+
+
+def set_child_subreaper() -> None:
+    """PR_SET_CHILD_SUBREAPER: orphaned descendants become our children."""
+    _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """PR_SET_NAME: /proc/PID/comm, at most 15 bytes; execve(2) replaces it."""
+    _prctl.prctl(_prctl.PR_SET_NAME, name)
+
+
+def raise_hard_limit(pid: int, kind: int, hard: int) -> None:
+    """prlimit(2): lift the hard limit of `pid` to `hard` if it is lower, leaving the soft one alone.
+
+    Lifting needs CAP_SYS_RESOURCE in the user namespace of the process's memory limits: the initial one, so it is
+    the runtime that does this and not the container's process.
+    """
+    soft, current = resource.prlimit(pid, kind)
+    if current != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > current):
+        resource.prlimit(pid, kind, (soft, hard))
+
+
+def wait_status(pid: int, flags: int = 0) -> int | None:
+    """waitpid(2) of a child, also of one whose exit signal is 0: its wait status, None when WNOHANG found it running."""
+    found, status = os.waitpid(pid, flags | _WALL)
+    return status if found else None
+
+
+_WALL = 0x40000000  # __WALL: a child made by CLONE_PARENT with exit signal 0 is a "clone" child to wait(2)

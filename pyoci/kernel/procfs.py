@@ -1,0 +1,57 @@
+"""A procfs of our own: opened where nobody can mount over it, checked where it could not be made."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import c_int, c_void_p
+from errno import EACCES, EPERM
+
+from . import mount
+from .constants import PROC_SUPER_MAGIC
+from .libc import function
+
+_PROC_ROOT_INODE = 1  # include/linux/proc_fs.h
+
+_fstatfs = function("fstatfs", c_int, c_void_p)
+
+
+def filesystem_type(descriptor: int) -> int:
+    """f_type of statfs(2), also for an O_PATH descriptor."""
+    buffer = (ctypes.c_long * 32)()  # struct statfs is 120 bytes; f_type is its first word
+    _fstatfs(descriptor, ctypes.addressof(buffer))
+    return int(buffer[0])
+
+
+def root_is_procfs(descriptor: int) -> bool:
+    """Whether this is the root directory of a procfs, and not something bound over its place."""
+    return filesystem_type(descriptor) == PROC_SUPER_MAGIC and os.fstat(descriptor).st_ino == _PROC_ROOT_INODE
+
+
+def open_private(*options: str) -> int:
+    """Open a procfs of our pid namespace: a new detached one, or the verified /proc where that is refused.
+
+    Refused (EPERM) is a new one in a user namespace whose /proc is partly covered; there the mounted one is checked to
+    be the root of a procfs. Raises OSError.
+    """
+    try:
+        return mount.new_filesystem("proc", "proc", options)
+    except OSError as error:
+        if error.errno not in (EPERM, EACCES):
+            raise
+    descriptor = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not root_is_procfs(descriptor):
+        os.close(descriptor)
+        raise OSError(EPERM, "not the root of a procfs", "/proc")
+    return descriptor
+
+
+def write(proc: int, name: str, text: str) -> None:
+    """Write `text` to a file of the procfs open as `proc`, in one write(2), without following links."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=proc)
+    try:
+        if filesystem_type(descriptor) != PROC_SUPER_MAGIC:
+            raise OSError(EPERM, "not a file of procfs", name)
+        os.write(descriptor, text.encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(descriptor)

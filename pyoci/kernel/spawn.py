@@ -1,0 +1,82 @@
+"""Start a program and wait for it: hooks on the host, hooks in the container, newuidmap.
+
+One function serves all of them, so all are born alike: default signals, a process group of their own, three
+descriptors and nothing else.
+"""
+
+from __future__ import annotations
+
+import _signal
+import os
+
+from . import clone as _clone
+from .execute import Image
+from .process import close_from
+from .signals import reset
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def spawn(
+    path: bytes,
+    image: Image,
+    stdio: tuple[int, int, int],
+    directory: int = -1,
+    before: Callable[[], object] | None = None,
+) -> tuple[int, int]:
+    """Run the program at `path` with `stdio` as its descriptors 0 to 2; return its pid and a pidfd.
+
+    `directory` is its working directory (-1: ours); `before` runs in the new process right before execve(2).
+    Raises the OSError of the execve(2) that failed, with its call as the note.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid, pidfd = _clone.clone(lambda: _child(path, image, stdio, directory, before, writing))
+    except OSError:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    try:
+        failed = os.read(reading, 16)
+    finally:
+        os.close(reading)
+    if failed:
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+        errno = int(failed)
+        error = OSError(errno, os.strerror(errno), path)
+        error.add_note(f'execve("{path.decode("utf-8", "backslashreplace")}")')
+        raise error
+    return pid, pidfd
+
+
+def _child(
+    path: bytes,
+    image: Image,
+    stdio: tuple[int, int, int],
+    directory: int,
+    before: Callable[[], object] | None,
+    report: int,
+) -> None:
+    try:
+        reset()
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+        os.setpgid(0, 0)
+        if directory >= 0:
+            os.fchdir(directory)
+        # Copies above the range first: a source may be one of the targets.
+        copies = [os.dup(descriptor) if descriptor < 3 else descriptor for descriptor in stdio]
+        for target, source in enumerate(copies):
+            os.dup2(source, target, inheritable=True)
+        os.dup2(report, 3, inheritable=False)
+        report = 3
+        close_from(4)
+        if before is not None:
+            before()
+        image.execve(path)
+    except OSError as error:
+        os.write(report, str(error.errno).encode())
+        os._exit(127)

@@ -1,0 +1,214 @@
+"""Hooks: programs run at six moments, with the container's state on stdin (config.md, "POSIX-platform Hooks")."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from ..config.hooks import Hook
+from ..errors import HookError
+from ..jsonfile import dumps
+from ..kernel.execute import Image
+from ..kernel.process import pidfd_send_signal
+from ..kernel.spawn import spawn
+from ..record import Record
+from .step import Context, Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSION = "1.3.0"  # the runtime-spec version of the state that hooks get
+_GRACE = 0.1  # seconds to collect output after the end: a grandchild may hold the pipe for ever
+_OUTPUT_LIMIT = 64 << 10
+
+
+class HookState(Record):
+    """What every hook of one container is told (runtime.md, "State"), but for status and pid."""
+
+    id: str
+    bundle: str
+    annotations: dict[str, str]
+
+    def text(self, status: str, pid: int) -> str:
+        """One line of JSON without a newline; no pid when the container is gone."""
+        state: dict[str, object] = {"ociVersion": VERSION, "id": self.id, "status": status}
+        if pid:
+            state["pid"] = pid
+        state["bundle"] = self.bundle
+        if self.annotations:
+            state["annotations"] = self.annotations
+        return dumps(state)
+
+
+class RunHooks(Step):
+    """Run the hooks of one kind, one after the other. The first failure is the last."""
+
+    kind: str  # "createRuntime"
+    hooks: tuple[Hook, ...]
+    state: HookState
+    status: str
+    env: tuple[str, ...] | None  # for a hook without "env"; None: the runtime's own environment
+    inside: bool  # run by the container's process
+    root: bool = False  # in the container's root directory instead of the current one
+    before: tuple[Step, ...] = ()  # done in the hook's process right before execve(2)
+
+    def describe(self) -> str:
+        return f"run {len(self.hooks)} {self.kind} hooks: " + ", ".join(hook.path for hook in self.hooks)
+
+    def execute(self, context: Context) -> None:
+        text = self.state.text(self.status, os.getpid() if self.inside else context.pid)
+        before = None
+        if self.before:
+
+            def before() -> None:
+                for step in self.before:
+                    step.execute(context)
+
+        directory = context.root if self.root else -1
+        run_hooks(self.kind, self.hooks, text, self.env, directory, before)
+
+
+def run_hooks(
+    kind: str,
+    hooks: tuple[Hook, ...],
+    state: str,
+    env: tuple[str, ...] | None,
+    directory: int = -1,
+    before: Callable[[], object] | None = None,
+) -> None:
+    """Run `hooks` in order. Raises HookError with runc's words for the first that fails."""
+    for index, hook in enumerate(hooks):
+        reason = _run(hook, state, env, directory, before)
+        if reason:
+            raise HookError(
+                f"error running {kind} hook #{index}: {reason}",
+                pointer=hook.pointer,
+                step="RunHooks",
+                hint=f"the hook is {hook.path}",
+            )
+
+
+def _run(
+    hook: Hook, state: str, env: tuple[str, ...] | None, directory: int, before: Callable[[], object] | None
+) -> str:
+    """Run one hook; why it failed, or ""."""
+    if hook.env is not None:
+        env = hook.env
+    elif env is None:
+        env = tuple(f"{name}={value}" for name, value in os.environ.items())
+    image = Image(hook.args or (hook.path,), env, spare=0)
+    pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
+    ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
+    theirs = (pipes[0][0], pipes[1][1], pipes[2][1])
+    try:
+        pid, pidfd = spawn(os.fsencode(hook.path), image, theirs, directory, before)
+    except OSError as error:
+        for descriptor in ours:
+            os.close(descriptor)
+        text = os.strerror(error.errno or 0)
+        return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}"
+    finally:
+        for descriptor in theirs:
+            os.close(descriptor)
+    conversation = _Conversation(pid, pidfd, ours, state.encode("utf-8", "surrogateescape"))
+    try:
+        in_time = conversation.run(hook.timeout)
+        status = os.waitpid(pid, 0)[1]
+    finally:
+        conversation.close()
+    output = [bytes(text).decode("utf-8", "backslashreplace") for text in conversation.output]
+    if not in_time:
+        return f"hook ran past specified timeout of {hook.timeout:.1f}s"
+    if status == 0:
+        return ""
+    return f"{_ending(status)}, stdout: {output[0]}, stderr: {output[1]}"
+
+
+def _ending(status: int) -> str:
+    """A wait status in Go's words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"signal: {'killed' if number == 9 else number}"
+    return f"exit status {os.WEXITSTATUS(status)}"
+
+
+class _Conversation:
+    """Feed stdin, collect stdout and stderr, watch for the end and the clock, in one poll loop."""
+
+    def __init__(self, pid: int, pidfd: int, pipes: list[int], text: bytes) -> None:
+        self.pid, self.pidfd = pid, pidfd
+        self.stdin, *self.outputs = pipes
+        self.text = text
+        self.output = (bytearray(), bytearray())
+        self.open = set(pipes)
+        self.poll = select.poll()
+        self.poll.register(pidfd, select.POLLIN)
+        self.poll.register(self.stdin, select.POLLOUT)
+        for descriptor in self.outputs:
+            self.poll.register(descriptor, select.POLLIN)
+        for descriptor in pipes:
+            os.set_blocking(descriptor, False)
+
+    def run(self, timeout: int | None) -> bool:
+        """Until the hook has ended. False: it ran out of time and its process group was killed."""
+        deadline = time.monotonic() + timeout if timeout else None
+        in_time = True
+        while not self._step(deadline):
+            if deadline is not None and time.monotonic() >= deadline:
+                in_time = False
+                deadline = None
+                self._kill()
+        grace = time.monotonic() + _GRACE
+        while self.open.intersection(self.outputs) and time.monotonic() < grace:
+            self._step(grace)
+        return in_time
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self.pid, 9)
+        except OSError:
+            pidfd_send_signal(self.pidfd, 9)
+
+    def _step(self, deadline: float | None) -> bool:
+        """Handle what is ready before `deadline`; whether the hook has ended."""
+        wait = None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
+        ended = False
+        for descriptor, _ in self.poll.poll(wait):
+            if descriptor == self.pidfd:
+                ended = True
+            elif descriptor == self.stdin:
+                self._write()
+            else:
+                self._read(descriptor)
+        return ended
+
+    def _write(self) -> None:
+        try:
+            self.text = self.text[os.write(self.stdin, self.text) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # a hook need not read its state
+            self.text = b""
+        if not self.text:
+            self._drop(self.stdin)
+
+    def _read(self, descriptor: int) -> None:
+        chunk = os.read(descriptor, 4096)
+        if not chunk:
+            self._drop(descriptor)
+            return
+        collected = self.output[self.outputs.index(descriptor)]
+        if len(collected) < _OUTPUT_LIMIT:
+            collected += chunk
+
+    def _drop(self, descriptor: int) -> None:
+        self.poll.unregister(descriptor)
+        self.open.discard(descriptor)
+        os.close(descriptor)
+
+    def close(self) -> None:
+        for descriptor in self.open:
+            os.close(descriptor)
+        os.close(self.pidfd)

@@ -1,0 +1,178 @@
+"""`mounts`: new filesystems and bind mounts, made detached and moved onto descriptors (config.md, "Mounts")."""
+
+from __future__ import annotations
+
+import os
+import stat
+from errno import EBUSY, EPERM
+
+from ..config.filesystem import Mount
+from ..kernel import mount
+from ..kernel.constants import MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE
+from ..kernel.procfs import root_is_procfs
+from . import copyup, targets
+from .step import Context, Step
+
+# Filesystems whose superblock is made anew or shared by the kernel itself: their "ro" is the mount's, not the superblock's.
+VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
+
+# What a bind mount loses when it is given options that do not name it, as with MS_BIND | MS_REMOUNT.
+_REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW
+
+
+class OpenSource(Step):
+    """Open the source of a bind mount as a detached copy, with its attributes set.
+
+    The copy is made a slave before it leaves our hands, unless a shared one is asked for: else what the container mounts
+    below it would appear on the host.
+    """
+
+    mount: Mount
+    source: str
+    keep_shared: bool = False
+
+    def describe(self) -> str:
+        return f"open {self.source} for {self.mount.destination}"
+
+    def execute(self, context: Context) -> None:
+        wanted = self.mount
+        tree = mount.clone_tree(mount.AT_FDCWD, self.source.encode("utf-8", "surrogateescape"), wanted.recursive)
+        context.undo.add(os.close, tree)
+        if not self.keep_shared:
+            mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
+        if wanted.id_map:
+            user_namespace = context.descriptors[f"{wanted.pointer}/uidMappings"]
+            mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
+        _set_bind_attributes(tree, wanted)
+        context.trees[wanted.pointer] = tree
+
+
+def _set_bind_attributes(tree: int, wanted: Mount) -> None:
+    if wanted.attr_set or wanted.attr_clr:
+        try:
+            mount.set_attributes(tree, wanted.attr_set, (wanted.attr_clr | _REMOUNTED) & ~wanted.attr_set | wanted.attr_clr)
+        except OSError as error:
+            if error.errno != EPERM:
+                raise
+            # Attributes of the source are locked (it came from another user namespace): keep those not named.
+            mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
+    if wanted.rec_attr_set or wanted.rec_attr_clr:
+        mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
+
+
+class BindMount(Step):
+    """Put an opened source onto its destination."""
+
+    mount: Mount
+
+    def describe(self) -> str:
+        return f"bind {self.mount.source} on {self.mount.destination}"
+
+    def execute(self, context: Context) -> None:
+        tree = context.trees.pop(self.mount.pointer)
+        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
+        target, _ = targets.find(context, self.mount.destination, directory)
+        try:
+            targets.check(context, self, self.mount.destination, target, root_is_procfs(tree))
+            mount.attach(tree, target)
+        finally:
+            os.close(target)
+        set_propagation(tree, self.mount)
+        os.close(tree)
+
+
+def set_propagation(tree: int, wanted: Mount) -> None:
+    """Apply the mount's own propagation options, in the order they were written, now that it is attached."""
+    for flags in wanted.propagation:
+        mount.set_attributes(tree, propagation=flags & ~MS_REC, recursive=bool(flags & MS_REC))
+
+
+class MountFilesystem(Step):
+    """Mount a new filesystem. Read-only is left to a later step where the content is still to be made."""
+
+    mount: Mount
+    read_only_later: bool = False
+
+    def describe(self) -> str:
+        return f"mount {self.mount.type} on {self.mount.destination}"
+
+    def execute(self, context: Context) -> None:
+        wanted = self.mount
+        existed = True
+        if wanted.type in ("proc", "sysfs"):
+            target = targets.find_ordinary_directory(context, self, wanted.type, wanted.destination)
+        else:
+            target, existed = targets.find(context, wanted.destination, directory=True)
+        try:
+            targets.check(context, self, wanted.destination, target, wanted.type == "proc")
+            self._mount(context, target, existed)
+        finally:
+            os.close(target)
+
+    def _mount(self, context: Context, target: int, existed: bool) -> None:
+        wanted = self.mount
+        data = wanted.data
+        if wanted.type == "tmpfs" and existed and not any(item.startswith("mode=") for item in data):
+            data = (f"mode={stat.S_IMODE(os.fstat(target).st_mode):o}", *data)
+        if any(len(item) > mount.FSCONFIG_MAX for item in data):
+            tree = self._mount_long(context, target, data)
+        else:
+            tree = self._new(data)
+            if wanted.copy_up:
+                copyup.copy(target, tree, context.proc)
+            mount.attach(tree, target)
+        if wanted.rec_attr_set or wanted.rec_attr_clr:
+            mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
+        set_propagation(tree, wanted)
+        os.close(tree)
+
+    def _attributes(self) -> int:
+        return self.mount.attr_set & ~(MOUNT_ATTR_RDONLY if self.read_only_later else 0)
+
+    def _new(self, data: tuple[str, ...]) -> int:
+        wanted = self.mount
+        flags = wanted.super_flags
+        if wanted.attr_set & MOUNT_ATTR_RDONLY and wanted.type not in VIRTUAL:
+            flags = ("ro", *flags)
+        try:
+            return mount.new_filesystem(wanted.type, wanted.source or wanted.type, data, flags, self._attributes())
+        except OSError as error:
+            if wanted.type != "sysfs" or error.errno not in (EPERM, EBUSY):
+                raise
+        # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with
+        # every attribute that was asked for.
+        tree = mount.clone_tree(mount.AT_FDCWD, b"/sys", recursive=True)
+        mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
+        mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
+        return tree
+
+    def _mount_long(self, context: Context, target: int, data: tuple[str, ...]) -> int:
+        """mount(2) through the private procfs: fsconfig(2) takes no string as long as overlay's lowerdir may be."""
+        wanted = self.mount
+        here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+        try:
+            os.fchdir(context.proc)
+            mount.mount_long_data(wanted.type, wanted.source, f"self/fd/{target}".encode(), ",".join(data))
+        finally:
+            os.fchdir(here)
+            os.close(here)
+        found, _ = targets.find(context, wanted.destination, directory=True)  # what is on top now
+        mount.set_attributes(found, self._attributes())
+        return found
+
+
+class ChangeMount(Step):
+    """Change the attributes of what is mounted already (option "remount")."""
+
+    mount: Mount
+
+    def describe(self) -> str:
+        return f"change the mount on {self.mount.destination}"
+
+    def execute(self, context: Context) -> None:
+        target, _ = targets.find(context, self.mount.destination, directory=True)
+        try:
+            _set_bind_attributes(target, self.mount)
+            set_propagation(target, self.mount)
+        finally:
+            os.close(target)

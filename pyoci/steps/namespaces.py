@@ -1,0 +1,109 @@
+"""Namespaces that are joined, made or entered by the container's process itself (config-linux.md, "Namespaces")."""
+
+from __future__ import annotations
+
+import os
+from errno import EPERM
+
+from ..config.namespaces import Namespace
+from ..kernel import namespace
+from ..kernel.network import loopback_up
+from .step import Context, Step
+
+CLONE_NEWCGROUP = 0x02000000
+
+
+class OpenNamespace(Step):
+    """Open a namespace that will be joined, on the host, before anything can change under its name."""
+
+    namespace: Namespace
+
+    def describe(self) -> str:
+        return f"open the {self.namespace.type} namespace {self.namespace.path}"
+
+    def execute(self, context: Context) -> None:
+        descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+        context.undo.add(os.close, descriptor)
+        context.descriptors[self.pointer] = descriptor
+
+
+class JoinNamespace(Step):
+    """setns(2)."""
+
+    namespace: Namespace
+
+    def describe(self) -> str:
+        return f"join the {self.namespace.type} namespace {self.namespace.path}"
+
+    def execute(self, context: Context) -> None:
+        namespace.join(context.descriptors[self.pointer], self.namespace.flag)
+
+
+class JoinNamespaces(Step):
+    """Join several, the user namespace among them: which of them come before it depends on who owns them.
+
+    First all but the user namespace, then that one, then those which were refused for lack of its privileges.
+    """
+
+    namespaces: tuple[Namespace, ...]
+
+    def describe(self) -> str:
+        return "join the " + ", ".join(f"{one.type} namespace {one.path}" for one in self.namespaces)
+
+    def execute(self, context: Context) -> None:
+        refused = []
+        user = [one for one in self.namespaces if one.type == "user"]
+        for one in self.namespaces:
+            if one.type != "user" and not self._joined(context, one, bool(user)):
+                refused.append(one)
+        for one in user + refused:
+            namespace.join(context.descriptors[one.pointer], one.flag)
+
+    @staticmethod
+    def _joined(context: Context, one: Namespace, retry: bool) -> bool:
+        try:
+            namespace.join(context.descriptors[one.pointer], one.flag)
+        except OSError as error:
+            if error.errno != EPERM or not retry:
+                raise
+            return False
+        return True
+
+
+class Unshare(Step):
+    """unshare(2) of one kind of namespace."""
+
+    kind: str
+    flag: int
+
+    def describe(self) -> str:
+        return f"make a new {self.kind} namespace"
+
+    def execute(self, context: Context) -> None:
+        namespace.unshare(self.flag)
+
+
+class BecomeRoot(Step):
+    """Take the ids 0 of the user namespace. Until then we are whoever cloned us, perhaps an id without a mapping."""
+
+    pointer: str = "/linux/uidMappings"
+    drop_groups: bool = True
+
+    def describe(self) -> str:
+        return "become root of the user namespace"
+
+    def execute(self, context: Context) -> None:
+        if self.drop_groups:
+            os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+
+
+class LoopbackUp(Step):
+    """Bring up `lo` in a network namespace that is new."""
+
+    def describe(self) -> str:
+        return "bring up the loopback device"
+
+    def execute(self, context: Context) -> None:
+        loopback_up()

@@ -1,0 +1,116 @@
+"""linux.maskedPaths and linux.readonlyPaths: by descriptor, after the root switch (config-linux.md, same names)."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ..errors import StepError
+from ..kernel import mount, path
+from ..kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE
+from .rootfs import is_null
+from .step import Context, Step
+from .targets import encode
+
+
+def _find(context: Context, name: str) -> int | None:
+    """Open what is to be hidden or frozen; None if there is nothing."""
+    try:
+        return path.open_in_root(context.root, encode(name))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+class MaskPath(Step):
+    """Hide a path: the container's /dev/null over a file, one empty read-only tmpfs over all directories.
+
+    /dev/null must be the real device: over a link in its place, the mask would be a writable bind of whatever the link
+    names (CVE-2025-31133).
+    """
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def execute(self, context: Context) -> None:
+        target = _find(context, self.path)
+        if target is None:
+            return
+        try:
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                self._cover_directory(context, target)
+            else:
+                self._cover_file(context, target)
+        finally:
+            os.close(target)
+
+    def _cover_directory(self, context: Context, target: int) -> None:
+        first = context.descriptors.get("mask")
+        if first is None:
+            attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+            tree = mount.new_filesystem("tmpfs", "tmpfs", ("nr_blocks=1", "nr_inodes=2"), (), attributes)
+            context.descriptors["mask"] = tree
+            mount.attach(tree, target)
+            return
+        tree = mount.clone_tree(first)
+        mount.attach(tree, target)
+        os.close(tree)
+
+    def _cover_file(self, context: Context, target: int) -> None:
+        try:
+            null = path.open_in_root(context.root, b"/dev/null", os.O_PATH | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise self._no_null("does not exist") from None
+        try:
+            if not is_null(os.fstat(null)):
+                raise self._no_null("is not the null device (char 1:3)")
+            tree = mount.clone_tree(null)
+            mount.set_attributes(tree, propagation=MS_PRIVATE)
+            mount.attach(tree, target)
+            os.close(tree)
+        finally:
+            os.close(null)
+
+    def _no_null(self, why: str) -> StepError:
+        return StepError(
+            f"unable to mask {self.path}: /dev/null in the container {why}",
+            pointer=self.pointer,
+            step=type(self).__name__,
+            hint="files are masked with the container's /dev/null; mount a tmpfs or the host's devices on /dev",
+        )
+
+
+class ForgetMask(Step):
+    """Close the descriptor of the shared tmpfs that masks directories."""
+
+    pointer: str = "/linux/maskedPaths"
+
+    def describe(self) -> str:
+        return "close the mask"
+
+    def execute(self, context: Context) -> None:
+        descriptor = context.descriptors.pop("mask", None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class MakePathReadOnly(Step):
+    """Bind a path on itself, read-only; what is mounted below it stays as it is, as with runc."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def execute(self, context: Context) -> None:
+        target = _find(context, self.path)
+        if target is None:
+            return
+        try:
+            tree = mount.clone_tree(target, recursive=True)
+            mount.set_attributes(tree, set=MOUNT_ATTR_RDONLY)
+            mount.attach(tree, target)
+            os.close(tree)
+        finally:
+            os.close(target)

@@ -1,0 +1,77 @@
+"""What a step is, and what steps may use on either side of the clone."""
+
+from __future__ import annotations
+
+from ..errors import Error, StepError, os_error_text, system_call
+from ..record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..channel import Channel
+    from ..kernel.execute import Image
+    from ..undo import Undo
+
+
+class Context:
+    """What a step works on. One object, made by the runtime before the clone; the child has its own copy of it.
+
+    trees: detached mounts by the pointer of the mount they are for, opened before the clone.
+    descriptors: other things opened before the clone, by name ("fifo", "/linux/namespaces/2", ...).
+    """
+
+    def __init__(self, channel: Channel, undo: Undo) -> None:
+        self.channel = channel
+        self.undo = undo
+        self.trees: dict[str, int] = {}
+        self.descriptors: dict[str, int] = {}
+        self.proc = -1  # a procfs nobody else can reach: the runtime's own, after the clone the container's
+        self.pid = 0  # the container's process, seen from the runtime
+        self.pidfd = -1
+        self.root = -1  # the container's root: before the pivot its mount's descriptor, then that of "/"
+        self.terminal = -1  # the pseudo-terminal's slave
+        self.cgroup = -1  # a v2 cgroup to be born in
+        self.program = b""  # what execve(2) will be given, once looked up
+        self.image: Image | None = None
+
+
+class Step(Record):
+    """One thing that is done, for one property of config.json.
+
+    `pointer` names the property ("" for what every container needs).
+    """
+
+    pointer: str = ""
+
+    def describe(self) -> str:
+        """What it does, in one line without a verb's ending: "mount tmpfs on /dev"."""
+        raise NotImplementedError
+
+    def execute(self, context: Context) -> None:
+        """Do it. Raises OSError, or an Error where there is more to say."""
+        raise NotImplementedError
+
+
+def run(steps: tuple[Step, ...], context: Context) -> None:
+    """Execute `steps` in order; a failure becomes a StepError that names the pointer, the step and the system call."""
+    for step in steps:
+        try:
+            step.execute(context)
+        except OSError as error:
+            raise failed(step, error) from error
+        except Error as error:
+            error.pointer = error.pointer or step.pointer
+            error.step = error.step or type(step).__name__
+            raise
+
+
+def failed(step: Step, error: OSError, hint: str = "") -> StepError:
+    """The StepError for a system call that failed in `step`."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return StepError(
+        f"{step.describe()}: {os_error_text(error)}",
+        pointer=step.pointer,
+        step=type(step).__name__,
+        call=system_call(error),
+        errno=error.errno or 0,
+        hint=hint or "; ".join(notes[1:]),
+    )

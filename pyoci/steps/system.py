@@ -1,0 +1,53 @@
+"""hostname, domainname, linux.sysctl: values of the new namespaces."""
+
+from __future__ import annotations
+
+from ctypes import c_char_p, c_size_t
+
+from ..kernel import procfs
+from ..kernel.libc import function
+from .step import Context, Step
+
+_sethostname = function("sethostname", c_char_p, c_size_t)
+_setdomainname = function("setdomainname", c_char_p, c_size_t)
+
+
+class SetHostname(Step):
+    """sethostname(2): at most 64 bytes."""
+
+    pointer: str = "/hostname"
+    name: str
+
+    def describe(self) -> str:
+        return f"set the hostname {self.name}"
+
+    def execute(self, context: Context) -> None:
+        name = self.name.encode("utf-8", "surrogateescape")
+        _sethostname(name, len(name))
+
+
+class SetDomainname(Step):
+    """setdomainname(2): the NIS domain name, at most 64 bytes."""
+
+    pointer: str = "/domainname"
+    name: str
+
+    def describe(self) -> str:
+        return f"set the domainname {self.name}"
+
+    def execute(self, context: Context) -> None:
+        name = self.name.encode("utf-8", "surrogateescape")
+        _setdomainname(name, len(name))
+
+
+class SetSysctl(Step):
+    """Write one kernel parameter through the private procfs, in one write, without a newline."""
+
+    key: str  # below /proc/sys, with slashes
+    value: str
+
+    def describe(self) -> str:
+        return f"set the kernel parameter {self.key.replace('/', '.')} to {self.value}"
+
+    def execute(self, context: Context) -> None:
+        procfs.write(context.proc, f"sys/{self.key}", self.value)

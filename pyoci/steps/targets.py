@@ -1,0 +1,101 @@
+"""Where a mount goes: the target below the container's root, by descriptor, and what may not be covered."""
+
+from __future__ import annotations
+
+import os
+from errno import ELOOP, ENOENT, ENOTDIR
+
+from ..errors import StepError
+from ..kernel import path
+from ..kernel.constants import PROC_SUPER_MAGIC
+from ..kernel.procfs import filesystem_type
+from .step import Context, Step
+
+# Files of procfs that lxcfs and container engines replace; everything else below /proc is refused, because a mount
+# there can fake what security labels are written to (CVE-2019-16884).
+REPLACEABLE_IN_PROC = frozenset(
+    "/proc/" + name
+    for name in (
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    )
+)
+
+
+def encode(name: str) -> bytes:
+    """A path of config.json as the kernel takes it; a trailing slash would make a link be followed."""
+    return name.rstrip("/").encode("utf-8", "surrogateescape") or b"/"
+
+
+def find(context: Context, destination: str, directory: bool) -> tuple[int, bool]:
+    """Open the target (O_PATH), making it if missing; and whether it was there before."""
+    name = encode(destination)
+    try:
+        return path.open_in_root(context.root, name), True
+    except FileNotFoundError:
+        return path.ensure(context.root, name, directory), False
+
+
+def find_ordinary_directory(context: Context, step: Step, kind: str, destination: str) -> int:
+    """Open the target of a procfs or sysfs: no component may be a link (CVE-2019-19921, CVE-2023-27561)."""
+    name = encode(destination)
+    flags = os.O_PATH | os.O_DIRECTORY
+    try:
+        try:
+            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)
+        except FileNotFoundError:
+            os.close(path.ensure(context.root, name, directory=True))
+            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno not in (ELOOP, ENOTDIR, ENOENT):
+            raise
+        raise StepError(
+            f'filesystem "{kind}" must be mounted on ordinary directory',
+            pointer=step.pointer,
+            step=type(step).__name__,
+            errno=error.errno,
+            hint=f"{destination} or a part of it is a link or a file in the root file system",
+        ) from None
+
+
+def name_in_root(context: Context, target: int) -> str:
+    """The path of `target` below the container's root, as the kernel sees it now; "/" is the root itself."""
+    root, name = (os.readlink(f"self/fd/{number}", dir_fd=context.proc) for number in (context.root, target))
+    return name[len(root.rstrip("/")) :] or "/"
+
+
+def check(context: Context, step: Step, destination: str, target: int, is_procfs: bool) -> None:
+    """Refuse targets that would hide the root or undermine /proc. `is_procfs`: the mount is the root of a procfs."""
+    if os.path.sameopenfile(target, context.root):
+        name = "/"
+    else:
+        name = name_in_root(context, target)
+    if name == "/":
+        raise _refused(step, f"mountpoint {destination} is on the top of rootfs", "mount somewhere below /")
+    if name == "/proc":
+        if not is_procfs:
+            raise _refused(
+                step,
+                f'"{destination}" cannot be mounted because it is not of type proc',
+                "on /proc only a procfs, or a bind mount of the root of one, is safe (CVE-2019-16884)",
+            )
+        return
+    inside = name.startswith("/proc/") or filesystem_type(target) == PROC_SUPER_MAGIC
+    if inside and name not in REPLACEABLE_IN_PROC:
+        raise _refused(
+            step,
+            f'"{destination}" cannot be mounted because it is inside /proc',
+            "security labels are written below /proc; only " + ", ".join(sorted(REPLACEABLE_IN_PROC)) + " may be covered",
+        )
+
+
+def _refused(step: Step, message: str, hint: str) -> StepError:
+    return StepError(message, pointer=step.pointer, step=type(step).__name__, hint=hint)

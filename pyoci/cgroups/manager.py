@@ -12,7 +12,7 @@ from errno import EEXIST
 from ..errors import StepError
 from . import files
 from .files import Directory, Tree, failure, vanished
-from .members import is_frozen, join, kill, pids, thaw
+from .members import is_frozen, join, join_self, kill, open_tasks, pids, thaw
 from .removal import discard, remove, wait_empty
 
 TYPE_CHECKING = False
@@ -25,9 +25,11 @@ __all__ = [
     "create",
     "is_frozen",
     "join",
+    "join_self",
     "kill",
     "limit_pids",
     "oom_kills",
+    "open_tasks",
     "open_v2",
     "pids",
     "remove",
@@ -157,7 +159,7 @@ def _enable(directory: Directory, controllers: list[str]) -> None:
 
 
 def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
-    """v2: make the cgroup threaded where its place allows nothing else, unless limits are asked for that need a domain."""
+    """v2: make the cgroup threaded where its place allows nothing else; an error if limits need a domain."""
     with tree.open(path) as directory:
         kind = directory.read("cgroup.type").strip()
         if kind == "domain":
@@ -169,7 +171,21 @@ def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
                 pointer=_POINTER,
                 step="Cgroup",
             )
-        if kind == "domain invalid":
+    if kind == "domain invalid":
+        _make_threaded(tree, path)
+
+
+def _make_threaded(tree: Tree, path: str) -> None:
+    """From the highest invalid ancestor down: the kernel takes a threaded cgroup only below a valid one."""
+    invalid = []
+    while path.startswith(f"{files.ROOT}/"):
+        with tree.open(path) as directory:
+            if directory.read("cgroup.type").strip() != "domain invalid":
+                break
+        invalid.append(path)
+        path = path.rpartition("/")[0]
+    for path in reversed(invalid):
+        with tree.open(path) as directory:
             directory.write("cgroup.type", "threaded")
 
 
@@ -190,7 +206,7 @@ def limit_pids(paths: dict[str, str], limit: int | None) -> None:
     if limit is None:
         return
     text = "max" if limit < 0 else str(limit or 1)
-    path = paths.get("pids", paths.get("")) if set(paths) == {""} else paths.get("pids")
+    path = paths[""] if set(paths) == {""} else paths.get("pids")
     if path is None:
         if text == "max":
             return

@@ -95,8 +95,34 @@ def _join(directory: files.Directory, pid: int) -> None:
         time.sleep(_NEW_TASK_DELAY)
 
 
+def open_tasks(paths: dict[str, str]) -> tuple[int, ...]:
+    """Descriptors of the v1 hierarchies' tasks files for a child that will call join_self(); the caller closes them."""
+    opened: list[int] = []
+    try:
+        with Tree() as tree:
+            for path in dict.fromkeys(path for controller, path in paths.items() if controller):
+                with tree.open(path) as directory:
+                    opened.append(os.open("tasks", os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory.descriptor))
+    except OSError as error:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise failure("cannot open the cgroup", error, "/linux/cgroupsPath") from error
+    return tuple(opened)
+
+
+def join_self(tasks: tuple[int, ...]) -> None:
+    """Move the calling thread, the only one of its process, by descriptors of open_tasks(), and close them.
+
+    Moving oneself by "0" needs no lock against the forks and exits of the whole machine, which is what join() waits
+    for: 0.1 ms instead of 7 to 10 on v1. On v2 CLONE_INTO_CGROUP does the same. Raises OSError.
+    """
+    for descriptor in tasks:
+        os.write(descriptor, b"0")
+        os.close(descriptor)
+
+
 def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
-    """Signal every process in the cgroup and below it, also those that are forked meanwhile; a cgroup that is gone is empty.
+    """Signal every process in the cgroup and below it, also those forked meanwhile; one that is gone is empty.
 
     SIGKILL goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing
     escapes by forking, signalled process by process, and thawed whatever happens: SIGKILL waits in a frozen v1 cgroup.

@@ -92,13 +92,13 @@ def remove(paths: dict[str, str], timeout: float = 2.0) -> None:
             except OSError as error:
                 left[path] = error
     if left:
-        error = next(iter(left.values()))
+        first, cause = next(iter(left.items()))
         names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
         raise Error(
             f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
-            call=f'rmdir("{next(iter(left))}")',
-            errno=error.errno or 0,
-            hint=_holders(paths) or os.strerror(error.errno or 0),
+            call=f'rmdir("{first}")',
+            errno=cause.errno or 0,
+            hint=_holders(paths) or os.strerror(cause.errno or 0),
         )
 
 

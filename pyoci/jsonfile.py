@@ -217,8 +217,9 @@ def _short(text: str) -> str:
 
 
 def _place(text: str, index: int) -> str:
-    offset = len(text[:index].encode("utf-8"))
-    return f" at offset {offset} (line {text.count(chr(10), 0, index) + 1}, column {index - text.rfind(chr(10), 0, index)})"
+    before = text[:index]
+    line, column = before.count("\n") + 1, index - before.rfind("\n")
+    return f" at offset {len(before.encode())} (line {line}, column {column})"
 
 
 def _fail(what: str, reason: str, hint: str = "") -> NoReturn:

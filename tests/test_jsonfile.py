@@ -1,0 +1,266 @@
+"""jsonfile: agrees with the json package on what both accept, refuses what readers could differ about, writes as Go."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pyoci import jsonfile
+from pyoci.errors import ConfigError
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | text
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4))
+
+
+def without_null_members(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_null_members(member) for key, member in value.items() if member is not None}
+    return [without_null_members(item) for item in value] if isinstance(value, list) else value
+
+
+def fails(data: bytes | str, what: str = "config.json") -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        jsonfile.parse(data.encode() if isinstance(data, str) else data, what)
+    return caught.value
+
+
+@given(values, st.booleans(), st.sampled_from([None, 1]))
+def test_reads_what_json_writes(value: Any, ascii_only: bool, indent: int | None) -> None:
+    written = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+    assert jsonfile.parse(written, "x") == without_null_members(value)
+
+
+@given(st.text(st.sampled_from('{}[]",:\\ \t\n0123456789eE+-.truefalsnNaIity/ub\u00e9\ud800\x00\x1f'), max_size=24))
+@example('{"a":1,"a":2}')
+@example("[" * 2000)
+@example('"\\ud83d\\ude00"')
+@example("1e400")
+@example("-")
+@example("-0")
+@example("01")
+@example("[1,]")
+def test_accepts_what_json_accepts_or_says_why_not(source: str) -> None:
+    """Whatever the input: the same value as json, or a ConfigError; what json accepts is refused for one of a few reasons."""
+    data = source.encode("utf-8", "surrogatepass")
+    try:
+        ours = jsonfile.parse(data, "x")
+    except ConfigError as error:
+        reasons = (
+            "twice",
+            "64 bits",
+            "out of range",
+            "is not JSON",
+            "NUL",
+            "surrogate",
+            "nested deeper",
+            "not UTF-8",
+        )
+        if not any(reason in error.message for reason in reasons):
+            with pytest.raises(ValueError):
+                json.loads(source)
+    else:
+        assert ours == without_null_members(json.loads(source))
+
+
+@given(st.binary(max_size=40))
+def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
+    try:
+        jsonfile.parse(data, "x")
+    except ConfigError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "message", "pointer"),
+    [
+        ("", "config.json: the file is empty", ""),
+        (" \n", "config.json: the file is empty", ""),
+        ('{"a": 1}\n x', "config.json: text after the value at offset 10 (line 2, column 2)", ""),
+        ('{"é": }', "config.json: not JSON: expecting value at offset 7 (line 1, column 7)", ""),
+        ('{"a": tru', "config.json: not JSON: expecting value at offset 6 (line 1, column 7)", ""),
+        ("\ufeff{}", "config.json: not JSON: expecting value at offset 0 (line 1, column 1)", ""),
+        ('{"a": "x\ny"}', "config.json: not JSON: invalid control character at offset 8 (line 1, column 9)", ""),
+        (b'{"a": "\xff"}', "config.json: not UTF-8: byte 0xff at offset 7", ""),
+        ('{"a": {"b/c": NaN}}', "config.json#/a/b~1c: NaN is not JSON", "/a/b~1c"),
+        ("[-Infinity]", "config.json#/0: -Infinity is not JSON", "/0"),
+        ('{"a": 1e999}', "config.json#/a: the number 1e999 is out of range", "/a"),
+        ("18446744073709551616", "config.json#: the number 18446744073709551616 does not fit into 64 bits", ""),
+        ("-9223372036854775809", "config.json#: the number -9223372036854775809 does not fit into 64 bits", ""),
+        ('{"a~b": "x\\u0000y"}', "config.json#/a~0b: a string must not hold a NUL character", "/a~0b"),
+        ('{"\\u0000": 1}', "config.json#: the key '\\x00': a string must not hold a NUL character", ""),
+        ('["\\ud800"]', "config.json#/0: a string must not hold half a surrogate pair (\\ud800)", "/0"),
+        ('{"a": {"b": 1, "b": null}}', "config.json#/a/b: the key is given twice", "/a/b"),
+        ("[" * 101 + "]" * 101, "config.json#/0/0/0: nested deeper than 100 levels", "/0/0/0"),
+        ('{"a":' * 101 + "1" + "}" * 101, "config.json#/a/a/a: nested deeper than 100 levels", "/a/a/a"),
+        ("[" * 1_000_000, "config.json: nested deeper than 100 levels", ""),
+    ],
+)  # fmt: skip
+def test_unacceptable(data: bytes | str, message: str, pointer: str) -> None:
+    error = fails(data)
+    assert (error.message, error.pointer) == (message, pointer)
+
+
+@pytest.mark.parametrize("digits", [21, 4301, 100_000])
+def test_numbers_of_many_digits_are_one_short_line(digits: int) -> None:
+    error = fails('{"a": [' + "9" * digits + "]}")
+    assert error.pointer == "/a/0"
+    assert "does not fit into 64 bits" in error.message
+    assert len(error.message) < 120
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0])
+def test_numbers_of_64_bits_pass(number: int) -> None:
+    assert jsonfile.parse(b"%d" % number, "x") == number
+
+
+def test_exactly_the_deepest_nesting_passes() -> None:
+    assert jsonfile.parse(b"[" * 100 + b"]" * 100, "x")
+
+
+def test_null_members_are_dropped_and_null_items_kept() -> None:
+    assert jsonfile.parse(b'{"a": null, "b": [null, {"c": null}]}', "x") == {"b": [None, {}]}
+    assert jsonfile.parse(b"null", "x") is None
+
+
+def test_errors_of_other_python_versions_are_the_same() -> None:
+    """Python 3.11's scanner fails with SystemError unless json is imported: a fresh interpreter tells."""
+    script = "import sys; from pyoci import jsonfile\ntry: jsonfile.parse(b'{', 'x')\nexcept Exception as e: print(e)"
+    done = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("x: not JSON: expecting property name")
+
+
+def test_reading_and_writing_import_neither_json_nor_re() -> None:
+    script = (
+        "import sys; sys.path.insert(0, '.'); from pyoci import jsonfile\n"
+        'jsonfile.dumps_indent(jsonfile.parse(b\'{"a": [1, 2.5, "\\u00e9", null]}\', "x"), 2)\n'
+        "print([name for name in ('json', 're', 'codecs', 'typing', 'collections') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in ("[]", "['codecs']")  # codecs: the interpreter's own start
+
+
+def test_file_larger_than_the_limit(tmp_path: Path) -> None:
+    file = tmp_path / "big.json"
+    file.write_bytes(b'"' + b"x" * (jsonfile.MAX_BYTES - 2) + b'"')
+    assert len(jsonfile.read(str(file), what="x")) == jsonfile.MAX_BYTES - 2
+    file.write_bytes(b'"' + b"x" * (jsonfile.MAX_BYTES - 1) + b'"')
+    with pytest.raises(ConfigError, match="larger than 16777216 bytes"):
+        jsonfile.read(str(file), what="x")
+
+
+def test_endless_and_sparse_files_end_quickly(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="larger than"):
+        jsonfile.read("/dev/zero", what="x")
+    sparse = tmp_path / "sparse.json"
+    sparse.touch()
+    os.truncate(sparse, 1 << 40)
+    with pytest.raises(ConfigError, match="larger than"):
+        jsonfile.read(str(sparse), what="x")
+
+
+def test_pipe(tmp_path: Path) -> None:
+    """`exec --process <(...)`: a pipe is read to its end; a FIFO that nobody writes to does not block."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ConfigError, match="the file is empty"):
+        jsonfile.read(str(fifo), what="x")
+    reader, writer = os.pipe()
+    os.write(writer, b'{"a":')
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import os,time; time.sleep(.2); os.write({writer}, b'1}}')"], pass_fds=[writer]
+    ):
+        os.close(writer)
+        assert jsonfile.read(f"/proc/self/fd/{reader}", what="x") == {"a": 1}
+    os.close(reader)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        jsonfile.read(str(tmp_path / "config.json"), what="config.json")
+    assert caught.value.message == "JSON specification file config.json not found"
+    with pytest.raises(FileNotFoundError):
+        jsonfile.read(str(tmp_path / "state.json"), what="state.json")
+    with pytest.raises(IsADirectoryError):
+        jsonfile.read(str(tmp_path), what="config.json")
+
+
+@given(values)
+def test_dumps_writes_what_json_would(value: Any) -> None:
+    assert jsonfile.dumps(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for indent in (2, 4):
+        assert jsonfile.dumps_indent(value, indent) == json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+@given(values)
+def test_what_is_written_is_read_back(value: Any) -> None:
+    assert jsonfile.parse(jsonfile.dumps(value).encode(), "x") == without_null_members(value)
+
+
+def test_layout_is_that_of_go() -> None:
+    value = {
+        "ociVersion": "1.3.0",
+        "pid": 0,
+        "annotations": {},
+        "hooks": [],
+        "args": ["a/b", "<é>"],
+        "tuple": (True, None),
+    }
+    assert jsonfile.dumps(value) == (
+        '{"ociVersion":"1.3.0","pid":0,"annotations":{},"hooks":[],"args":["a/b","<é>"],"tuple":[true,null]}'
+    )
+    assert jsonfile.dumps_indent({"a": {"b": [1, {}], "c": []}}, 4) == (
+        '{\n    "a": {\n        "b": [\n            1,\n            {}\n        ],\n        "c": []\n    }\n}'
+    )
+
+
+def test_names_that_are_not_utf8_become_the_replacement_character() -> None:
+    assert jsonfile.dumps({"bundle": os.fsdecode(b"/b\xff")}) == '{"bundle":"/b\ufffd"}'
+
+
+@pytest.mark.parametrize("value", [{1: 2}, {"a": b"x"}, [object()], float("nan"), float("inf")])
+def test_what_json_cannot_say(value: object) -> None:
+    with pytest.raises(TypeError):
+        jsonfile.dumps(value)
+
+
+def test_write_replaces_whole_files(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    mask = os.umask(0)
+    try:
+        jsonfile.write(directory, "state.json", {"a": 1})
+        old = os.open("state.json", os.O_RDONLY, dir_fd=directory)
+        jsonfile.write(directory, "state.json", {"b": ["é"] * 100_000})
+        assert os.read(old, 100) == b'{"a":1}', "a reader of the old file still sees all of it"
+        os.close(old)
+        assert jsonfile.read(str(tmp_path / "state.json"), what="x") == {"b": ["é"] * 100_000}
+        assert os.stat(tmp_path / "state.json").st_mode & 0o7777 == 0o600
+        assert os.listdir(tmp_path) == ["state.json"]
+    finally:
+        os.umask(mask)
+        os.close(directory)
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    (tmp_path / "state.json").mkdir()  # rename(2) of a file over a directory fails
+    with pytest.raises(IsADirectoryError):
+        jsonfile.write(directory, "state.json", {})
+    with pytest.raises(TypeError):
+        jsonfile.write(directory, "other.json", {"a": object()})
+    os.close(directory)
+    assert os.listdir(tmp_path) == ["state.json"]

@@ -6,6 +6,9 @@ if not __package__:  # run as a file, by the launcher: -I keeps the package's di
     sys.path.append(__file__.rpartition("/pyoci/")[0] or "/")
 
 if __name__ == "__main__":
-    from pyoci.cli.main import run
+    try:
+        from pyoci.cli.main import run
 
-    run(sys.argv[1:])
+        run(sys.argv[1:])
+    except KeyboardInterrupt:  # this early there is nothing to undo and nothing to tell
+        sys.exit(130)

@@ -52,9 +52,7 @@ _RUN = (
     *_CREATE,
     Flag(names=("detach", "d"), kind=BOOL, usage="return when the container runs", default=False),
     Flag(names=("keep",), kind=BOOL, usage="do not delete the container when it has ended", default=False),
-    Flag(
-        names=("no-subreaper",), kind=BOOL, usage="do not adopt the container's orphaned processes", default=False
-    ),
+    Flag(names=("no-subreaper",), kind=BOOL, usage="do not adopt the container's orphaned processes", default=False),
 )
 
 _ID = "<container-id>"
@@ -80,9 +78,7 @@ COMMANDS = {
             arguments=f"{_ID} [signal]",
             minimum=1,
             maximum=2,
-            flags=(
-                Flag(names=("all", "a"), kind=BOOL, usage="succeed if it is stopped", default=False, hidden=True),
-            ),
+            flags=(Flag(names=("all", "a"), kind=BOOL, usage="succeed if it is stopped", default=False, hidden=True),),
         ),
         Command(
             name="delete",

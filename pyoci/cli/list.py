@@ -9,6 +9,7 @@ from stat import S_ISDIR
 from pyoci import jsonfile
 from pyoci.cli.output import emit
 from pyoci.cli.state import description
+from pyoci.cli.table import table
 from pyoci.container import state
 from pyoci.errors import Error, os_error_text
 from pyoci.log import printable
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyoci.cli.options import Options
-
-_HEADER = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
-_MIN_WIDTH, _PADDING = 12, 3  # of the columns but the last, as runc's tabwriter has them
 
 
 def main(options: Options) -> int:
@@ -75,14 +73,3 @@ def _owner(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"#{uid}"
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Columns padded to the widest cell, as Go's tabwriter does with minwidth 12 and padding 3."""
-    keys = [name.lower() for name in _HEADER]
-    lines = [list(_HEADER), *([printable(str(row[key])).replace("\n", "\\n") for key in keys] for row in rows)]
-    widths = [max(_MIN_WIDTH, _PADDING + max(len(line[column]) for line in lines)) for column in range(len(keys) - 1)]
-    text = ""
-    for line in lines:
-        text += "".join(f"{cell:<{width}}" for cell, width in zip(line[:-1], widths, strict=True)) + f"{line[-1]}\n"
-    return text

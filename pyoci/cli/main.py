@@ -24,17 +24,17 @@ UNKNOWN_COMMAND = 3  # runc's exit status
 def run(argv: list[str]) -> NoReturn:
     """Carry out the command line and end the process, without the interpreter's slow farewell."""
     try:
-        status = main(argv, launch.take())
+        status = main(argv)
     except KeyboardInterrupt:
         log.error(Error("interrupted"))
         _die_by_interrupt()
     os._exit(status)
 
 
-def main(argv: list[str], invocation: launch.Invocation) -> int:
+def main(argv: list[str]) -> int:
     """The exit status of `pyoci ARGV`. Whatever is raised below becomes one logged error, never a traceback."""
     try:
-        status = CommandLine(argv, invocation).carry_out()
+        status = CommandLine(argv, launch.take()).carry_out()
         log.release()
         return status
     except Exception as problem:

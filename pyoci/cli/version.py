@@ -10,6 +10,7 @@ import sys
 
 from pyoci import __version__
 from pyoci.cli.output import emit
+from pyoci.errors import Error
 
 SPEC = "1.3.0"
 
@@ -30,17 +31,8 @@ def python() -> str:
 
 def libseccomp() -> str:
     """The version of the libseccomp that profiles are compiled with, or "" if there is none."""
-    import ctypes
-
-    class Version(ctypes.Structure):
-        """struct scmp_version of seccomp.h"""
-
-        _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
-
     try:
-        ask = ctypes.PyDLL("libseccomp.so.2").seccomp_version
-    except OSError:
+        from pyoci.kernel import libseccomp as library
+    except Error:
         return ""
-    ask.restype = ctypes.POINTER(Version)
-    version = ask().contents
-    return f"{version.major}.{version.minor}.{version.micro}"
+    return library.version()

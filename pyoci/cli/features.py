@@ -1,0 +1,82 @@
+"""features: what this runtime can do (features.md and features-linux.md of the runtime specification).
+
+Engines decide by it, so it lists what works in this version and nothing else.
+"""
+
+from __future__ import annotations
+
+from pyoci import __version__, jsonfile
+from pyoci.cli.output import emit
+from pyoci.cli.version import SPEC, libseccomp
+from pyoci.config import mount_options
+from pyoci.kernel import capability_names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyoci.cli.options import Options
+
+_HOOKS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+_NAMESPACES = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"]
+
+
+def main(_options: Options) -> int:
+    """Print the object, indented by four as runc does."""
+    emit(jsonfile.dumps_indent(features(), 4) + "\n")
+    return 0
+
+
+def features() -> dict[str, Any]:
+    """The object, in the order of the specification."""
+    annotations = {"io.github.pyoci.version": __version__}
+    seccomp_version = libseccomp()
+    if seccomp_version:
+        annotations["io.github.seccomp.libseccomp.version"] = seccomp_version
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": SPEC,
+        "hooks": _HOOKS,
+        "mountOptions": mount_options.names(),
+        "linux": {
+            "namespaces": _NAMESPACES,
+            "capabilities": capabilities(),
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
+            "seccomp": seccomp() if seccomp_version else {"enabled": False},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": True}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": dict(sorted(annotations.items())),
+        "potentiallyUnsafeConfigAnnotations": [],  # no annotation changes what pyoci does
+    }
+
+
+def capabilities() -> list[str]:
+    """The names that both pyoci and the running kernel know, by number."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        return list(capability_names.NAMES[: int(file.read()) + 1])
+
+
+def seccomp() -> dict[str, Any]:
+    """What profiles may name. Flags that the running kernel does not know are known, but not supported."""
+    from pyoci.container import seccomp_profile as profile
+    from pyoci.kernel import libseccomp as library
+    from pyoci.kernel import seccomp as kernel
+
+    flags = {
+        "SECCOMP_FILTER_FLAG_TSYNC": kernel.FLAG_TSYNC,
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW": kernel.FLAG_SPEC_ALLOW,
+        "SECCOMP_FILTER_FLAG_LOG": kernel.FLAG_LOG,
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": kernel.FLAG_WAIT_KILLABLE_RECV,
+    }
+    return {
+        "enabled": True,
+        "actions": sorted(profile.ACTIONS.keys() - {"SCMP_ACT_NOTIFY"}),  # needs a listener, which comes later
+        "operators": sorted(profile.OPERATORS),
+        "archs": [f"SCMP_ARCH_{name}" for name in profile.ARCHITECTURES if library.architecture(name.lower())],
+        "knownFlags": list(flags),
+        "supportedFlags": [name for name, flag in flags.items() if kernel.flags_supported(flag)],
+    }

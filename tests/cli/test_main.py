@@ -1,0 +1,226 @@
+"""argv -> exit status, stdout, stderr. The texts are those that runc 1.5.1 was seen to print for the same arguments."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyoci.cli import help
+from pyoci.cli.commands import COMMANDS, MISSING
+from pyoci.cli.main import as_error
+from pyoci.errors import Error
+
+from .conftest import MAIN, Run
+
+ROOT_HELP = help.root_help("/run/pyoci")
+HELP = {name: help.command_help(command) for name, command in COMMANDS.items()}
+
+
+def usage(line: str, command: str = "") -> str:
+    return f"{line}\n\n{HELP[command] if command else ROOT_HELP}"
+
+
+UNDEFINED = "flag provided but not defined: -bogus"
+COUNT = 'pyoci: "{}" requires {} argument(s)'
+
+TABLE: list[tuple[str, int, str, str]] = [
+    # arguments, exit status, stdout, msg of the error
+    ("", 0, ROOT_HELP, ""),
+    ("help", 0, ROOT_HELP, ""),
+    ("h", 0, ROOT_HELP, ""),
+    ("-h", 0, ROOT_HELP, ""),
+    ("--help", 0, ROOT_HELP, ""),
+    ("-help", 0, ROOT_HELP, ""),
+    ("--help create", 0, ROOT_HELP, ""),
+    ("--help --bogus", 0, ROOT_HELP, ""),
+    ("help create", 0, HELP["create"], ""),
+    ("h kill", 0, HELP["kill"], ""),
+    ("create --help", 0, HELP["create"], ""),
+    ("create -h", 0, HELP["create"], ""),
+    ("create x --help", 0, HELP["create"], ""),
+    ("create --help --bogus", 0, HELP["create"], ""),
+    ("kill x 9 -h", 0, HELP["kill"], ""),
+    ("bogus", 3, "", "No help topic for 'bogus'\n"),
+    ("bogus --help", 3, "", "No help topic for 'bogus'\n"),
+    ("help bogus", 3, "", "No help topic for 'bogus'\n"),
+    ("--bogus", 1, usage(f"Incorrect Usage. {UNDEFINED}"), UNDEFINED),
+    ("--bogus create x", 1, usage(f"Incorrect Usage. {UNDEFINED}"), UNDEFINED),
+    ("--log", 1, usage("Incorrect Usage. flag needs an argument: -log"), "flag needs an argument: -log"),
+    ("create --bogus x", 1, usage(f"Incorrect Usage: {UNDEFINED}", "create"), UNDEFINED),
+    ("create -bogus x", 1, usage(f"Incorrect Usage: {UNDEFINED}", "create"), UNDEFINED),
+    (
+        "create --bundle",
+        1,
+        usage("Incorrect Usage: flag needs an argument: -bundle", "create"),
+        "flag needs an argument: -bundle",
+    ),
+    (
+        "create --preserve-fds abc x",
+        1,
+        usage('Incorrect Usage: invalid value "abc" for flag -preserve-fds: parse error', "create"),
+        'invalid value "abc" for flag -preserve-fds: parse error',
+    ),
+    (
+        "delete --force=yes x",
+        1,
+        usage('Incorrect Usage: invalid boolean value "yes" for -force: parse error', "delete"),
+        'invalid boolean value "yes" for -force: parse error',
+    ),
+    ("create ---x x", 1, usage("Incorrect Usage: bad flag syntax: ---x", "create"), "bad flag syntax: ---x"),
+    ("run -td x", 1, usage("Incorrect Usage: flag provided but not defined: -td", "run"), None),
+    ("list -fjson", 1, usage("Incorrect Usage: flag provided but not defined: -fjson", "list"), None),
+    ("state -v", 1, usage("Incorrect Usage: flag provided but not defined: -v", "state"), None),
+    ("create", 1, usage("Incorrect Usage.", "create"), COUNT.format("create", "exactly 1")),
+    ("create a b", 1, usage("Incorrect Usage.", "create"), COUNT.format("create", "exactly 1")),
+    ("create x --bogus", 1, usage("Incorrect Usage.", "create"), COUNT.format("create", "exactly 1")),
+    ("start", 1, usage("Incorrect Usage.", "start"), COUNT.format("start", "exactly 1")),
+    ("state a b", 1, usage("Incorrect Usage.", "state"), COUNT.format("state", "exactly 1")),
+    ("delete", 1, usage("Incorrect Usage.", "delete"), COUNT.format("delete", "exactly 1")),
+    ("kill", 1, usage("Incorrect Usage.", "kill"), COUNT.format("kill", "a minimum of 1")),
+    ("kill a b c", 1, usage("Incorrect Usage.", "kill"), COUNT.format("kill", "a maximum of 2")),
+    ("list x", 1, usage("Incorrect Usage.", "list"), COUNT.format("list", "exactly 0")),
+    ("features x", 1, usage("Incorrect Usage.", "features"), COUNT.format("features", "exactly 0")),
+    ("--root / list", 1, "", "Option --root argument should not be set to /"),
+    ("--root= list", 1, "", "Option --root argument should not be set to /"),
+    ("list --root ../../../../../../../../..", 1, "", "Option --root argument should not be set to /"),
+    ("--log-format foo list", 1, "", "invalid log-format: foo"),
+    ("--log /nonexistent/x list", 1, "", "open /nonexistent/x: no such file or directory"),
+    ("--rootless maybe list", 1, "", 'strconv.ParseBool: parsing "maybe": invalid syntax'),
+    ("exec x ls", 1, "", 'pyoci does not implement "exec" yet'),
+    ("checkpoint --help", 1, "", 'pyoci does not implement "checkpoint" yet'),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "out", "message"), TABLE, ids=[row[0] or "(none)" for row in TABLE])
+def test_table(run_cli: Run, line: str, status: int, out: str, message: str | None) -> None:
+    done = run_cli(*line.split())
+    if message is None:  # the same text as behind "Incorrect Usage: "
+        message = out.partition("\n")[0].partition(": ")[2]
+    assert done.stdout == out
+    assert done.returncode == status
+    if not message:
+        assert done.stderr == ""
+        return
+    first = done.stderr.splitlines()[0]
+    assert re.sub(r'time="[^"]*" ', "", first) == f"level=error msg={json.dumps(message)}"
+
+
+def test_a_missing_value_before_a_known_flag_takes_it_as_value(run_cli: Run) -> None:
+    """As Go's flag package does: what follows is the value, whatever it looks like."""
+    assert "requires exactly 1 argument" in run_cli("create", "--bundle", "--pid-file").stderr
+
+
+@pytest.mark.parametrize("argv", [["create", "--bogus", "x"], ["--bogus"], ["create"], ["bogus"], ["exec", "x"]])
+def test_every_error_reaches_the_log(run_cli: Run, tmp_path: Path, argv: list[str]) -> None:
+    """runc 1.6 does not even make the file for an error of the parser (newest.md 89); the engine then sees nothing."""
+    done = run_cli("--log", "log.json", "--log-format", "json", *argv)
+    entry = json.loads((tmp_path / "log.json").read_text())
+    assert entry["level"] == "error"
+    assert done.stderr.startswith(entry["msg"].rstrip("\n") + "\n")
+    assert "time=" not in done.stderr
+
+
+def test_the_log_of_a_flag_behind_the_command(run_cli: Run, tmp_path: Path) -> None:
+    run_cli("create", "--log=log.json", "--log-format=json", "--bogus")
+    assert json.loads((tmp_path / "log.json").read_text())["msg"] == UNDEFINED
+
+
+def test_errors_of_the_global_flags_reach_the_log(run_cli: Run, tmp_path: Path) -> None:
+    for flag in (["--root", "/"], ["--rootless", "maybe"]):
+        run_cli("--log", "log.json", "--log-format", "json", *flag, "list")
+    text = (tmp_path / "log.json").read_text()
+    assert [json.loads(line)["pointer"] for line in text.splitlines()] == ["--root", "--rootless"]
+
+
+def test_the_explanation_is_in_the_one_object_and_on_stderr(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("--log", "log.json", "--log-format", "json", "--root", "/", "list")
+    assert json.loads((tmp_path / "log.json").read_text())["pointer"] == "--root"
+    assert done.stderr == "Option --root argument should not be set to /\n  pointer: --root\n"
+
+
+def test_argv0_is_the_caller_s(run_cli: Run) -> None:
+    done = run_cli("create", env={"PYOCI_ARGV0": "/opt/bin/oci"})
+    assert '"/opt/bin/oci: \\"create\\" requires' in done.stderr
+
+
+def test_global_flags_before_and_behind_the_command(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir()
+    before = run_cli("--root", "r", "list", "-q")
+    assert before.returncode == 0, before.stderr
+    for line in ("list --root r -q", "list -q -root=r", "--root nonexistent list --root=r"):
+        done = run_cli(*line.split())
+        assert (done.returncode, done.stdout) == (0, before.stdout), done.stderr
+
+
+def test_spec_has_a_rootless_of_its_own(run_cli: Run, tmp_path: Path) -> None:
+    assert run_cli("--rootless", "true", "spec", "--rootless").returncode == 0
+    assert "uidMappings" in (tmp_path / "config.json").read_text()
+
+
+def test_no_output_no_traceback_on_a_closed_pipe(run_cli: Run) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(MAIN), "--version"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 1
+    assert re.sub(r'time="[^"]*" ', "", done.stderr) == (
+        'level=error msg="standard output: Broken pipe"\n  call: write(1, ...)\n'
+    )
+
+
+def test_a_bug_is_one_clear_line(run_cli: Run) -> None:
+    done = run_cli("list", env={"PYOCI_UMASK": "no number"})
+    assert done.returncode == 1
+    first, step, hint = done.stderr.splitlines()
+    assert 'msg="internal error: ValueError: invalid literal' in first
+    assert re.fullmatch(r"  step: .*/pyoci/cli/launch\.py:\d+", step)
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_adds_the_traceback(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("--debug", "--log", "log.json", "--log-format", "json", "--root", "/", "list")
+    assert "Traceback (most recent call last)" in done.stderr
+    entries = [json.loads(line) for line in (tmp_path / "log.json").read_text().splitlines()]
+    assert entries[-1]["level"] == "error"
+
+
+def test_as_error_of_a_system_call() -> None:
+    problem = FileNotFoundError(2, "No such file or directory", "/x")
+    problem.add_note('openat(3, "x")')
+    error = as_error(problem)
+    assert (error.message, error.call, error.errno) == ("/x: No such file or directory", 'openat(3, "x")', 2)
+
+
+def test_as_error_of_anything() -> None:
+    assert as_error(MemoryError()).message == "out of memory"
+    assert as_error(RecursionError("a\nb")).message == "internal error: RecursionError: a"
+    own = Error("x")
+    assert as_error(own) is own
+
+
+def test_commands_that_come_later_are_not_in_the_help() -> None:
+    assert not MISSING & COMMANDS.keys()
+    assert not any(re.search(rf"^   {name} ", ROOT_HELP, re.MULTILINE) for name in MISSING)
+
+
+def test_help_in_the_layout_that_suites_look_for() -> None:
+    for name, text in HELP.items():
+        lines = text.splitlines()
+        assert lines[0] == "NAME:"
+        assert lines[1].startswith(f"   pyoci {name} - ")
+        assert "USAGE:" in lines
+    assert "--all" not in HELP["kill"]

@@ -30,6 +30,11 @@ class Hooks(Record):
     poststart: tuple[Hook, ...] = ()
     poststop: tuple[Hook, ...] = ()
 
+    def all(self) -> tuple[Hook, ...]:
+        """The hooks of every moment."""
+        before = self.prestart + self.create_runtime + self.create_container
+        return before + self.start_container + self.poststart + self.poststop
+
 
 def read_hooks(node: Node | None) -> Hooks:
     if node is None:

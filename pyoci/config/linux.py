@@ -185,7 +185,7 @@ def sysctl_file(name: str) -> str:
     """The file below /proc/sys for a key as sysctl(8) takes it.
 
     The first separator decides: in net.ipv4.conf.eth0/1.mtu dots separate and a slash stands for a dot,
-    in net/ipv4/conf/eth0.1/mtu slashes do. The translation is its own inverse.
+    in net/ipv4/conf/eth0.1/mtu slashes do.
     """
     for character in name:
         if character == ".":
@@ -193,6 +193,11 @@ def sysctl_file(name: str) -> str:
         if character == "/":
             break
     return name
+
+
+def sysctl_name(file: str) -> str:
+    """The key with dots for a file below /proc/sys, as messages show it."""
+    return file.translate(_SWAPPED)
 
 
 _SWAPPED = {ord("."): "/", ord("/"): "."}

@@ -1,0 +1,23 @@
+"""What the rules_*.py share: how a broken rule is told, and the small predicates."""
+
+from __future__ import annotations
+
+from pyoci.errors import ConfigError
+
+MAX_ID = 2**32 - 2  # 2**32 - 1 is the kernel's "no id": setuid(2) and others take it for "leave unchanged"
+
+
+def broken(pointer: str, reason: str, hint: str = "") -> ConfigError:
+    """A broken rule for which runc has no words."""
+    return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint)
+
+
+def printable(text: str) -> bool:
+    """No control characters."""
+    return text.isprintable() or all(character >= " " and character != "\x7f" for character in text)
+
+
+def quoted(text: str) -> str:
+    """`text` in double quotes, short and on one line, for messages."""
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\x{ord(c):02x}" for c in shown) + '"'

@@ -1,0 +1,51 @@
+"""Rules across properties, and about values, that the schema cannot say; the ones runc's validator has and the spec's.
+
+Everything here is about the file alone. What depends on the machine (an existing namespace, SELinux, resctrl) is
+checked where it is used. An error's message has runc's words where runc has any; its pointer names the property.
+`process` may be absent: the specification wants it for `start` only.
+"""
+
+from __future__ import annotations
+
+from pyoci.config import rules_linux, rules_mounts, rules_namespaces, rules_process, rules_seccomp
+from pyoci.config.rule import broken
+from pyoci.errors import ConfigError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyoci.config import Config
+    from pyoci.config.hooks import Hook
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for the first rule that `config` breaks."""
+    for violation in violations(config):
+        raise violation
+
+
+def violations(config: Config) -> Iterator[ConfigError]:
+    """Every rule that `config` breaks, in about the order in which runc looks."""
+    if config.process is not None:
+        yield from rules_process.violations(config.process)
+    if config.root is None:
+        yield ConfigError("root must be specified", pointer="/root", hint='add "root": {"path": "rootfs"}')
+    elif not config.root.path:
+        yield broken("/root/path", "must not be empty", 'for the bundle itself write "."')
+    yield from rules_namespaces.violations(config)
+    yield from rules_mounts.violations(config)
+    yield from rules_linux.violations(config)
+    if config.linux.seccomp is not None:
+        yield from rules_seccomp.violations(config.linux.seccomp)
+    for hook in config.hooks.all():
+        yield from _hook(hook)
+
+
+def _hook(hook: Hook) -> Iterator[ConfigError]:
+    if not hook.path.startswith("/"):
+        yield broken(f"{hook.pointer}/path", "must be an absolute path", "no PATH is searched for hooks")
+    if hook.timeout is not None and not 0 < hook.timeout < 2**31:
+        yield broken(
+            f"{hook.pointer}/timeout", f"must be more than 0 seconds, not {hook.timeout}", "leave it out for no limit"
+        )

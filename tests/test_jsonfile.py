@@ -146,7 +146,7 @@ def test_errors_of_other_python_versions_are_the_same() -> None:
 
 def test_reading_and_writing_import_neither_json_nor_re() -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); bare = set(sys.modules)\n"
+        "import os, sys; sys.path.insert(0, sys.argv[1]); bare = set(sys.modules)\n"
         "from pyoci import jsonfile\n"
         "jsonfile.dumps_indent(jsonfile.parse(sys.argv[2].encode(), 'x'), 2)\n"
         "print(sorted(set(sys.modules) - bare))"

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     Condition = tuple[int, int, int, int]
 
-__all__ = ["compile"]
+__all__ = ["ACTIONS", "ARCHITECTURES", "OPERATORS", "compile"]
 
 # libseccomp's numbers are part of its ABI; the low 16 bits of ERRNO and TRACE hold the errno.
 _KILL_THREAD, _ERRNO, _TRACE, _NOTIFY, _LOG, _ALLOW = 0, 0x00050000, 0x7FF00000, 0x7FC00000, 0x7FFC0000, 0x7FFF0000
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": _KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": _KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": 0x80000000,
@@ -29,7 +29,7 @@ _ACTIONS = {
     "SCMP_ACT_LOG": _LOG,
     "SCMP_ACT_ALLOW": _ALLOW,
 }
-_OPERATORS = {
+OPERATORS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -38,7 +38,7 @@ _OPERATORS = {
     "SCMP_CMP_GT": 6,
     "SCMP_CMP_MASKED_EQ": 7,
 }
-_ARCHITECTURES = (
+ARCHITECTURES = (
     *("AARCH64", "ARM", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32"),
     *(
         "PARISC",
@@ -97,7 +97,7 @@ def _default_action(profile: Seccomp) -> int:
 
 def _action(name: str, code: int | None, pointer: str, name_key: str, code_key: str) -> int:
     """SCMP_ACT_* of a name and an errno (None: EPERM where the action carries one)."""
-    action = _ACTIONS.get(name)
+    action = ACTIONS.get(name)
     if action is None:
         raise ConfigError(f"string {name} is not a valid action for seccomp", pointer=f"{pointer}/{name_key}")
     if action not in (_ERRNO, _TRACE):
@@ -114,7 +114,7 @@ def _action(name: str, code: int | None, pointer: str, name_key: str, code_key: 
 
 def _architecture(name: str, pointer: str) -> int:
     known = name.removeprefix("SCMP_ARCH_")
-    if known == name or known not in _ARCHITECTURES:
+    if known == name or known not in ARCHITECTURES:
         raise ConfigError(f"string {name} is not a valid arch for seccomp", pointer=pointer)
     arch = libseccomp.architecture(known.lower())
     if not arch:
@@ -170,7 +170,7 @@ def _alternatives(rule: SyscallRule) -> list[list[Condition]]:
 
 
 def _condition(argument: SyscallArg, pointer: str) -> Condition:
-    operator = _OPERATORS.get(argument.op)
+    operator = OPERATORS.get(argument.op)
     if operator is None:
         raise ConfigError(f"string {argument.op} is not a valid operator for seccomp", pointer=f"{pointer}/op")
     if argument.index >= _ARGUMENTS:

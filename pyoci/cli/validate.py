@@ -1,0 +1,68 @@
+"""validate: everything that is wrong with a bundle's config.json, at once. Reads the file and nothing else."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci import jsonfile
+from pyoci.cli.output import emit
+from pyoci.errors import ConfigError, Error, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.cli.options import Options
+    from pyoci.config.report import Violation
+
+
+def main(options: Options) -> int:
+    """Print violations and warnings on standard output; 1 if there is a violation, 0 if there are only warnings."""
+    form = options.text("format")
+    if form not in ("text", "json"):
+        raise UsageError("invalid format option", hint="--format is text or json")
+    violations, warnings = check(options.text("bundle") or ".")
+    emit(as_json(violations, warnings) if form == "json" else as_text(violations, warnings))
+    return 1 if violations else 0
+
+
+def check(bundle: str) -> tuple[list[Violation], list[Violation]]:
+    """Violations and warnings. Raises Error if the file cannot be read; a file that is not JSON is one violation."""
+    try:
+        from pyoci.config import report
+    except ImportError as error:
+        hint = "python3-jsonschema in Debian, jsonschema on PyPI"
+        raise Error(f"validate needs the Python package {error.name}", hint=hint) from None
+    if not os.path.isdir(bundle):
+        raise Error(f"chdir {bundle}: no such file or directory", pointer="--bundle")
+    path = os.path.join(bundle, "config.json")
+    try:
+        raw = jsonfile.read(path, what="config.json")
+    except ConfigError as error:
+        if not os.path.exists(path):
+            raise
+        return [report.from_error(error)], []
+    return report.violations(raw), report.warnings(raw)
+
+
+def as_text(violations: list[Violation], warnings: list[Violation]) -> str:
+    """One line each, its hint below it, and a last line that counts."""
+    lines = []
+    for found, prefix in ((violations, ""), (warnings, "warning: ")):
+        for violation in found:
+            lines.append(f"{prefix}{violation}")
+            if violation.hint:
+                lines.append(f"    {violation.hint}")
+    lines.append(f"{_count(violations, 'violation')}, {_count(warnings, 'warning')}")
+    return "\n".join(lines) + "\n"
+
+
+def _count(found: list[Violation], noun: str) -> str:
+    return f"{len(found) or 'no'} {noun}{'' if len(found) == 1 else 's'}"
+
+
+def as_json(violations: list[Violation], warnings: list[Violation]) -> str:
+    """{"violations": [{"pointer", "reason", "hint"}], "warnings": [...]}; hint is "" where there is none."""
+    document = {
+        name: [{"pointer": found.pointer, "reason": found.reason, "hint": found.hint} for found in group]
+        for name, group in (("violations", violations), ("warnings", warnings))
+    }
+    return jsonfile.dumps_indent(document, 2) + "\n"

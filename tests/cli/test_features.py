@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import pyoci
+from pyoci.config import report
+from pyoci.config.mount_options import names
+
+from .conftest import Run
+
+
+@pytest.fixture
+def features(run_cli: Run) -> dict:
+    done = run_cli("features")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith('{\n    "ociVersionMin": "1.0.0",\n')
+    assert done.stdout.endswith("\n}\n")
+    return json.loads(done.stdout)
+
+
+def test_is_what_the_specification_calls_features(features: dict) -> None:
+    assert report.schema_violations(features, "features-schema.json") == []
+    assert features["annotations"]["io.github.pyoci.version"] == pyoci.__version__
+
+
+def test_says_what_engines_decide_by(features: dict) -> None:
+    """containerd and CRI-O: recursive read-only mounts and user namespaces."""
+    assert "rro" in features["mountOptions"]
+    assert features["mountOptions"] == names()
+    assert "user" in features["linux"]["namespaces"]
+    assert features["linux"]["mountExtensions"]["idmap"]["enabled"] is True
+
+
+def test_claims_nothing_that_does_not_work(features: dict) -> None:
+    linux = features["linux"]
+    assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
+    assert "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" not in linux["seccomp"]["supportedFlags"]
+    assert linux["cgroup"] == {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False}
+    assert not any(linux[name]["enabled"] for name in ("selinux", "intelRdt", "netDevices"))
+    assert not any(key.startswith("org.opencontainers.runc") for key in features["annotations"])
+
+
+def test_capabilities_are_the_kernel_s(features: dict) -> None:
+    names = features["linux"]["capabilities"]
+    assert names[0] == "CAP_CHOWN"
+    assert len(names) == int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
+
+
+def test_seccomp(features: dict) -> None:
+    seccomp = features["linux"]["seccomp"]
+    assert seccomp["enabled"] is True
+    assert {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"} <= set(seccomp["actions"])
+    assert len(seccomp["operators"]) == 7
+    assert {"SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"} <= set(seccomp["archs"])
+    assert set(seccomp["supportedFlags"]) <= set(seccomp["knownFlags"])

@@ -9,11 +9,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+try:
+    import jsonschema as _  # noqa: F401
+except ImportError:  # started without site (-S), and jsonschema is not in the directory that pyoci is in
+    import site
+
+    site.main()
+
 from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
 from pyoci import config
-from pyoci.config import rules, schema
+from pyoci.config import rules, schema, unsupported
 from pyoci.config.schema_documents import DOCUMENTS
 from pyoci.config.schema_table import CONFIG
 from pyoci.errors import ConfigError
@@ -59,13 +66,14 @@ def schema_violations(raw: Any, document: str = "config-schema.json") -> list[Vi
 def _rule_violations(raw: dict[str, Any]) -> list[Violation]:
     try:
         read = config.read(raw)
-        return [_from_error(error) for error in rules.violations(read)]
+        return [from_error(error) for error in rules.violations(read)]
     except ConfigError as error:  # the reader stops at the first value that it cannot take
-        return [_from_error(error)]
+        return [from_error(error)]
 
 
-def _from_error(error: ConfigError) -> Violation:
-    reason = error.message.removeprefix(f"config.json#{error.pointer}: ")
+def from_error(error: ConfigError) -> Violation:
+    """The violation that an error of the reader or of the rules tells of."""
+    reason = error.message.removeprefix(f"config.json#{error.pointer}: ").removeprefix("config.json: ")
     return Violation(pointer=error.pointer, reason=reason, hint=error.hint)
 
 
@@ -146,8 +154,18 @@ def did_you_mean(word: str, known: Any) -> str:
 
 
 def warnings(raw: Any) -> list[Violation]:
-    """Keys that the specification does not know; it wants them ignored (config.md, "Extensibility"), so they are."""
-    return list(_unknown(raw, CONFIG, ""))
+    """What is no violation and yet not carried out as it may be meant; needs a `raw` without violations to be complete.
+
+    Keys that the specification does not know: it wants them ignored (config.md, "Extensibility"), so they are.
+    What this version of pyoci cannot do yet: create refuses it.
+    """
+    found = list(_unknown(raw, CONFIG, ""))
+    try:
+        pointers = list(unsupported.unsupported(config.read(raw)))
+    except ConfigError:
+        pointers = []
+    reason = "this version of pyoci does not carry it out: create refuses it"
+    return found + [Violation(pointer=pointer, reason=reason) for pointer in pointers]
 
 
 def _unknown(value: Any, node: tuple[Any, ...], pointer: str) -> Iterator[Violation]:

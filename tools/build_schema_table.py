@@ -66,7 +66,7 @@ class Table:
     def node(self, schema: dict[str, Any]) -> str:
         """The name of the node that checks what `schema` checks; ValueError if schema.py could not."""
         schema = self._resolved(schema)
-        kind, given = schema.get("type", ""), set(schema) - SILENT - {"type"}
+        kind, given = str(schema.get("type")), set(schema) - SILENT - {"type"}
         if kind not in KNOWN or given - KNOWN[kind]:
             raise ValueError(f"schema.py cannot check {json.dumps(schema)[:300]}")
         literal = getattr(self, "_" + kind)(schema)

@@ -7,6 +7,7 @@ which resolves references by RefResolver, and with newer ones, which do it by th
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -86,6 +87,7 @@ def _pattern(validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator
 _Validator: Any = extend(Draft4Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
+@cache
 def _validator(document: str) -> Any:
     """A validator for DOCUMENTS[document]; a reference in it names another document, relative to BASE."""
     start = {"$ref": BASE + document}

@@ -1,7 +1,86 @@
-"""What holds for all tests."""
+"""For all tests: where temporary files go, what needs root, the installed runtime and the reporter."""
 
 from __future__ import annotations
 
-from tests import schema_modules
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
-schema_modules.make()  # before any test module imports pyoci.config
+import hypothesis
+import pytest
+
+from tests import reporter as reporter_program
+
+PROJECT = Path(__file__).parent.parent
+SCRATCH = Path(os.environ.get("PYOCI_TEST_SCRATCH", "/var/tmp/pyoci-tests"))
+KEPT_RUNS = 3  # directories of failed runs
+
+hypothesis.settings.register_profile("pyoci", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("pyoci")
+
+_own_basetemp = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary directories below /var/tmp/pyoci-tests, each run with one of its own: a /tmp may be mounted noexec,
+    is in memory, and is emptied by others."""
+    if config.option.basetemp is None:
+        SCRATCH.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix="run-", dir=SCRATCH))
+        directory.chmod(0o755)
+        config.option.basetemp = str(directory / "t")
+        config.stash[_own_basetemp] = directory
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What passed is removed, what failed is kept, of that the newest few."""
+    own = session.config.stash.get(_own_basetemp, None)
+    if own is None:
+        return
+    if exitstatus == pytest.ExitCode.OK:
+        remove_tree(own)
+    for old in sorted(SCRATCH.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_RUNS]:
+        if old.stat().st_mtime < own.parent.stat().st_mtime - 3600:
+            remove_tree(old)
+
+
+def remove_tree(directory: Path) -> None:
+    """Removes a directory, unless something is mounted below it: nobody wants to learn what a leaked mount leads to."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if any(mount == str(directory) or mount.startswith(f"{directory}/") for mount in mounts):
+        raise RuntimeError(f"a test has left a mount below {directory}")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root only the pure tests can run; the others say so."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("root"):
+            item.add_marker(pytest.mark.skip(reason="needs root: run as root to test what the kernel does"))
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """pytest's directory, made passable for other users: a container's user walks through it to its rootfs."""
+    for directory in (tmp_path, tmp_path.parent):
+        directory.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def pyoci() -> str:
+    """Path of the installed runtime: $PYOCI, else the one that `make` has built."""
+    path = os.environ.get("PYOCI", str(PROJECT / ".venv/bin/pyoci"))
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"{path} does not exist: run `make` first, or name an installed runtime in $PYOCI", pytrace=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reporter() -> Path:
+    """Path of the static reporter; tests/reporter/reporter.c says what it can do."""
+    return reporter_program.build()

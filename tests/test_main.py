@@ -87,12 +87,15 @@ def test_an_interrupt_ends_it_by_the_signal(tmp_path: Path) -> None:
     assert stderr.endswith("level=error msg=interrupted\n")
 
 
-@pytest.mark.parametrize("argv", [["--version"], ["features"], ["spec", "-b", "/nonexistent"], ["bogus"], ["--help"]])
+LINES = ("--version", "features", "spec -b /nonexistent", "bogus", "--help", "state x", "list --root /nonexistent")
+
+
+@pytest.mark.parametrize("argv", [line.split() for line in LINES], ids=LINES)
 def test_loads_nothing_slow(argv: list[str]) -> None:
     assert not imports(*argv, **LAUNCHED) & SLOW
 
 
-@pytest.mark.parametrize("argv", [["spec", "-b", "/nonexistent"], ["bogus"], ["--help"], ["create"]])
+@pytest.mark.parametrize("argv", [line.split() for line in LINES[2:]], ids=LINES[2:])
 def test_what_needs_no_system_call_of_its_own_loads_no_ctypes(argv: list[str]) -> None:
     assert not imports(*argv, **LAUNCHED) & {"ctypes", "_ctypes"}
 

@@ -93,8 +93,8 @@ class CommandLine:
 
             return version.main()
         if rest and rest[0] in ("help", "h"):
-            del rest[0]
-            return self._help(self._command(rest[0]) if rest else None)
+            topic = rest[1] if len(rest) > 1 and rest[1][:1] != "-" else ""
+            return self._help(self._command(topic) if topic else None)
         if not rest:
             self._settle()
             return self._help(None)

@@ -8,8 +8,6 @@ from pyoci.errors import Error
 
 SYSTEM = "/run/pyoci"
 
-_INITIAL_USER_NAMESPACE = 0xEFFFFFFD  # PROC_USER_INIT_INO of the kernel's include/linux/proc_ns.h
-
 
 def default_root() -> str:
     """SYSTEM, or $XDG_RUNTIME_DIR/pyoci for users, and for a root that is one only within a user namespace."""
@@ -44,12 +42,10 @@ def make_default_root(root: str) -> None:
 def _is_user() -> bool:
     if os.geteuid() != 0:
         return True
-    return _in_user_namespace() and os.environ.get("USER") != "root"
+    from pyoci import host
 
-
-def _in_user_namespace() -> bool:
-    """Whether this is not the initial user namespace. Its inode is fixed; a map of all ids proves nothing."""
     try:
-        return os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_NAMESPACE
-    except OSError:
+        inside = host.read().user_namespace
+    except OSError:  # without /proc nothing is known, and nothing will work either
         return False
+    return inside and os.environ.get("USER") != "root"

@@ -40,6 +40,7 @@ TABLE: list[tuple[str, int, str, str]] = [
     ("--help create", 0, ROOT_HELP, ""),
     ("--help --bogus", 0, ROOT_HELP, ""),
     ("help create", 0, HELP["create"], ""),
+    ("help -h", 0, ROOT_HELP, ""),
     ("h kill", 0, HELP["kill"], ""),
     ("create --help", 0, HELP["create"], ""),
     ("create -h", 0, HELP["create"], ""),
@@ -153,7 +154,7 @@ def test_global_flags_before_and_behind_the_command(run_cli: Run, tmp_path: Path
     (tmp_path / "r").mkdir()
     before = run_cli("--root", "r", "list", "-q")
     assert before.returncode == 0, before.stderr
-    for line in ("list --root r -q", "list -q -root=r", "--root nonexistent list --root=r"):
+    for line in ("list --root r -q", "list -q -root=r", "--root nonexistent list -q --root=r"):
         done = run_cli(*line.split())
         assert (done.returncode, done.stdout) == (0, before.stdout), done.stderr
 

@@ -19,6 +19,8 @@ from typing import Any
 
 _MS_NOSUID, _MS_NODEV = 2, 4
 _MNT_DETACH = 2
+_CLONE_NEWCGROUP = 0x02000000
+_OWN = "pyoci-conformance"  # confine.py knows that name
 _GRACE = 1.0  # seconds a killed container's processes get to disappear
 
 
@@ -44,8 +46,36 @@ def prepare(cgroups: str) -> None:
     os.mkdir("/run/tmp", 0o1777)
     os.chmod("/run/tmp", 0o1777)
     if cgroups == "v2":
-        _call("umount2", b"/sys/fs/cgroup", _MNT_DETACH)
-        _mount("cgroup2", "/sys/fs/cgroup")
+        _version_2_only()
+
+
+def _version_2_only() -> None:
+    """/sys/fs/cgroup becomes a cgroup2 mount whose root is a new, empty cgroup, by a cgroup namespace.
+
+    Its root must hold no process, or it could not hand controllers on to its children (cgroups(7), "no internal
+    processes"; crun waits 2 seconds for that to change): this process lives in a leaf. confine.py removes it all.
+    """
+    top = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+    own = f"{top}/{_OWN}.{os.readlink('/proc/self/ns/pid')[5:-1]}"
+    with open(f"{top}/cgroup.controllers") as file:
+        controllers = file.read().split()
+    for controller in controllers:
+        try:
+            with open(f"{top}/cgroup.subtree_control", "w") as file:
+                file.write(f"+{controller}")
+        except OSError:
+            pass  # a lane's cgroup may hold processes: it has none to hand on
+    os.makedirs(f"{own}/init")
+    _join(own)
+    _call("unshare", _CLONE_NEWCGROUP)
+    _join(f"{own}/init")
+    _call("umount2", b"/sys/fs/cgroup", _MNT_DETACH)
+    _mount("cgroup2", "/sys/fs/cgroup")
+
+
+def _join(cgroup: str) -> None:
+    with open(f"{cgroup}/cgroup.procs", "w") as file:
+        file.write("0")
 
 
 def _others() -> list[tuple[int, str]]:
@@ -73,7 +103,7 @@ def _states() -> list[str]:
         for root in os.listdir("/run")
         if root != "tmp" and os.path.isdir(f"/run/{root}")
         for entry in os.listdir(f"/run/{root}")
-        if os.path.isdir(f"/run/{root}/{entry}") and not entry.startswith("@")
+        if os.path.isdir(f"/run/{root}/{entry}") and not entry.startswith(("@", "."))
     )
 
 

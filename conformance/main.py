@@ -99,10 +99,8 @@ def _run(options: argparse.Namespace) -> int:
                 differences = expected.compare(result, expected.entry_for(entries, program, options.lane))
             wrong += bool(differences)
             _print(result, differences, options.verbose)
-    suffix = "-v2" if view == "v2" and runtime.cgroups != "v2" else ""
-    results.save(
-        options.results / options.lane / f"{runtime.label.replace(' ', '-')}{suffix}.json", runtime.label, found
-    )
+    label = runtime.label + (" v2" if view == "v2" and runtime.cgroups != "v2" else "")
+    results.save(options.results / options.lane / f"{label.replace(' ', '-')}.json", label, found)
     _print_sum(found, wrong if options.expect else None)
     return wrong
 

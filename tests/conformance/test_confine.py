@@ -11,7 +11,7 @@ import pytest
 
 from conformance import confine
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces and cgroups: needs root")
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="makes namespaces and cgroups")]
 V1 = Path("/sys/fs/cgroup/pids")
 
 

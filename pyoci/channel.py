@@ -20,8 +20,8 @@ import _socket
 import os
 import struct
 
-from .errors import Error, HookError, StepError
-from .record import Record
+from pyoci.errors import Error, HookError, StepError
+from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "error": 7}
 FIELDS |= {"go": 0, "hooked": 0, "created": 0}

@@ -56,7 +56,7 @@ ARCHITECTURES = (
         "X86_64",
     ),
 )
-_MAX_ERRNO = 4095  # MAX_ERRNO of the kernel: more is cut to this, or to 16 bits by libseccomp, which can make 0 of it
+_MAX_ERRNO = 4094  # libseccomp refuses what the kernel would cut; runc cuts to 16 bits, so that 65536 becomes success
 _MAX_TRACE = 0xFFFF  # a message for the tracer
 _ARGUMENTS = 6
 _MANY_RULES = 32  # from here on a binary tree is worth its instructions; it also needs at least one rule

@@ -8,7 +8,7 @@ from errno import EINVAL
 
 import _prctl
 
-from .libc import function, number, syscall
+from pyoci.kernel.libc import function, number, syscall
 
 _VERSION_3 = 0x20080522
 _PR_CAP_AMBIENT = 47  # what python-prctl lacks

@@ -13,7 +13,7 @@ import gc
 import os
 from ctypes import c_size_t, c_uint64, c_void_p
 
-from .libc import syscall
+from pyoci.kernel.libc import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

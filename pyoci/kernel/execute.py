@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_char_p, c_void_p
 
-from .libc import function
+from pyoci.kernel.libc import function
 
 _execve = function("execve", c_char_p, c_void_p, c_void_p)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_char_p, c_int, c_size_t, c_void_p
 
-from .libc import number, syscall
+from pyoci.kernel.libc import number, syscall
 
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _KEYCTL_SETPERM = 5

@@ -10,7 +10,19 @@ import ctypes
 import os
 from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p
 
-__all__ = ["c_char_p", "c_int", "c_long", "c_size_t", "c_uint", "c_ulong", "c_void_p", "function", "libc", "number", "syscall"]
+__all__ = [
+    "c_char_p",
+    "c_int",
+    "c_long",
+    "c_size_t",
+    "c_uint",
+    "c_ulong",
+    "c_void_p",
+    "function",
+    "libc",
+    "number",
+    "syscall",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,8 +32,28 @@ libc = ctypes.PyDLL(None, use_errno=True)
 
 # Numbers below 424 differ by architecture; from 424 on they are the same everywhere.
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125, "setgroups": 116, "setresuid": 117, "setresgid": 119},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90, "setgroups": 159, "setresuid": 147, "setresgid": 149},
+    "x86_64": {
+        "pivot_root": 155,
+        "keyctl": 250,
+        "seccomp": 317,
+        "bpf": 321,
+        "capset": 126,
+        "capget": 125,
+        "setgroups": 116,
+        "setresuid": 117,
+        "setresgid": 119,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "keyctl": 219,
+        "seccomp": 277,
+        "bpf": 280,
+        "capset": 91,
+        "capget": 90,
+        "setgroups": 159,
+        "setresuid": 147,
+        "setresgid": 149,
+    },
 }
 MACHINE = os.uname().machine
 

@@ -10,7 +10,7 @@ import ctypes
 import os
 from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
 
-from .libc import function, number, syscall
+from pyoci.kernel.libc import function, number, syscall
 
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000

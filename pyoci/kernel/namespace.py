@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from ctypes import c_int
 
-from .libc import function
+from pyoci.kernel.libc import function
 
 _setns = function("setns", c_int, c_int)
 _unshare = function("unshare", c_int)

@@ -8,7 +8,7 @@ import stat
 from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
 from errno import EAGAIN, EEXIST, ELOOP
 
-from .libc import syscall
+from pyoci.kernel.libc import syscall
 
 RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4

@@ -8,7 +8,7 @@ from ctypes import c_int, c_uint, c_void_p
 
 import _prctl
 
-from .libc import syscall
+from pyoci.kernel.libc import syscall
 
 PIDFD_NONBLOCK = os.O_NONBLOCK
 

@@ -7,9 +7,9 @@ import os
 from ctypes import c_int, c_void_p
 from errno import EACCES, EPERM
 
-from . import mount
-from .constants import PROC_SUPER_MAGIC
-from .libc import function
+from pyoci.kernel import mount
+from pyoci.kernel.constants import PROC_SUPER_MAGIC
+from pyoci.kernel.libc import function
 
 _PROC_ROOT_INODE = 1  # include/linux/proc_fs.h
 

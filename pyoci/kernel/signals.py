@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import _signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
+else:
+    import _signal  # the signal module imports enum
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCHLD, SIGWINCH = 1, 2, 3, 9, 15, 17, 28
 SIGURG = 23
@@ -31,3 +33,8 @@ def handle(numbers: tuple[int, ...], action: Callable[[int], object]) -> None:
 
     for number in numbers:
         _signal.signal(number, handler)
+
+
+def ignore(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_IGN)

@@ -6,17 +6,19 @@ descriptors and nothing else.
 
 from __future__ import annotations
 
-import _signal
 import os
 
-from . import clone as _clone
-from .execute import Image
-from .process import close_from
-from .signals import reset
+from pyoci.kernel import clone as _clone
+from pyoci.kernel.execute import Image
+from pyoci.kernel.process import close_from
+from pyoci.kernel.signals import reset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
+else:
+    import _signal  # the signal module imports enum
 
 
 def spawn(

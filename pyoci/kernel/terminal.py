@@ -7,6 +7,10 @@ import os
 import struct
 import termios
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _TIOCSPTLCK = 0x40045431
 _TIOCGPTN = 0x80045430
 _TIOCGPTPEER = 0x5441
@@ -50,9 +54,9 @@ def clear_onlcr(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSANOW, attributes)
 
 
-def make_raw(terminal: int) -> list[object]:
+def make_raw(terminal: int) -> list[Any]:
     """cfmakeraw(3); the attributes as they were, for restore()."""
-    before: list[object] = termios.tcgetattr(terminal)
+    before: list[Any] = termios.tcgetattr(terminal)
     raw = termios.tcgetattr(terminal)
     raw[0] &= ~(
         termios.IGNBRK
@@ -71,5 +75,5 @@ def make_raw(terminal: int) -> list[object]:
     return before
 
 
-def restore(terminal: int, attributes: list[object]) -> None:
+def restore(terminal: int, attributes: list[Any]) -> None:
     termios.tcsetattr(terminal, termios.TCSANOW, attributes)

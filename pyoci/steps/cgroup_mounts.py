@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from errno import EBUSY, ENOENT, EPERM
 
-from ..config.filesystem import Mount
-from ..kernel import mount
-from ..kernel.constants import MOUNT_ATTR_RDONLY, MS_SLAVE
-from . import targets
-from .mounts import set_propagation
-from .step import Context, Step
+from pyoci.config.filesystem import Mount
+from pyoci.kernel import mount
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_SLAVE
+from pyoci.steps import targets
+from pyoci.steps.mounts import set_propagation
+from pyoci.steps.step import Context, Step
 
 
 class MountCgroup2(Step):

@@ -10,11 +10,11 @@ import os
 import stat
 from errno import EEXIST, EPERM
 
-from ..config.linux import Device
-from ..kernel import mount, path
-from ..kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
-from .step import Context, Step
-from .targets import encode
+from pyoci.config.linux import Device
+from pyoci.kernel import mount, path
+from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from pyoci.steps.step import Context, Step
+from pyoci.steps.targets import encode
 
 DEFAULT = (
     ("/dev/null", 1, 3),
@@ -87,7 +87,11 @@ class MakeDevice(Step):
 
     def _bind(self, directory: int, name: bytes) -> None:
         try:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=directory))
+            os.close(
+                os.open(
+                    name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=directory
+                )
+            )
         except FileExistsError:
             pass
         tree = mount.clone_tree(mount.AT_FDCWD, self.device.path.encode("utf-8", "surrogateescape"))

@@ -6,14 +6,14 @@ import os
 import select
 import time
 
-from ..config.hooks import Hook
-from ..errors import HookError
-from ..jsonfile import dumps
-from ..kernel.execute import Image
-from ..kernel.process import pidfd_send_signal
-from ..kernel.spawn import spawn
-from ..record import Record
-from .step import Context, Step
+from pyoci.config.hooks import Hook
+from pyoci.errors import HookError
+from pyoci.jsonfile import dumps
+from pyoci.kernel.execute import Image
+from pyoci.kernel.process import pidfd_send_signal
+from pyoci.kernel.spawn import spawn
+from pyoci.record import Record
+from pyoci.steps.step import Context, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from errno import EINVAL, ENOSYS, EPERM, EROFS
 
-from ..config.capabilities import Capabilities
-from ..errors import StepError
-from ..kernel import capability, keyring, process
-from .rootfs import is_null
-from .step import Context, Step
+from pyoci.config.capabilities import Capabilities
+from pyoci.errors import StepError
+from pyoci.kernel import capability, keyring, process
+from pyoci.steps.rootfs import is_null
+from pyoci.steps.step import Context, Step
 
 CAP_SYS_ADMIN = 1 << 21
 

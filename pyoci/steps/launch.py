@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
-from .. import channel
-from ..errors import StepError
-from ..kernel import process, signals
-from .step import Context, Step, failed
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ..kernel.seccomp import Prepared
+from pyoci import channel
+from pyoci.kernel import process, signals
+from pyoci.steps.step import Context, Step, failed
 
 GO = b"0"  # one byte on the fifo, as runc's init writes it
 
@@ -29,19 +25,30 @@ class CloseDescriptors(Step):
 
     def execute(self, context: Context) -> None:
         fifo, proc = context.descriptors["fifo"], context.descriptors["proc"]
-        high = self.keep + 64
-        os.dup2(fifo, high, inheritable=False)
-        os.dup2(proc, high + 1, inheritable=False)
-        os.dup2(context.channel.fileno(), high + 2, inheritable=False)
-        os.dup2(high, self.keep, inheritable=False)
-        os.dup2(high + 1, self.keep + 1, inheritable=False)
-        os.dup2(high + 2, self.keep + 2, inheritable=False)
+        # First out of the way, then into place: one may stand where another has to go.
+        copies = [
+            fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self.keep + 3)
+            for descriptor in (fifo, proc, context.channel.fileno())
+        ]
+        for target, copy in enumerate(copies, self.keep):
+            os.dup2(copy, target, inheritable=False)
         process.close_from(self.keep + 3)
         context.descriptors = {"fifo": self.keep, "proc": self.keep + 1}
         context.channel.adopt(self.keep + 2)
         context.proc = self.keep + 1
         context.root = -1
         context.trees = {}
+
+
+class DieOnSignals(Step):
+    """While it waits, the process ends on these signals, as runc's init does; pid 1 ignores what it does not handle."""
+
+    def describe(self) -> str:
+        return "end on TERM, INT, HUP and QUIT while waiting"
+
+    def execute(self, context: Context) -> None:
+        ending = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
+        signals.handle(ending, lambda number: os._exit(128 + number))
 
 
 class WaitForStart(Step):
@@ -62,46 +69,41 @@ class WaitForStart(Step):
 
 
 class LoadFilter(Step):
-    """seccomp(2). Nothing but execve(2) comes after it."""
+    """seccomp(2), in the process of a startContainer hook: the hook belongs to the container, and so does its filter."""
 
     pointer: str = "/linux/seccomp"
-    filter: Prepared
-    flags: int
 
     def describe(self) -> str:
         return "load the seccomp filter"
 
     def execute(self, context: Context) -> None:
-        self.filter.load(self.flags)
+        if context.filter is not None:
+            prepared, flags = context.filter
+            prepared.load(flags)
 
 
 class ExecuteProgram(Step):
-    """Tell `start`, load the filter, become the program."""
+    """Tell `start`, load the filter, become the program. After the filter nothing comes but execve(2)."""
 
     pointer: str = "/process/args"
     name: str
-    filter: LoadFilter | None
 
     def describe(self) -> str:
         return f"exec {self.name}"
 
     def execute(self, context: Context) -> None:
-        image, program, filter = context.image, context.program, self.filter
+        image, program = context.image, context.program
         assert image is not None
         image.warm()
         report(context, GO)
         signals.reset()
         try:
-            if filter is not None:
-                filter.execute(context)
+            if context.filter is not None:
+                prepared, flags = context.filter
+                prepared.load(flags)
             image.execve(program)
         except OSError as error:
-            raise self._failed(program, error, filter is not None) from error
-
-    def _failed(self, program: bytes, error: OSError, filtered: bool) -> StepError:
-        made = failed(self, error)
-        made.message = f"exec {program.decode('utf-8', 'backslashreplace')}: {made.message.rpartition(': ')[2]}"
-        return made
+            raise failed(self, error) from error
 
 
 def report(context: Context, data: bytes) -> None:

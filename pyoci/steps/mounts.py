@@ -6,12 +6,12 @@ import os
 import stat
 from errno import EBUSY, EPERM
 
-from ..config.filesystem import Mount
-from ..kernel import mount
-from ..kernel.constants import MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE
-from ..kernel.procfs import root_is_procfs
-from . import copyup, targets
-from .step import Context, Step
+from pyoci.config.filesystem import Mount
+from pyoci.kernel import mount
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE
+from pyoci.kernel.procfs import root_is_procfs
+from pyoci.steps import copyup, targets
+from pyoci.steps.step import Context, Step
 
 # Filesystems whose superblock is made anew or shared by the kernel itself: their "ro" is the mount's, not the superblock's.
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
@@ -50,7 +50,9 @@ class OpenSource(Step):
 def _set_bind_attributes(tree: int, wanted: Mount) -> None:
     if wanted.attr_set or wanted.attr_clr:
         try:
-            mount.set_attributes(tree, wanted.attr_set, (wanted.attr_clr | _REMOUNTED) & ~wanted.attr_set | wanted.attr_clr)
+            mount.set_attributes(
+                tree, wanted.attr_set, (wanted.attr_clr | _REMOUNTED) & ~wanted.attr_set | wanted.attr_clr
+            )
         except OSError as error:
             if error.errno != EPERM:
                 raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from errno import EPERM
 
-from ..config.namespaces import Namespace
-from ..kernel import namespace
-from ..kernel.network import loopback_up
-from .step import Context, Step
+from pyoci.config.namespaces import Namespace
+from pyoci.kernel import namespace
+from pyoci.kernel.network import loopback_up
+from pyoci.steps.step import Context, Step
 
 CLONE_NEWCGROUP = 0x02000000
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import StepError
-from ..kernel import mount, path
-from ..kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE
-from .rootfs import is_null
-from .step import Context, Step
-from .targets import encode
+from pyoci.errors import StepError
+from pyoci.kernel import mount, path
+from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE
+from pyoci.steps.rootfs import is_null
+from pyoci.steps.step import Context, Step
+from pyoci.steps.targets import encode
 
 
 def _find(context: Context, name: str) -> int | None:

@@ -7,9 +7,9 @@ import resource
 import stat
 from errno import EACCES, ENOENT, ENOTDIR, EPERM
 
-from ..config.process import Rlimit
-from ..errors import StepError
-from .step import Context, Step
+from pyoci.config.process import Rlimit
+from pyoci.errors import StepError
+from pyoci.steps.step import Context, Step
 
 _PASSWD_LIMIT = 10 << 20  # bytes, as moby/sys/user
 _LINE_LIMIT = 64 << 10

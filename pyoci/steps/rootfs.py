@@ -6,16 +6,16 @@ import os
 import stat
 from errno import EACCES
 
-from ..errors import StepError
-from ..kernel import mount, path
-from ..kernel.constants import (
+from pyoci.errors import StepError
+from pyoci.kernel import mount, path
+from pyoci.kernel.constants import (
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
     MS_REC,
     MS_SLAVE,
 )
-from ..kernel.procfs import open_private
-from .step import Context, Step
+from pyoci.kernel.procfs import open_private
+from pyoci.steps.step import Context, Step
 
 _O_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -280,4 +280,3 @@ def require_directory(step: Step, kind: str, error: OSError) -> StepError:
         errno=error.errno or 0,
         hint="replace the link or file in the root file system by a directory",
     )
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from errno import EINVAL, ENOENT
 
-from ..errors import StepError
-from ..kernel import procfs
-from .step import Context, Step
+from pyoci.errors import StepError
+from pyoci.kernel import procfs
+from pyoci.steps.step import Context, Step
 
 
 class SetAppArmorProfile(Step):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from ..errors import Error, StepError, os_error_text, system_call
-from ..record import Record
+from pyoci.errors import Error, StepError, os_error_text, system_call
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..channel import Channel
-    from ..kernel.execute import Image
-    from ..undo import Undo
+    from collections.abc import Callable
+
+    from pyoci.channel import Channel
+    from pyoci.config.seccomp import Seccomp
+    from pyoci.kernel.execute import Image
+    from pyoci.kernel.seccomp import Prepared
+    from pyoci.undo import Undo
 
 
 class Context:
@@ -32,6 +36,9 @@ class Context:
         self.cgroup = -1  # a v2 cgroup to be born in
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
+        self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
+        self.compile: Callable[[Seccomp], tuple[Prepared, int] | None] = lambda seccomp: None
 
 
 class Step(Record):

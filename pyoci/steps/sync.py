@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ..errors import Error
-from ..kernel import process
-from .step import Context, Step
+from pyoci.errors import Error
+from pyoci.kernel import process
+from pyoci.steps.step import Context, Step
 
 
 class Send(Step):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ctypes import c_char_p, c_size_t
 
-from ..kernel import procfs
-from ..kernel.libc import function
-from .step import Context, Step
+from pyoci.kernel import procfs
+from pyoci.kernel.libc import function
+from pyoci.steps.step import Context, Step
 
 _sethostname = function("sethostname", c_char_p, c_size_t)
 _setdomainname = function("setdomainname", c_char_p, c_size_t)

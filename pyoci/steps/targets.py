@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from errno import ELOOP, ENOENT, ENOTDIR
 
-from ..errors import StepError
-from ..kernel import path
-from ..kernel.constants import PROC_SUPER_MAGIC
-from ..kernel.procfs import filesystem_type
-from .step import Context, Step
+from pyoci.errors import StepError
+from pyoci.kernel import path
+from pyoci.kernel.constants import PROC_SUPER_MAGIC
+from pyoci.kernel.procfs import filesystem_type
+from pyoci.steps.step import Context, Step
 
 # Files of procfs that lxcfs and container engines replace; everything else below /proc is refused, because a mount
 # there can fake what security labels are written to (CVE-2019-16884).
@@ -93,7 +93,9 @@ def check(context: Context, step: Step, destination: str, target: int, is_procfs
         raise _refused(
             step,
             f'"{destination}" cannot be mounted because it is inside /proc',
-            "security labels are written below /proc; only " + ", ".join(sorted(REPLACEABLE_IN_PROC)) + " may be covered",
+            "security labels are written below /proc; only "
+            + ", ".join(sorted(REPLACEABLE_IN_PROC))
+            + " may be covered",
         )
 
 

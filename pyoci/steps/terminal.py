@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 
-from ..errors import StepError
-from ..kernel import mount, path, terminal
-from ..kernel.procfs import filesystem_type
-from .step import Context, Step
+from pyoci.errors import StepError
+from pyoci.kernel import mount, path, terminal
+from pyoci.kernel.procfs import filesystem_type
+from pyoci.steps.step import Context, Step
 
 _DEVPTS_MAGIC = 0x1CD1
 _PTMX_INODE = 2

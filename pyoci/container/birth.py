@@ -1,0 +1,135 @@
+"""The runtime's side of a birth: clone, maps, hooks, and every message of the channel in its order."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci import channel
+from pyoci.cgroups import manager
+from pyoci.container import init
+from pyoci.errors import Error, StepError
+from pyoci.kernel.clone import assert_single_thread, clone
+from pyoci.kernel.process import pidfd_send_signal, wait_status
+from pyoci.plan import Plan
+from pyoci.steps.step import Context, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Console = Callable[[str, int], object]
+
+
+class Birth:
+    """One container's process on its way from clone to `created`.
+
+    `console` is called with the slave's name and the master's descriptor, when there is a terminal.
+    """
+
+    def __init__(self, plan: Plan, context: Context, other_end: channel.Channel, console: Console) -> None:
+        self.plan = plan
+        self.context = context  # its channel is ours
+        self.other_end = other_end
+        self.console = console
+
+    def clone(self, born: Callable[[], object]) -> None:
+        """Make the process, its maps and offsets; `born` is called as soon as it has a pid. The process waits for `go`."""
+        plan, context = self.plan, self.context
+        assert_single_thread()
+        ours = context.channel
+        steps = plan.inside + plan.finish + plan.launch
+        context.channel = self.other_end
+        try:
+            if plan.two_stage:
+                pid, pidfd = clone(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context, ours))
+            else:
+                pid, pidfd = clone(lambda: init.main(steps, context, ours), plan.clone_flags, context.cgroup)
+        finally:
+            context.channel = ours
+        self.other_end.close()
+        try:
+            self._admit(pid, pidfd, born)
+        except channel.Closed:
+            raise self.died() from None
+
+    def _admit(self, pid: int, pidfd: int, born: Callable[[], object]) -> None:
+        plan, context = self.plan, self.context
+        if plan.two_stage:
+            pid, pidfd = self._second(pid, pidfd)
+        context.pid, context.pidfd = pid, pidfd
+        context.undo.add(end, pid, pidfd)
+        born()
+        if not plan.two_stage:
+            run(plan.maps, context)
+        run(plan.admit, context)
+
+    def _second(self, first: int, pidfd: int) -> tuple[int, int]:
+        """Wait for stage 1 to make the container's process; stage 1 is reaped in any case."""
+        context = self.context
+        context.pid = first
+        try:
+            message = context.channel.receive()
+            if message.kind == "unshared":
+                run(self.plan.maps, context)
+                context.channel.send("go")
+                message = context.channel.receive()
+            if message.kind != "stage2":
+                raise Error(f"stage 1 said {message.kind!r}")
+            return int(message.fields[0]), message.descriptors[0]
+        except BaseException:
+            pidfd_send_signal(pidfd, 9)
+            raise
+        finally:
+            os.close(pidfd)
+            wait_status(first)
+
+    def complete(self) -> None:
+        """From `go` to `ready`, with the hooks of the runtime's side in between."""
+        try:
+            self.context.channel.send("go")
+            if self.plan.mounted:
+                self._expect("mounted")
+                run(self.plan.mounted, self.context)
+                self.context.channel.send("hooked")
+            self._expect("ready")
+            run(self.plan.ready, self.context)
+        except channel.Closed:
+            raise self.died() from None
+
+    def release(self) -> None:
+        """Let the process live on without us. From here on it waits for `start`."""
+        try:
+            self.context.channel.send("created")
+            self._expect("waiting")
+        except channel.Closed:
+            raise self.died() from None
+        self.context.channel.close()
+
+    def _expect(self, kind: str) -> None:
+        while True:
+            message = self.context.channel.receive()
+            if message.kind == "console":
+                self.console(message.fields[0], message.descriptors[0])
+                continue
+            if message.kind != kind:
+                raise Error(f"the container's process said {message.kind!r} instead of {kind!r}")
+            return
+
+    def died(self) -> Error:
+        """Why the process ended without a word, as far as its cgroup and its wait status tell."""
+        context = self.context
+        if context.cgroups and manager.oom_kills(context.cgroups):
+            return StepError(
+                "container init was OOM-killed (memory limit too low?)", pointer="/linux/resources/memory/limit"
+            )
+        return Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
+
+
+def end(pid: int, pidfd: int) -> None:
+    """Kill and reap a process of ours: what undoes a clone."""
+    try:
+        pidfd_send_signal(pidfd, 9)
+    except ProcessLookupError:
+        pass
+    wait_status(pid)
+    os.close(pidfd)

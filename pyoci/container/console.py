@@ -1,0 +1,69 @@
+"""Sending a descriptor to whoever asked for it: --console-socket, --pidfd-socket."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from pyoci.errors import Error
+
+
+def connect(path: str, option: str) -> _socket.socket:
+    """Connect to the stream socket at `path`, given by `option`. Raises Error."""
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(path)
+    except OSError as error:
+        sock.close()
+        raise Error(
+            f"dial unix {path}: connect: {os.strerror(error.errno or 0).lower()}",
+            pointer=option,
+            errno=error.errno or 0,
+            hint="somebody must listen on the socket before the container is made",
+        ) from None
+    return sock
+
+
+def send(sock: _socket.socket, payload: str, descriptor: int) -> None:
+    """One message: `payload` and exactly one descriptor."""
+    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor))
+    sock.sendmsg([payload.encode()], [rights], _socket.MSG_NOSIGNAL)
+
+
+class ConsoleOwner:
+    """What becomes of the terminal's master: sent to --console-socket, or kept by a run in the foreground."""
+
+    def __init__(self, socket: str, detach: bool) -> None:
+        self.detach = detach
+        self.master = -1
+        self.sock = connect(socket, "--console-socket") if socket else None
+
+    def check(self, wanted: bool) -> None:
+        """Raises Error, in runc's words, unless there is a terminal exactly when there is somebody to take it."""
+        if wanted and self.detach and self.sock is None:
+            raise Error(
+                "cannot allocate tty if runc will detach without setting console socket",
+                pointer="/process/terminal",
+                hint="give --console-socket, or set process.terminal to false",
+            )
+        if self.sock is not None and not (wanted and self.detach):
+            raise Error(
+                "cannot use console socket if runc will not detach or allocate tty",
+                pointer="--console-socket",
+                hint="it takes the terminal of a detached container whose process.terminal is true",
+            )
+
+    def receive(self, name: str, master: int) -> None:
+        if self.sock is None:
+            self.master = master
+            return
+        send(self.sock, name, master)
+        os.close(master)
+
+    def close(self) -> None:
+        if self.sock is not None:
+            self.sock.close()
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1

@@ -1,0 +1,339 @@
+"""create: from a bundle to a process that waits for start (runtime.md, "Create"; DESIGN 4.1).
+
+Whatever fails, or a signal that ends the runtime, undoes all that was made, newest first: process, cgroups, directory.
+What SIGKILL leaves is on record in state.json before it is made, so that `delete --force` finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyoci import channel, host, jsonfile, plan
+from pyoci.cgroups import layout, paths
+from pyoci.config import Config, read, rules, schema, unsupported
+from pyoci.container import console, state
+from pyoci.container.birth import Birth
+from pyoci.container.console import ConsoleOwner
+from pyoci.container.state import Container
+from pyoci.errors import Error, StateError
+from pyoci.kernel import procfs, signals
+from pyoci.kernel.execute import Image
+from pyoci.log import log
+from pyoci.record import Record
+from pyoci.steps.step import Context, run
+from pyoci.undo import Undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyoci.config.seccomp import Seccomp
+    from pyoci.kernel.seccomp import Prepared
+
+
+ENDING = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP)
+
+
+class CreateOptions(Record):
+    """The options of create and run; see cli/commands.py for what each means. Paths are absolute."""
+
+    root: str
+    id: str
+    bundle: str
+    console_socket: str = ""
+    pidfd_socket: str = ""
+    pid_file: str = ""
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    preserve_fds: int = 0
+    rootless: str = "auto"
+    systemd_cgroup: bool = False
+    detach: bool = True
+    keep: bool = False
+    no_subreaper: bool = False
+    trace: str = ""
+
+
+class Interrupted(BaseException):
+    """SIGTERM, SIGINT or SIGHUP came while a container was being made; the process dies of it after the undoing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def create(options: CreateOptions) -> None:
+    """Make the container, or nothing. Raises Error."""
+    signals.handle(ENDING, interrupt)
+    try:
+        make(options, ConsoleOwner(options.console_socket, detach=True))
+    except Interrupted as interrupted:
+        signals.reset()
+        os.kill(os.getpid(), interrupted.number)
+
+
+def interrupt(number: int) -> None:
+    signals.ignore(ENDING)  # a second one must not stop the undoing
+    raise Interrupted(number)
+
+
+def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
+    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError, UnsupportedError."""
+    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    schema.check(raw)
+    config = read(raw)
+    rules.check(config)
+    unsupported.check(config)
+    return config, raw
+
+
+def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
+    """Make the container and return it as it is once created. Raises Error, Interrupted."""
+    state.check_id(options.id)
+    if options.systemd_cgroup:
+        raise Error(
+            "--systemd-cgroup is not supported yet",
+            pointer="--systemd-cgroup",
+            hint="use the cgroupfs driver (podman: --cgroup-manager cgroupfs)",
+        )
+    config, raw = load_config(options.bundle)
+    for name in config.process.capabilities.unknown if config.process and config.process.capabilities else ():
+        log.warning(f"ignoring unknown or unavailable capability: {name}")
+    around = surroundings(config, options)
+    made = plan.make(config, around)
+    assert config.process is not None
+    terminal.check(config.process.terminal)
+    _check_preserved(options.preserve_fds)
+    container = Container(
+        root=options.root,
+        id=options.id,
+        bundle=options.bundle,
+        rootfs=around.rootfs,
+        created=now(),
+        annotations=config.annotations,
+        creating=True,
+        runtime_pid=os.getpid(),
+        runtime_start=_start_time(os.getpid()),
+        cgroups=around.cgroups,
+        namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
+        private_pid=made.private_pid,
+        notify=bool(around.notify),
+        hooks={kind: raw["hooks"][kind] for kind in ("poststart", "poststop") if raw.get("hooks", {}).get(kind)},
+    )
+    with Undo() as undo:
+        return _Creation(options, made, config, container, terminal, undo).carry_out()
+
+
+class _Creation:
+    """One create under way."""
+
+    def __init__(
+        self,
+        options: CreateOptions,
+        made: plan.Plan,
+        config: Config,
+        container: Container,
+        terminal: ConsoleOwner,
+        undo: Undo,
+    ) -> None:
+        self.options = options
+        self.plan = made
+        self.config = config
+        self.container = container
+        self.terminal = terminal
+        self.undo = undo
+        self.directory = -1
+
+    def carry_out(self) -> Container:
+        options, undo = self.options, self.undo
+        pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
+        self._make_directory()
+        ours, theirs = channel.pair()
+        context = Context(ours, undo)
+        context.proc = procfs.open_private()
+        undo.add(os.close, context.proc)
+        context.image = Image(self.plan.argv, self.plan.env)
+        context.compile = self._compile
+        self._make_fifo(context)
+        run(self.plan.prepare, context)
+        birth = Birth(self.plan, context, theirs, self.terminal.receive)
+        try:
+            birth.clone(lambda: self._record(context.pid))
+            birth.complete()
+        except Error as error:
+            raise _explained(error) from None
+        if pidfd_socket is not None:
+            console.send(pidfd_socket, "standard", context.pidfd)
+            pidfd_socket.close()
+        self._record(context.pid, creating=False)
+        try:
+            birth.release()
+        except Error as error:
+            raise _explained(error) from None
+        if options.pid_file:
+            write_pid_file(options.pid_file, context.pid)
+        return self.container
+
+    def _make_directory(self) -> None:
+        """mkdir decides between two creates of the same name."""
+        root = state.open_root(self.options.root, make=True)
+        self.undo.add(os.close, root)
+        try:
+            os.mkdir(self.options.id, 0o711, dir_fd=root)
+        except FileExistsError:
+            raise StateError(
+                "container with given ID already exists",
+                hint=f"choose another one, or `pyoci delete {self.options.id}`",
+            ) from None
+        self.undo.add(state.remove_directory, root, self.options.id)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        self.directory = os.open(self.options.id, flags, dir_fd=root)
+        self.undo.add(os.close, self.directory)
+        state.save(self.container, self.directory)
+
+    def _record(self, pid: int, creating: bool = True) -> None:
+        """Write down that the process exists, or that the container is complete."""
+        changed = {"pid": pid, "start_time": _start_time(pid), "creating": creating}
+        self.container = Container(**{**self.container.__dict__, **changed})
+        state.save(self.container, self.directory)
+
+    def _make_fifo(self, context: Context) -> None:
+        """The fifo that start and the process meet at; the process gets it as an O_PATH descriptor, never the directory.
+
+        It belongs to the container's root, who may open it for writing only.
+        """
+        os.mkfifo(state.FIFO, 0o622, dir_fd=self.directory)
+        uid, gid = host_root(self.config)
+        if (uid, gid) != (os.geteuid(), os.getegid()):
+            os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
+        fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
+        self.undo.add(os.close, fifo)
+        context.descriptors["fifo"] = fifo
+        if self.container.notify:
+            os.mkdir("notify", 0o755, dir_fd=self.directory)
+
+    def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
+        from pyoci.container import seccomp
+        from pyoci.kernel.seccomp import prepare
+
+        program = seccomp.program(profile, self.options.root)
+        return None if program is None else (prepare(program.bpf), program.flags)
+
+
+def surroundings(config: Config, options: CreateOptions) -> plan.Surroundings:
+    """Read what the plan needs besides config.json: facts of the host and what the caller passed on."""
+    if config.root is None:
+        raise Error("root must not be empty", pointer="/root", hint="name the root file system in root.path")
+    facts = host.read()
+    if facts.euid != 0 and config.linux.namespace("user") is None:
+        raise Error(
+            "rootless container requires user namespaces",
+            pointer="/linux/namespaces",
+            hint='add {"type": "user"} and id mappings; `pyoci spec --rootless` writes such a config.json',
+        )
+    where = layout.detect()
+    listen = _listen_fds()
+    rootfs = _rootfs(options.bundle, config.root.path)
+    socket = os.environ.get("NOTIFY_SOCKET", "")
+    rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
+    from pyoci.cgroups.devices import container_rules
+
+    return plan.Surroundings(
+        id=options.id,
+        bundle=options.bundle,
+        rootfs=rootfs,
+        host=facts,
+        layout=where,
+        cgroups=paths.plan(where, config.linux.cgroups_path, options.id),
+        device_rules=container_rules(config.linux.resources, config.linux.devices),
+        no_pivot=options.no_pivot,
+        no_new_keyring=options.no_new_keyring,
+        preserve=options.preserve_fds + listen,
+        listen=listen,
+        notify=f"{options.root}/{options.id}/notify" if socket else "",
+        rootless_cgroups=rootless,
+    )
+
+
+def _rootfs(bundle: str, path: str) -> str:
+    """The absolute path of the root file system, which must not go through a symbolic link."""
+    absolute = os.path.normpath(os.path.join(bundle, path))
+    if os.path.realpath(absolute) != absolute:
+        absolute = os.path.normpath(os.path.join(os.path.realpath(bundle), path))
+    if os.path.realpath(absolute) != absolute:
+        raise Error(
+            "invalid rootfs: not an absolute path, or a symlink",
+            pointer="/root/path",
+            hint=f"it leads to {os.path.realpath(absolute)}",
+        )
+    if not os.path.isdir(absolute):
+        raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
+    return absolute
+
+
+def _listen_fds() -> int:
+    """Descriptors of socket activation, if they are meant for this process (sd_listen_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return 0
+    return int(count)
+
+
+def _check_preserved(count: int) -> None:
+    total = count + _listen_fds()
+    for number in range(3, 3 + total):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise Error(
+                f"unable to stat preserved-fd {number - 3} (of {count})",
+                pointer="--preserve-fds",
+                hint=f"descriptor {number} is not open",
+            ) from None
+
+
+def host_root(config: Config) -> tuple[int, int]:
+    """The host's ids of the container's root."""
+    return _mapped(config.linux.uid_mappings), _mapped(config.linux.gid_mappings)
+
+
+def _mapped(mappings: tuple[IdMapping, ...]) -> int:
+    for one in mappings:
+        if one.container_id <= 0 < one.container_id + one.size:
+            return one.host_id
+    return 0 if os.geteuid() == 0 else os.geteuid()
+
+
+def _explained(error: Error) -> Error:
+    """runc's words before what went wrong in the container's process."""
+    return error.prefixed("unable to start container process: error during container init")
+
+
+def _start_time(pid: int) -> int:
+    found = state.process(pid)
+    return found[1] if found else 0
+
+
+def now() -> str:
+    """RFC 3339 with nanoseconds, UTC."""
+    nanoseconds = time.time_ns()
+    fraction = f"{nanoseconds % 1_000_000_000:09d}".rstrip("0")
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 1_000_000_000))
+    return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Digits and nothing else, renamed into place: go-runc parses without trimming, conmon waits for the name."""
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.{name}"
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(file, str(pid).encode())
+    finally:
+        os.close(file)
+    os.rename(temporary, path)
+
+
+if TYPE_CHECKING:
+    from pyoci.config.namespaces import IdMapping

@@ -1,0 +1,142 @@
+"""delete: remove what a container left: cgroups, directory, then its poststop hooks (runtime.md, "Delete")."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from pyoci.container import poststart, state
+from pyoci.container.kill import kill_cgroup, send
+from pyoci.container.state import Container
+from pyoci.errors import Error, HookError, NotFoundError, StateError
+from pyoci.kernel.process import pidfd_open
+from pyoci.log import log
+
+_DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
+
+
+def delete(root: str, id: str, force: bool) -> None:
+    """Remove a container that is stopped; with `force` also one that is not, and one that does not exist.
+
+    A created container is killed as well, as runc does. Raises NotFoundError, StateError, Error.
+    """
+    state.check_id(id)
+    try:
+        container = state.load(root, id)
+    except NotFoundError:
+        _discard(root, id)
+        if force:
+            return
+        raise
+    found = state.status(container)
+    if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
+        raise StateError(f"cannot delete container {id} that is not stopped: {found}")
+    if found != "stopped":
+        stop(container, found)
+    destroy(container, force)
+
+
+def stop(container: Container, found: str) -> None:
+    """Kill the process and wait, by its descriptor, until it is gone."""
+    if found == "creating":
+        _stop_runtime(container)
+    if not state.is_alive(container.pid, container.start_time):
+        return
+    try:
+        pidfd = pidfd_open(container.pid)
+    except ProcessLookupError:
+        return
+    try:
+        try:
+            if container.private_pid or not container.cgroups:
+                send(container, 9)
+            else:
+                kill_cgroup(container)
+        except StateError:
+            return
+        if found == "paused":
+            from pyoci.cgroups import members
+
+            members.thaw(container.cgroups)
+        if not _ended(pidfd):
+            raise Error(
+                "container init still running", hint=f"process {container.pid} did not end within 10 s of SIGKILL"
+            )
+    finally:
+        os.close(pidfd)
+
+
+def _stop_runtime(container: Container) -> None:
+    """End a create that is still under way: it undoes what it made. What it cannot, because it hangs, we do."""
+    try:
+        pidfd = pidfd_open(container.runtime_pid)
+    except ProcessLookupError:
+        return
+    try:
+        if state.is_alive(container.runtime_pid, container.runtime_start):
+            from pyoci.kernel.process import pidfd_send_signal
+
+            pidfd_send_signal(pidfd, 9)
+            _ended(pidfd)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(pidfd)
+
+
+def _ended(pidfd: int) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(int(_DEADLINE * 1000)))
+
+
+def destroy(container: Container, force: bool = False) -> None:
+    """Remove the cgroups and the directory of a container without processes, then run its poststop hooks.
+
+    Two deletes at once: the one whose rename of the directory succeeds is the one that succeeds.
+    """
+    if container.cgroups:
+        from pyoci.cgroups import members, removal
+
+        if not container.private_pid or members.pids(container.cgroups):
+            members.kill(container.cgroups)
+        removal.remove(container.cgroups)
+    root = state.open_root(container.root)
+    try:
+        grave = f"@{container.id}.{os.getpid()}"
+        try:
+            os.rename(container.id, grave, src_dir_fd=root, dst_dir_fd=root)
+        except FileNotFoundError:
+            if force:
+                return
+            raise NotFoundError from None
+        state.remove_directory(root, grave)
+    finally:
+        os.close(root)
+    _poststop(container)
+
+
+def _poststop(container: Container) -> None:
+    """The container is gone already: a hook that fails is a warning, and the others run all the same."""
+    from pyoci.steps.hooks import run_hooks
+
+    text = poststart.hook_state(container, "stopped", 0)
+    for hook in poststart.stored(container, "poststop"):
+        try:
+            run_hooks("poststop", (hook,), text, None)
+        except HookError as error:
+            log.warning(error.message)
+
+
+def _discard(root: str, id: str) -> None:
+    """Remove a directory without a state: a create was killed between mkdir and the first write, or a delete after it."""
+    try:
+        parent = state.open_root(root)
+    except FileNotFoundError:
+        return
+    try:
+        for name in os.listdir(root):
+            if name == id or name.startswith(f"@{id}.") and name[len(id) + 2 :].isdigit():
+                state.remove_directory(parent, name)
+    finally:
+        os.close(parent)

@@ -1,0 +1,84 @@
+"""The container's process: from the clone to the program. It runs steps and nothing else, and never returns."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyoci import channel
+from pyoci.container.state import WAITING_NAME
+from pyoci.errors import Error
+from pyoci.kernel import process, signals
+from pyoci.kernel.clone import CLONE_PARENT, clone
+from pyoci.steps import launch
+from pyoci.steps.step import Context, Step, run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def seal_imports() -> None:
+    """Close the import system: after the root switch every name on sys.path is the container's."""
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
+    sys.path.clear()
+
+
+def main(steps: tuple[Step, ...], context: Context, other_end: channel.Channel) -> None:
+    """Body of the container's process. `other_end` is the runtime's end of the channel, closed here: only so does its
+    death reach us as end-of-file."""
+    _guard(context, other_end, lambda: run(steps, context))
+
+
+def stage_one(
+    first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], context: Context, other_end: channel.Channel
+) -> None:
+    """Body of stage 1: it joins and unshares, clones the container's process as the runtime's own child, and ends."""
+
+    def body() -> None:
+        run(first, context)
+        pid, pidfd = clone(lambda: _guard(context, None, lambda: run(steps, context)), flags | CLONE_PARENT)
+        context.channel.send("stage2", str(pid), descriptors=(pidfd,))
+
+    _guard(context, other_end, body)
+
+
+def _guard(context: Context, other_end: channel.Channel | None, body: Callable[[], object]) -> None:
+    try:
+        seal_imports()
+        process.set_parent_death_signal(signals.SIGKILL)
+        process.set_name(WAITING_NAME)
+        signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
+        if other_end is not None:
+            other_end.close()
+        body()
+    except channel.Closed:
+        os._exit(1)
+    except BaseException as error:  # whatever it is, the runtime is told, and we end
+        _report(context, error)
+        os._exit(1)
+
+
+def _report(context: Context, error: BaseException) -> None:
+    if not isinstance(error, Error):
+        error = Error(f"internal error in the container's process: {_trace(error)}")
+    fields = channel.encode_error(error)
+    try:
+        if "start" in context.descriptors:
+            launch.report_error(context, fields)
+        else:
+            context.channel.send("error", *fields)
+    except (channel.Closed, OSError):
+        pass
+
+
+def _trace(error: BaseException) -> str:
+    """Type, text and places of an error; never source lines, which would be read from the container's files."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__}: {error} (at {', '.join(places[-4:])})"

@@ -1,0 +1,76 @@
+"""run: create, start, and unless detached wait for the end and delete."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.container import create, poststart, start, state
+from pyoci.container.create import CreateOptions, Interrupted
+from pyoci.container.delete import destroy, stop
+from pyoci.container.console import ConsoleOwner
+from pyoci.container.foreground import Foreground
+from pyoci.container.state import Container
+from pyoci.errors import Error, HookError
+from pyoci.kernel import process, signals
+from pyoci.kernel.process import pidfd_open
+
+
+def run(options: CreateOptions) -> int:
+    """The exit status of the program, 128 and its signal if it died of one; 0 when detached. Raises Error."""
+    if not options.detach and not options.no_subreaper:
+        process.set_child_subreaper()
+    terminal = ConsoleOwner(options.console_socket, options.detach)
+    signals.handle(create.ENDING, create.interrupt)
+    try:
+        container = create.make(options, terminal)
+        try:
+            return _started(options, container, terminal)
+        except (Error, Interrupted):
+            _remove(container)
+            raise
+    except Interrupted as interrupted:
+        signals.reset()
+        os.kill(os.getpid(), interrupted.number)
+        raise
+    finally:
+        terminal.close()
+
+
+def _started(options: CreateOptions, container: Container, terminal: ConsoleOwner) -> int:
+    """Start it; in the foreground wait and clean up."""
+    pidfd = pidfd_open(container.pid)
+    foreground = None if options.detach else Foreground(container.pid, pidfd, terminal)
+    try:
+        directory = state.open_directory(container.root, container.id)
+        try:
+            start.release(container, directory)
+        finally:
+            os.close(directory)
+        poststart.run(container)
+        if container.notify:
+            from pyoci.container import notify
+
+            notify.forward(container)
+        if foreground is None:
+            return 0
+        status = foreground.wait()
+    finally:
+        if foreground is not None:
+            foreground.close()
+        os.close(pidfd)
+    if not options.keep:
+        destroy(container)
+    return status
+
+
+def _remove(container: Container) -> None:
+    """A container that was made but did not start, or whose poststart hook failed, is removed; the first error counts."""
+    try:
+        stop(container, state.status(container))
+        process.wait_status(container.pid)
+    except (ChildProcessError, Error):
+        pass
+    try:
+        destroy(container, force=True)
+    except (Error, HookError):
+        pass

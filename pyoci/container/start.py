@@ -1,0 +1,104 @@
+"""start: let the container's process become its program (runtime.md, "Start"; DESIGN 4.4)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+
+from pyoci import channel
+from pyoci.container import poststart, state
+from pyoci.container.state import Container
+from pyoci.errors import Error, StateError
+from pyoci.kernel.process import pidfd_open
+from pyoci.steps.launch import GO
+
+_REFUSED = {
+    "stopped": "cannot start a container that has stopped",
+    "running": "cannot start an already running container",
+    "paused": "cannot start a container in the paused state",
+    "creating": "cannot start a container that is still being created",
+}
+
+
+def start(root: str, id: str) -> None:
+    """Start a created container and run its poststart hooks. Raises Error."""
+    directory = state.open_directory(root, id)
+    try:
+        container = state.read(root, id, directory)
+        release(container, directory)
+    finally:
+        os.close(directory)
+    poststart.run(container)
+    if container.notify:
+        from pyoci.container import notify
+
+        notify.forward(container)
+
+
+def release(container: Container, directory: int) -> None:
+    """Open the fifo and read what the process says before its execve. Two starts at once: one of them succeeds.
+
+    The lock on the directory decides between them; nobody but start takes it, and nobody waits for it.
+    """
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise StateError(_REFUSED["running"], hint="another start is under way") from None
+    found = state.status(container)
+    if found in _REFUSED:
+        raise StateError(_REFUSED[found])
+    pidfd = pidfd_open(container.pid)
+    try:
+        if not state.is_alive(container.pid, container.start_time):
+            raise StateError(_REFUSED["stopped"])
+        fifo = os.open(state.FIFO, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            said = _listen(fifo, pidfd)
+        finally:
+            os.close(fifo)
+    finally:
+        os.close(pidfd)
+    os.unlink(state.FIFO, dir_fd=directory)
+    _judge(said, container)
+
+
+def _listen(fifo: int, pidfd: int) -> bytes:
+    """Everything written to the fifo until its other end is closed: by execve(2), or by the process's death."""
+    poll = select.poll()
+    poll.register(fifo, select.POLLIN)
+    poll.register(pidfd, select.POLLIN)
+    said = b""
+    dead = False
+    while True:
+        events = dict(poll.poll(None))
+        if events.get(fifo, 0) & select.POLLIN:
+            said += os.read(fifo, 8192)
+        elif fifo in events or dead:  # POLLHUP: nobody writes any more
+            return said
+        if pidfd in events:
+            dead = True
+            poll.unregister(pidfd)
+            if fifo not in events:
+                return said
+
+
+def _judge(said: bytes, container: Container) -> None:
+    """Raises Error unless the process said that it is ready and then became its program."""
+    _, marker, frame = said.partition(b"E")
+    if marker:
+        kind, fields = channel.decode(frame)
+        if kind != "error":
+            raise Error("the container's process left a message that is none of the protocol")
+        raise channel.decode_error(fields)
+    if not said.startswith(GO):
+        from pyoci.cgroups import manager
+
+        if manager.oom_kills(container.cgroups):
+            raise Error(
+                "container init was OOM-killed (memory limit too low?)", pointer="/linux/resources/memory/limit"
+            )
+        raise Error(
+            "exec fifo is empty: container init did not signal execve readiness "
+            "(process died before writing, or fifo already consumed)"
+        )

@@ -1,0 +1,272 @@
+"""A container's directory and state.json: who it is, what it has, and what has become of it (runtime.md, "State").
+
+The key names that other programs read are runc's: init_process_pid, init_process_start, cgroup_paths, namespace_paths,
+config.rootfs, config.labels. What only pyoci needs stands below "pyoci", with a version.
+This module is all that `state` and `list` load: it does without ctypes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyoci import jsonfile
+from pyoci.errors import Error, NotFoundError, StateError
+from pyoci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+FORMAT = 1  # of the "pyoci" object and of the fifo's protocol
+SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
+FILE = "state.json"
+FIFO = "exec.fifo"
+WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
+
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
+_MAX_ID = 1024
+
+
+class Container(Record):
+    """What state.json holds. pid 0: there is no process yet.
+
+    creating: create has not finished; runtime_pid and runtime_start then tell whether it still may.
+    """
+
+    root: str
+    id: str
+    bundle: str
+    rootfs: str
+    created: str  # RFC 3339 with nanoseconds, UTC
+    annotations: dict[str, str]
+    oci_version: str = SPEC_VERSION
+    pid: int = 0
+    start_time: int = 0  # clock ticks since boot: field 22 of /proc/PID/stat
+    creating: bool = False
+    runtime_pid: int = 0
+    runtime_start: int = 0
+    cgroups: dict[str, str]
+    namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
+    private_pid: bool = True  # it has a pid namespace of its own
+    notify: bool = False
+    hooks: dict[str, Any] = {}  # poststart and poststop as in config.json
+
+
+def check_id(id: str) -> None:
+    """Raises Error for what cannot name a container: it is the name of a directory below --root."""
+    if not id:
+        raise Error("container id cannot be empty")
+    if not _ALLOWED.issuperset(id) or id in (".", "..") or len(id) > _MAX_ID:
+        raise Error("invalid container ID format", hint="letters, digits and _ + - . are allowed, but not . or ..")
+
+
+def open_root(root: str, make: bool = False) -> int:
+    """A descriptor of --root. Missing: made (0700), or FileNotFoundError."""
+    if make:
+        os.makedirs(root, 0o700, exist_ok=True)
+    return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def open_directory(root: str, id: str) -> int:
+    """A descriptor of the container's directory. Raises NotFoundError; Error if it is not ours."""
+    check_id(id)
+    try:
+        parent = open_root(root)
+    except FileNotFoundError:
+        raise NotFoundError from None
+    try:
+        directory = os.open(id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except FileNotFoundError:
+        raise NotFoundError from None
+    finally:
+        os.close(parent)
+    status = os.fstat(directory)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        os.close(directory)
+        raise Error(
+            f"the state directory of {id} may be written by others",
+            hint=f"{root}/{id} must belong to uid {os.geteuid()} and be writable by nobody else",
+        )
+    return directory
+
+
+def load(root: str, id: str) -> Container:
+    """Read a container's state. Raises NotFoundError, Error."""
+    directory = open_directory(root, id)
+    try:
+        return read(root, id, directory)
+    finally:
+        os.close(directory)
+
+
+def read(root: str, id: str, directory: int) -> Container:
+    """The same from the container's directory. Without state.json there is no container yet, or none any more."""
+    try:
+        file = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        raise NotFoundError from None
+    with os.fdopen(file, "rb") as opened:
+        raw = jsonfile.parse(opened.read(), FILE)
+    try:
+        return _from_json(root, id, raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Error(f"{root}/{id}/{FILE}: {type(error).__name__}: {error}", hint="was it written by pyoci?") from None
+
+
+def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
+    own, config = raw["pyoci"], raw["config"]
+    if own["version"] > FORMAT:
+        raise Error(f"{FILE} has version {own['version']}, this pyoci knows {FORMAT}", hint="use the newer pyoci")
+    labels = dict(entry.split("=", 1) for entry in config["labels"])
+    bundle = labels.pop("bundle", "")
+    return Container(
+        root=root,
+        id=id,
+        bundle=bundle,
+        rootfs=config["rootfs"],
+        created=raw["created"],
+        annotations=labels,
+        pid=raw["init_process_pid"],
+        start_time=raw["init_process_start"],
+        creating=own["creating"],
+        runtime_pid=own["runtime_pid"],
+        runtime_start=own["runtime_start"],
+        cgroups=raw["cgroup_paths"],
+        namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
+        private_pid=own["private_pid"],
+        notify=own["notify"],
+        hooks=own["hooks"],
+    )
+
+
+_NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
+_NAMESPACE_FILES = {"mount": "mnt", "network": "net"}
+
+
+def to_json(container: Container) -> dict[str, Any]:
+    labels = [f"{name}={value}" for name, value in container.annotations.items()]
+    paths = {}
+    for kind, path in container.namespaces:
+        file = _NAMESPACE_FILES.get(kind, kind)
+        own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
+        paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
+    return {
+        "id": container.id,
+        "init_process_pid": container.pid,
+        "init_process_start": container.start_time,
+        "created": container.created,
+        "config": {
+            "rootfs": container.rootfs,
+            "namespaces": [{"type": kind, "path": path} for kind, path in container.namespaces],
+            "cgroups": {"path": next(iter(container.cgroups.values()), "")},
+            "version": container.oci_version,
+            "labels": [*labels, f"bundle={container.bundle}"],
+        },
+        "rootless": os.geteuid() != 0,
+        "cgroup_paths": container.cgroups,
+        "namespace_paths": paths,
+        "pyoci": {
+            "version": FORMAT,
+            "creating": container.creating,
+            "runtime_pid": container.runtime_pid,
+            "runtime_start": container.runtime_start,
+            "cgroup_driver": "cgroupfs",
+            "private_pid": container.private_pid,
+            "notify": container.notify,
+            "hooks": container.hooks,
+        },
+    }
+
+
+def save(container: Container, directory: int) -> None:
+    """Write state.json into the container's directory, atomically."""
+    jsonfile.write(directory, FILE, to_json(container))
+
+
+def remove_directory(root: int, name: str) -> None:
+    """Remove a container's directory: files and one level of directories, all ours, links never followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        directory = os.open(name, flags, dir_fd=root)
+    except FileNotFoundError:
+        return
+    try:
+        for entry in os.listdir(directory):
+            try:
+                os.unlink(entry, dir_fd=directory)
+            except IsADirectoryError:
+                remove_directory(directory, entry)
+    finally:
+        os.close(directory)
+    os.rmdir(name, dir_fd=root)
+
+
+def process(pid: int) -> tuple[str, int] | None:
+    """State letter and start time of a process, None if there is none (proc_pid_stat(5))."""
+    try:
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        text = os.read(file, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(file)
+    # The name stands in parentheses and may contain some itself: count from the last one.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return fields[0].decode(), int(fields[19])
+
+
+def is_alive(pid: int, start_time: int) -> bool:
+    """Whether this very process still runs: not a zombie, not another one with a recycled pid."""
+    found = process(pid) if pid else None
+    return found is not None and found[1] == start_time and found[0] not in ("Z", "X")
+
+
+def status(container: Container) -> str:
+    """creating, created, running, paused or stopped. A create whose runtime has died is stopped."""
+    if container.creating:
+        return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
+    if not is_alive(container.pid, container.start_time):
+        return "stopped"
+    if _is_frozen(container.cgroups):
+        return "paused"
+    return "created" if is_waiting(container) else "running"
+
+
+def is_waiting(container: Container) -> bool:
+    """Whether the process still waits for start: its fifo is there and its name is not yet a program's."""
+    if not os.path.lexists(f"{container.root}/{container.id}/{FIFO}"):
+        return False
+    return _read(f"/proc/{container.pid}/comm").rstrip("\n") == WAITING_NAME
+
+
+def _is_frozen(cgroups: dict[str, str]) -> bool:
+    unified = cgroups.get("")
+    if unified is not None and "frozen 1" in _read(f"{unified}/cgroup.events"):
+        return True
+    freezer = cgroups.get("freezer")
+    return freezer is not None and _read(f"{freezer}/freezer.state").strip() in ("FREEZING", "FROZEN")
+
+
+def _read(path: str) -> str:
+    """A small file of the kernel's, "" if it is gone."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(file, 4096).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)
+
+
+def require(container: Container, *allowed: str) -> str:
+    """The status, if it is one of `allowed`; else StateError with runc's words."""
+    found = status(container)
+    if found in allowed:
+        return found
+    raise StateError("container not running" if found == "stopped" else f"container is {found}")

@@ -1,0 +1,270 @@
+"""Config + Options + Host -> Plan: everything that will be done, in order, as data. Pure: no system call.
+
+The plan is closed: between clone and execve nothing happens that is not one of its steps.
+
+    host        prepare     before there is a process: cgroups, sources of bind mounts, the filter
+    stage 1     first       only when namespaces are joined that act on children only (DESIGN 4.2)
+    host        maps        written while stage 1, or the container's process, waits
+    host        admit       what only the runtime may do to the process before it hides
+    container   inside      namespaces, mounts, devices, then `mounted`
+    host        mounted     prestart and createRuntime hooks
+    container   finish      createContainer hooks, root switch, identity, then `ready`
+    host        ready       hard limits
+    container   launch      detach, wait for start, startContainer hooks, execve
+"""
+
+from __future__ import annotations
+
+from pyoci.config import Config
+from pyoci.errors import ConfigError
+from pyoci.host import Host
+from pyoci.plan_mounts import Mounts
+from pyoci.plan_process import ProcessPlan
+from pyoci.record import Record
+from pyoci.steps import cgroups, host, idmap, namespaces, sync
+from pyoci.steps.hooks import HookState, RunHooks
+from pyoci.steps.rootfs import OpenProc
+from pyoci.steps.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyoci.cgroups.layout import Layout
+    from pyoci.config.hooks import Hook
+    from pyoci.config.namespaces import Namespace
+    from pyoci.config.resources import DeviceRule
+
+CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
+_ACTS_ON_CHILDREN = ("pid", "time")
+
+
+class Surroundings(Record):
+    """What a plan depends on besides config.json: names that the caller chose and facts that were read before.
+
+    bundle, rootfs: absolute paths. layout: the host's cgroups; cgroups: the container's, by controller.
+    device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
+    listen: descriptors passed by socket activation, counted in preserve as well.
+    """
+
+    id: str
+    bundle: str
+    rootfs: str
+    host: Host
+    layout: Layout
+    cgroups: dict[str, str]
+    device_rules: tuple[DeviceRule, ...] = ()
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    preserve: int = 0
+    listen: int = 0
+    notify: str = ""
+    rootless_cgroups: bool = False
+
+
+class Plan(Record):
+    """The steps by phase, and how the process is cloned."""
+
+    two_stage: bool
+    clone_flags: int  # CLONE_NEW* of the container's process
+    private_pid: bool  # it is the first process of a pid namespace of its own
+    prepare: tuple[Step, ...]
+    first: tuple[Step, ...]
+    maps: tuple[Step, ...]
+    admit: tuple[Step, ...]
+    inside: tuple[Step, ...]
+    mounted: tuple[Step, ...]
+    finish: tuple[Step, ...]
+    ready: tuple[Step, ...]
+    launch: tuple[Step, ...]
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step in the order of execution, with the process that executes it."""
+        phases = (
+            ("host", self.prepare),
+            ("stage 1", self.first),
+            ("host", self.maps + self.admit),
+            ("container", self.inside),
+            ("host", self.mounted),
+            ("container", self.finish),
+            ("host", self.ready),
+            ("container", self.launch),
+        )
+        for side, steps in phases:
+            for step in steps:
+                yield side, step
+
+
+def make(config: Config, around: Surroundings) -> Plan:
+    """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
+    if config.process is None:
+        raise ConfigError("process property must not be empty", pointer="/process")
+    state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
+    shape = _Shape(config)
+    mounts = Mounts(config, around)
+    process = ProcessPlan(config, config.process, around, state, not denies_setgroups(config, around.host))
+    hooks = config.hooks
+    early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
+    synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()
+    return Plan(
+        two_stage=shape.two_stage,
+        clone_flags=shape.clone_flags,
+        private_pid=_is_new(config.linux.namespace("pid")),
+        prepare=_prepare(config, around, shape, mounts),
+        first=shape.first(),
+        maps=_maps(config, around, shape),
+        admit=_admit(config, shape, around),
+        inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
+        mounted=early,
+        finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
+        ready=(host.RaiseHardLimits(rlimits=config.process.rlimits),) if config.process.rlimits else (),
+        launch=process.launch(),
+        argv=config.process.args,
+        env=process.environment(),
+    )
+
+
+def _is_new(namespace: Namespace | None) -> bool:
+    return namespace is not None and not namespace.path
+
+
+class _Shape:
+    """How the container's process comes to its namespaces: by one clone, or in two stages (DESIGN D4)."""
+
+    def __init__(self, config: Config) -> None:
+        every = config.linux.namespaces
+        self.config = config
+        self.joined = tuple(one for one in every if one.path)
+        self.new = tuple(one for one in every if not one.path)
+        self.user = config.linux.namespace("user")
+        joins_for_children = any(one.type in (*_ACTS_ON_CHILDREN, "user") for one in self.joined)
+        joins_beside_user = self.user is not None and bool(self.joined)
+        offsets = bool(config.linux.time_offsets)
+        self.two_stage = joins_for_children or joins_beside_user or offsets
+        later = ("cgroup", "user", "time") if self.two_stage else ("cgroup",)
+        self.clone_flags = 0
+        for one in self.new:
+            # The cgroup namespace is made by the process itself, once it is where its root shall be.
+            if one.type not in later:
+                self.clone_flags |= one.flag
+
+    def born_inside(self, around: Surroundings) -> bool:
+        """Whether clone3(2) may put the process into its v2 cgroup."""
+        return around.layout.version == "v2" and not self.two_stage
+
+    def first(self) -> tuple[Step, ...]:
+        """The steps of stage 1. It hides before it joins anything that others can already see."""
+        if not self.two_stage:
+            return ()
+        steps: list[Step] = []
+        new_user = _is_new(self.user)
+        if not new_user:
+            steps.append(sync.HideProcess())
+        joined = tuple(one for one in self.joined if one.type != "mount")
+        if joined:
+            pointer = joined[0].pointer if len(joined) == 1 else "/linux/namespaces"
+            steps.append(namespaces.JoinNamespaces(pointer=pointer, namespaces=joined))
+        if new_user and self.user is not None:
+            steps.append(namespaces.Unshare(pointer=self.user.pointer, kind="user", flag=CLONE_NEWUSER))
+        time = self.config.linux.namespace("time")
+        if time is not None and not time.path:
+            steps.append(namespaces.Unshare(pointer=time.pointer, kind="time", flag=CLONE_NEWTIME))
+        if new_user or self.config.linux.time_offsets:
+            steps += [sync.Send(kind="unshared"), sync.Await(kind="go")]
+        if new_user:
+            steps.append(sync.HideProcess())
+        if self.user is not None:
+            steps.append(namespaces.BecomeRoot(drop_groups=False))
+        return tuple(steps)
+
+    def enter(self, around: Surroundings) -> tuple[Step, ...]:
+        """The first steps of the container's process, up to a private procfs in all its namespaces."""
+        steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
+        if self.user is not None and not self.two_stage:
+            steps.append(namespaces.BecomeRoot(drop_groups=not denies_setgroups(self.config, around.host)))
+        steps.append(sync.HideProcess())
+        late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
+        steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
+        cgroup = self.config.linux.namespace("cgroup")
+        if cgroup is not None and not cgroup.path:
+            steps.append(namespaces.Unshare(pointer=cgroup.pointer, kind="cgroup", flag=CLONE_NEWCGROUP))
+        steps.append(OpenProc())
+        network = self.config.linux.namespace("network")
+        if network is not None and not network.path:
+            steps.append(namespaces.LoopbackUp(pointer=network.pointer))
+        return tuple(steps)
+
+
+def denies_setgroups(config: Config, host: Host) -> bool:
+    """Whether setgroups(2) must be forbidden: an unprivileged runtime that maps its own group and nothing else."""
+    maps = config.linux.gid_mappings
+    return host.euid != 0 and len(maps) == 1 and (maps[0].host_id, maps[0].size) == (host.egid, 1)
+
+
+def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts) -> tuple[Step, ...]:
+    steps: list[Step] = [namespaces.OpenNamespace(pointer=one.pointer, namespace=one) for one in shape.joined]
+    if config.linux.seccomp is not None:
+        steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+    steps += mounts.sources()
+    optional = around.rootless_cgroups and not config.linux.cgroups_path
+    steps.append(cgroups.MakeCgroups(paths=around.cgroups, optional=optional, born_inside=shape.born_inside(around)))
+    limit = config.linux.resources.pids_limit
+    if limit is not None:
+        steps.append(cgroups.LimitPids(limit=limit))
+    steps.append(cgroups.ApplyDeviceRules(rules=around.device_rules))
+    return tuple(steps)
+
+
+def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ...]:
+    """What is written while the process that made the user and time namespaces waits."""
+    steps: list[Step] = []
+    if _is_new(shape.user):
+        steps.append(
+            idmap.WriteIdMappings(
+                uid_mappings=config.linux.uid_mappings,
+                gid_mappings=config.linux.gid_mappings,
+                deny_setgroups=denies_setgroups(config, around.host),
+                helpers=around.host.euid != 0,
+            )
+        )
+    if config.linux.time_offsets:
+        steps.append(host.SetTimeOffsets(offsets=config.linux.time_offsets))
+    return tuple(steps)
+
+
+def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    assert config.process is not None
+    if config.process.oom_score_adj is not None:
+        steps.append(host.SetOomScoreAdj(value=config.process.oom_score_adj))
+    if not shape.born_inside(around):
+        steps.append(cgroups.JoinCgroups())
+    return tuple(steps)
+
+
+def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
+    """Hooks of the runtime's side. The environment of one without `env` is the runtime's own."""
+    if not hooks:
+        return ()
+    pointer = f"/hooks/{kind}"
+    return (RunHooks(pointer=pointer, kind=kind, hooks=hooks, state=state, status="creating", env=None, inside=False),)
+
+
+def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
+    """createContainer: in the container's namespaces, in its root, before the switch; no environment unless given."""
+    if not hooks:
+        return ()
+    return (
+        RunHooks(
+            pointer="/hooks/createContainer",
+            kind="createContainer",
+            hooks=hooks,
+            state=state,
+            status="creating",
+            env=(),
+            inside=True,
+            root=True,
+        ),
+    )

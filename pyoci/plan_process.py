@@ -1,0 +1,132 @@
+"""The part of a plan that turns the container's process into the program. Pure."""
+
+from __future__ import annotations
+
+from pyoci.config import Config
+from pyoci.config.process import Process
+from pyoci.errors import ConfigError
+from pyoci.plan_mounts import NOTIFY_DIRECTORY, hide
+from pyoci.steps import identity, launch, process, security, sync, system, terminal
+from pyoci.steps.hooks import HookState, RunHooks
+from pyoci.steps.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.plan import Surroundings
+
+DEFAULT_UMASK = 0o022
+
+
+class ProcessPlan:
+    """The steps for `process` and for what belongs to the new namespaces."""
+
+    def __init__(
+        self, config: Config, wanted: Process, around: Surroundings, state: HookState, set_groups: bool
+    ) -> None:
+        if not wanted.args:
+            raise ConfigError("args must not be empty", pointer="/process/args", hint="name the program to run")
+        self.config = config
+        self.process = wanted
+        self.around = around
+        self.state = state
+        self.set_groups = set_groups
+        self.keep = 3 + around.preserve
+
+    def session(self) -> tuple[Step, ...]:
+        if self.around.no_new_keyring:
+            return ()
+        return (identity.JoinSessionKeyring(name=f"_ses.{self.around.id}"),)
+
+    def terminal(self) -> tuple[Step, ...]:
+        if not self.process.terminal:
+            return ()
+        steps: list[Step] = [terminal.OpenTerminal(size=self.process.console_size, uid=self.process.user.uid)]
+        if self.config.linux.namespace("mount") is not None:
+            steps.append(terminal.BindConsole())
+        steps.append(terminal.TakeTerminal())
+        return tuple(steps)
+
+    def finish(self) -> tuple[Step, ...]:
+        """From the new root to `ready`: all that is left then is to wait for start."""
+        config, wanted, user = self.config, self.process, self.process.user
+        steps: list[Step] = [
+            identity.SetUmask(umask=DEFAULT_UMASK if user.umask is None else user.umask),
+        ]
+        if config.hostname:
+            steps.append(system.SetHostname(name=config.hostname))
+        if config.domainname:
+            steps.append(system.SetDomainname(name=config.domainname))
+        if wanted.apparmor_profile:
+            steps.append(security.SetAppArmorProfile(profile=wanted.apparmor_profile))
+        steps += [system.SetSysctl(pointer=one.pointer, key=one.key, value=one.value) for one in config.linux.sysctl]
+        steps += hide(config)
+        if wanted.no_new_privileges:
+            steps.append(identity.NoNewPrivileges())
+        if wanted.env is not None and not self._has_home():
+            steps.append(process.SetHome(uid=user.uid))
+        steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
+        steps += self._become_user()
+        steps += [
+            process.ChangeDirectory(path=wanted.cwd, final=True),
+            process.FindProgram(name=wanted.args[0], search=self._search()),
+            launch.CloseDescriptors(keep=self.keep),
+            sync.Send(kind="ready"),
+            sync.Await(kind="created"),
+        ]
+        return tuple(steps)
+
+    def _become_user(self) -> tuple[Step, ...]:
+        wanted, user = self.process, self.process.user
+        sets = wanted.capabilities
+        steps: list[Step] = []
+        if sets is not None:
+            steps.append(identity.LimitBoundingSet(capabilities=sets.bounding))
+        steps += [
+            identity.OwnStandardStreams(uid=user.uid),
+            identity.SetUser(uid=user.uid, gid=user.gid, groups=user.additional_gids, set_groups=self.set_groups),
+        ]
+        if sets is not None:
+            filtered = self.config.linux.seccomp is not None and not wanted.no_new_privileges
+            steps.append(identity.SetCapabilities(capabilities=sets, keep=identity.CAP_SYS_ADMIN if filtered else 0))
+        return tuple(steps)
+
+    def launch(self) -> tuple[Step, ...]:
+        wanted = self.process
+        steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
+        limits: tuple[Step, ...] = (process.SetRlimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
+        hooks = self.config.hooks.start_container
+        if hooks:
+            filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
+            steps.append(
+                RunHooks(
+                    pointer="/hooks/startContainer",
+                    kind="startContainer",
+                    hooks=hooks,
+                    state=self.state,
+                    status="created",
+                    env=self.environment(),
+                    inside=True,
+                    before=limits + filter,
+                )
+            )
+        steps += [*limits, launch.ExecuteProgram(name=wanted.args[0])]
+        return tuple(steps)
+
+    def _has_home(self) -> bool:
+        return any(entry.startswith("HOME=") and entry != "HOME=" for entry in self.process.env or ())
+
+    def environment(self) -> tuple[str, ...]:
+        """process.env as the program gets it, but for HOME, which only the container's /etc/passwd knows."""
+        entries = [entry for entry in self.process.env or () if entry != "HOME="]
+        if self.around.notify:
+            entries.append(f"NOTIFY_SOCKET={NOTIFY_DIRECTORY}/notify.sock")
+        if self.around.listen:
+            entries += [f"LISTEN_FDS={self.around.listen}", "LISTEN_PID=1"]
+        return tuple(entries)
+
+    def _search(self) -> tuple[str, ...]:
+        """The directories of the last PATH in process.env."""
+        for entry in reversed(self.process.env or ()):
+            if entry.startswith("PATH="):
+                return tuple(entry[5:].split(":"))
+        return ()

@@ -1,0 +1,74 @@
+"""The container's cgroups, made and filled by the runtime (config-linux.md, "Control groups")."""
+
+from __future__ import annotations
+
+import os
+from errno import EACCES, EPERM, EROFS
+
+from pyoci.cgroups import manager
+from pyoci.config.resources import DeviceRule
+from pyoci.errors import StepError
+from pyoci.steps.step import Context, Step
+
+
+class MakeCgroups(Step):
+    """Make a cgroup in every hierarchy. `optional`: an unprivileged runtime that asked for none goes on without."""
+
+    pointer: str = "/linux/cgroupsPath"
+    paths: dict[str, str]
+    optional: bool = False
+    born_inside: bool = False  # clone3(2) puts the process there
+
+    def describe(self) -> str:
+        return "make " + ", ".join(dict.fromkeys(self.paths.values()))
+
+    def execute(self, context: Context) -> None:
+        try:
+            manager.create(self.paths, context.undo)
+        except StepError as error:
+            if not self.optional or error.errno not in (EACCES, EPERM, EROFS):
+                raise
+            return
+        context.cgroups = self.paths
+        if self.born_inside:
+            context.cgroup = manager.open_v2(self.paths)
+            context.undo.add(os.close, context.cgroup)
+
+
+class LimitPids(Step):
+    pointer: str = "/linux/resources/pids/limit"
+    limit: int
+
+    def describe(self) -> str:
+        return f"limit the number of processes to {self.limit}"
+
+    def execute(self, context: Context) -> None:
+        if context.cgroups:
+            manager.limit_pids(context.cgroups, self.limit)
+
+
+class ApplyDeviceRules(Step):
+    """The list of config.json with the default devices after it, in the kernel's terms: v1 files or a BPF program."""
+
+    pointer: str = "/linux/resources/devices"
+    rules: tuple[DeviceRule, ...]
+
+    def describe(self) -> str:
+        return f"apply {len(self.rules)} device rules"
+
+    def execute(self, context: Context) -> None:
+        if context.cgroups:
+            manager.apply_devices(context.cgroups, self.rules, context.undo)
+
+
+class JoinCgroups(Step):
+    """Move the container's process: on v1, and where it could not be born in its cgroup."""
+
+    pointer: str = "/linux/cgroupsPath"
+
+    def describe(self) -> str:
+        return "move the container's process into its cgroups"
+
+    def execute(self, context: Context) -> None:
+        if context.cgroups:
+            manager.join(context.cgroups, context.pid)

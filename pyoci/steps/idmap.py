@@ -1,0 +1,129 @@
+"""User namespace mappings, written by the runtime: for the container and for id-mapped mounts (user_namespaces(7))."""
+
+from __future__ import annotations
+
+import os
+from errno import EPERM
+
+from pyoci.config.namespaces import IdMapping
+from pyoci.errors import Error
+from pyoci.kernel import procfs
+from pyoci.kernel.clone import clone
+from pyoci.kernel.execute import Image
+from pyoci.kernel.process import pidfd_send_signal, wait_status
+from pyoci.kernel.spawn import spawn
+from pyoci.steps.step import Context, Step
+
+CLONE_NEWUSER = 0x10000000
+
+_HELPERS = {"uid": "newuidmap", "gid": "newgidmap"}
+
+
+class WriteIdMappings(Step):
+    """Write uid_map and gid_map of the container's process; unprivileged, with newuidmap(1) and newgidmap(1).
+
+    An unprivileged runtime that maps nothing but its own group must forbid setgroups(2) first.
+    """
+
+    pointer: str = "/linux/uidMappings"
+    uid_mappings: tuple[IdMapping, ...]
+    gid_mappings: tuple[IdMapping, ...]
+    deny_setgroups: bool
+    helpers: bool  # unprivileged: direct writing may be refused
+
+    def describe(self) -> str:
+        return f"map uids {text(self.uid_mappings, '; ')} and gids {text(self.gid_mappings, '; ')}"
+
+    def execute(self, context: Context) -> None:
+        if self.deny_setgroups:
+            procfs.write(context.proc, f"{context.pid}/setgroups", "deny")
+        for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
+            self._write(context, kind, mappings)
+
+    def _write(self, context: Context, kind: str, mappings: tuple[IdMapping, ...]) -> None:
+        try:
+            procfs.write(context.proc, f"{context.pid}/{kind}_map", text(mappings, "\n"))
+        except OSError as error:
+            if error.errno != EPERM or not self.helpers:
+                raise
+            self._help(kind, context.pid, mappings)
+
+    @staticmethod
+    def _help(kind: str, pid: int, mappings: tuple[IdMapping, ...]) -> None:
+        name = _HELPERS[kind]
+        path = _find(name)
+        if not path:
+            raise Error(
+                f"cannot map {kind}s: {name} is not installed",
+                pointer=f"/linux/{kind}Mappings",
+                hint="install the package uidmap, or map only your own id",
+            )
+        arguments = (name, str(pid), *text(mappings, " ").split(" "))
+        environment = tuple(f"{name}={value}" for name, value in os.environ.items() if name == "PATH")
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            child, pidfd = spawn(os.fsencode(path), Image(arguments, environment, spare=0), (null, writing, writing))
+        finally:
+            os.close(writing)
+            os.close(null)
+        os.close(pidfd)
+        with os.fdopen(reading, "rb") as file:
+            said = file.read(4096).decode("utf-8", "backslashreplace").strip()
+        if os.waitpid(child, 0)[1] != 0:
+            raise Error(
+                f"cannot map {kind}s: {name}: {said}",
+                pointer=f"/linux/{kind}Mappings",
+                hint=f"the ranges must be allowed in /etc/sub{kind}",
+            )
+
+
+def _find(name: str) -> str:
+    """The helper's absolute path along our PATH; never in the container."""
+    for directory in os.environ.get("PATH", "/usr/bin:/bin").split(":"):
+        path = f"{directory}/{name}"
+        if directory.startswith("/") and os.access(path, os.X_OK):
+            return path
+    return ""
+
+
+def text(mappings: tuple[IdMapping, ...], separator: str) -> str:
+    """Mappings as uid_map takes them: "container host size" each."""
+    return separator.join(f"{one.container_id} {one.host_id} {one.size}" for one in mappings)
+
+
+class OpenIdMapping(Step):
+    """A user namespace that only holds mappings, for an id-mapped mount; a joined one is opened by its path."""
+
+    uid_mappings: tuple[IdMapping, ...]
+    gid_mappings: tuple[IdMapping, ...]
+    path: str = ""
+
+    def describe(self) -> str:
+        if self.path:
+            return f"open the mappings of {self.path}"
+        return f"prepare mappings of uids {text(self.uid_mappings, '; ')} and gids {text(self.gid_mappings, '; ')}"
+
+    def execute(self, context: Context) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC) if self.path else self._make(context)
+        context.undo.add(os.close, descriptor)
+        context.descriptors[self.pointer] = descriptor
+
+    def _make(self, context: Context) -> int:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+
+        def wait() -> None:
+            os.close(writing)
+            os.read(reading, 1)  # until the runtime has opened the namespace, or has died
+
+        pid, pidfd = clone(wait, CLONE_NEWUSER)
+        try:
+            for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
+                procfs.write(context.proc, f"{pid}/{kind}_map", text(mappings, "\n"))
+            return os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
+        finally:
+            os.close(reading)
+            os.close(writing)
+            pidfd_send_signal(pidfd, 9)
+            os.close(pidfd)
+            wait_status(pid)

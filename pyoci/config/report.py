@@ -55,13 +55,23 @@ def violations(raw: Any) -> list[Violation]:
 
 
 def schema_violations(raw: Any, document: str = "config-schema.json") -> list[Violation]:
-    """What jsonschema finds in `raw` by one of the vendored documents."""
+    """What jsonschema finds in `raw` by one of the vendored documents, in the file's order."""
     found: dict[tuple[str, str], Violation] = {}
     for error in _validator(document).iter_errors(raw):
         for leaf in _leaves(error):
             violation = _violation(leaf)
             found.setdefault((violation.pointer, violation.reason), violation)
-    return list(found.values())
+    if not found:
+        return []
+    place = {pointer: number for number, pointer in enumerate(_pointers(raw, ""))}
+    return sorted(found.values(), key=lambda violation: place[violation.pointer])
+
+
+def _pointers(value: Any, pointer: str) -> Iterator[str]:
+    """The pointer of everything in `value`, as it stands in the file."""
+    yield pointer
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
+        yield from _pointers(child, f"{pointer}/{escape(key)}")
 
 
 def _rule_violations(raw: dict[str, Any]) -> list[Violation]:

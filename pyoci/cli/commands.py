@@ -118,6 +118,8 @@ COMMANDS = {
         Command(
             name="plan",
             usage="print the steps that create would take, without taking any",
+            arguments="[container-id]",
+            maximum=1,
             flags=(_BUNDLE, _FORMAT),
         ),
         Command(

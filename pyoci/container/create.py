@@ -221,11 +221,11 @@ class _Creation:
         return None if program is None else (prepare(program.bpf), program.flags)
 
 
-def surroundings(config: Config, options: CreateOptions) -> plan.Surroundings:
-    """Read what the plan needs besides config.json: facts of the host and what the caller passed on."""
+def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> plan.Surroundings:
+    """Read what the plan needs besides config.json: facts of the host (unless given) and what the caller passed on."""
     if config.root is None:
         raise Error("root must not be empty", pointer="/root", hint="name the root file system in root.path")
-    facts = host.read()
+    facts = facts or host.read()
     if facts.euid != 0 and config.linux.namespace("user") is None:
         raise Error(
             "rootless container requires user namespaces",

@@ -22,7 +22,7 @@ def run_cli(tmp_path: Path) -> Run:
 
     def run(*argv: str, env: dict[str, str] | None = None, flags: tuple[str, ...] = (), **options: object):
         environment = {"PATH": os.environ["PATH"], "PYOCI_ARGV0": "pyoci", "PYOCI_UMASK": "022"}
-        command = [sys.executable, "-I", "-S", "-X", "utf8", *flags, str(MAIN), *argv]
+        command = [sys.executable, "-I", "-X", "utf8", *flags, str(MAIN), *argv]
         return subprocess.run(
             command,
             env={**environment, **(env or {})},

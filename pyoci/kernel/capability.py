@@ -6,14 +6,16 @@ import ctypes
 from ctypes import c_int, c_uint32, c_ulong, c_void_p
 from errno import EINVAL
 
-import _prctl
-
+from pyoci.kernel.constants import (
+    PR_CAP_AMBIENT,
+    PR_CAP_AMBIENT_CLEAR_ALL,
+    PR_CAP_AMBIENT_RAISE,
+    PR_CAPBSET_DROP,
+    PR_CAPBSET_READ,
+)
 from pyoci.kernel.libc import function, number, syscall
 
 _VERSION_3 = 0x20080522
-_PR_CAP_AMBIENT = 47  # what python-prctl lacks
-_PR_CAP_AMBIENT_RAISE = 2
-_PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 
 class Header(ctypes.Structure):
@@ -58,11 +60,14 @@ def set(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def limit_bounding(keep: int) -> None:
-    """PR_CAPBSET_DROP of everything outside `keep`, up to the kernel's last capability (EINVAL)."""
+    """PR_CAPBSET_DROP of everything outside `keep`, up to the kernel's last capability (EINVAL).
+
+    Not by python-prctl: it refuses capabilities newer than the headers it was built with, which would then stay.
+    """
     for capability in range(64):
         try:
-            if not keep >> capability & 1 and _prctl.prctl(_prctl.PR_CAPBSET_READ, capability):
-                _prctl.prctl(_prctl.PR_CAPBSET_DROP, capability)
+            if not keep >> capability & 1 and _prctl5(PR_CAPBSET_READ, capability, 0, 0, 0):
+                _prctl5(PR_CAPBSET_DROP, capability, 0, 0, 0)
         except OSError as error:
             if error.errno == EINVAL:
                 return
@@ -71,12 +76,12 @@ def limit_bounding(keep: int) -> None:
 
 def set_ambient(capabilities: int) -> int:
     """Make the ambient set `capabilities`; return those the kernel refused (not permitted and inheritable)."""
-    _prctl5(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    _prctl5(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     refused = 0
     for capability in range(64):
         if capabilities >> capability & 1:
             try:
-                _prctl5(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+                _prctl5(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0)
             except OSError:
                 refused |= 1 << capability
     return refused

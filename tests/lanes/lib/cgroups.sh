@@ -74,3 +74,14 @@ enter_lane_cgroups() {
         echo "$BASHPID" >"$dir/cgroup.procs"
     done < <(cgroup_hierarchies)
 }
+
+# enter_lane_leaf NAME: moves the calling shell into a leaf of the lane's cgroup in version 2, where a cgroup that has
+# processes gives no controller to its children.
+enter_lane_leaf() {
+    local point type options
+    while read -r point type options; do
+        [ "$type" = cgroup2 ] || continue
+        mkdir "$point/$1/init"
+        echo "$BASHPID" >"$point/$1/init/cgroup.procs"
+    done < <(cgroup_hierarchies)
+}

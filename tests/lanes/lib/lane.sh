@@ -119,7 +119,8 @@ lane_run() {
     (
         trap - EXIT HUP INT TERM
         enter_lane_cgroups "pyoci-lane.$$"
-        exec setpriv --pdeathsig KILL unshare --mount --uts --ipc --cgroup --pid --fork --kill-child --propagation private $net "$@"
+        exec setpriv --pdeathsig KILL unshare --mount --uts --ipc --cgroup --propagation private $net \
+            "$LIB/enter-leaf" "pyoci-lane.$$" "$@"
     ) <&0 &
     LANE_CHILD=$!
     STATUS=0

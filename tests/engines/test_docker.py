@@ -1,0 +1,51 @@
+"""Docker runs a container with pyoci as one of its runtimes: `docker run --runtime`."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Callable
+
+import pytest
+
+from .conftest import cgroups_named, run
+
+pytestmark = pytest.mark.tree
+
+
+@pytest.fixture
+def docker(daemon: Callable[..., pathlib.Path], busybox_tar: pathlib.Path, runtime: str) -> pathlib.Path:
+    """A running dockerd that knows the runtime as "tested" and has an image named busybox; its log."""
+    words = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"]
+    log = daemon(*words, "--add-runtime", f"tested={runtime}", ready=("docker", "version"))
+    run("docker", "import", busybox_tar, "busybox")
+    return log
+
+
+def test_run(docker: pathlib.Path) -> None:
+    """`docker run --rm` with Docker's defaults: status and output come back, nothing is left."""
+    script = "grep -E 'CapEff:|Seccomp:' /proc/self/status; cat /proc/1/comm; id -u; exit 5"
+    seen = run("docker", "run", "--rm", "--runtime", "tested", "busybox", "sh", "-c", script, status=5).stdout
+    assert re.fullmatch(r"CapEff:\t00000000a80425fb\nSeccomp:\t2\nsh\n0\n", seen), seen
+    assert run("docker", "ps", "--all", "--quiet").stdout == ""
+
+
+def test_terminal(docker: pathlib.Path) -> None:
+    """`docker run --tty`."""
+    seen = run("docker", "run", "--rm", "--tty", "--runtime", "tested", "busybox", "tty").stdout
+    assert seen.strip() == "/dev/pts/0"
+
+
+def test_detached_stop_remove(docker: pathlib.Path) -> None:
+    """`docker run --detach`, `stop`, `rm`."""
+    words = ["docker", "run", "--detach", "--runtime", "tested", "busybox", "sh", "-c"]
+    name = run(*words, "trap 'exit 3' TERM; while :; do sleep 0.1; done").stdout.strip()
+    run("docker", "stop", "--time", "20", name)
+    assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "3"
+    run("docker", "rm", name)
+    assert cgroups_named(name) == []
+
+
+def test_unknown_program(docker: pathlib.Path) -> None:
+    """A program that is not there: Docker's own status for it, which it finds by the words of the error."""
+    run("docker", "run", "--rm", "--runtime", "tested", "busybox", "/no/such/program", status=127)

@@ -33,6 +33,6 @@ def build() -> Path:
 
 
 def parse(output: bytes) -> list[dict[str, Any]]:
-    """The JSON objects in the reporter's output, one a line; other lines are passed over. Any bytes survive as surrogates."""
+    """The JSON objects in the output, one a line. Other lines are passed over, odd bytes become surrogates."""
     lines = output.decode("utf-8", "surrogateescape").splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]

@@ -12,11 +12,10 @@ from tools.bench_lib import view, works
 from tools.bench_lib.works import Subject
 
 _LINE = re.compile(r"(?P<pid>\d+) +(?:(?P<call>\w+)\(|<\.\.\. (?P<resumed>\w+) resumed>)(?P<rest>.*)")
-_CLONE = re.compile(r"(?:clone|clone3|fork|vfork)\b.* = (?P<child>\d+)(?: |$)|resumed>.*\) = (?P<resumed>\d+)(?: |$)")
 
 
 def child_calls(subject: Subject, program: str = "/bin/true") -> list[str]:
-    """Names of the system calls of the process that executes `program`, from its clone up to that execve.
+    """Names of the system calls of the process that executes `program`, from its clone to that execve, itself included.
 
     Raises LookupError if no process did (strace is missing: FileNotFoundError).
     """
@@ -35,7 +34,7 @@ def calls_before(trace: str, program: str) -> list[str]:
         if match and match["call"]:
             own = calls.setdefault(match["pid"], [])
             own.append(match["call"])
-            if match["call"] in ("execve", "execveat") and f'"{program}"' in match["rest"]:
+            if match["call"] == "execve" and match["rest"].startswith(f'"{program}"') and " = -1" not in line:
                 return own
     raise LookupError(f"no process executed {program}")
 

@@ -127,7 +127,11 @@ def _counted(subjects: list[Subject], count: int, data: dict[str, Any]) -> tuple
     lines.append(line)
     verdicts.append(good)
     if subjects[0].label.startswith("pyoci"):
-        data["modules"] = _modules(subjects[0])
+        python, package = counts.interpreter_of(subjects[0].path)
+        times = works.floor(count, subjects[0], python)
+        data["floor"] = dict(zip(("run", "interpreter", "kernel"), times, strict=True))
+        lines.insert(0, report.floor_line(*times))
+        data["modules"] = _modules(subjects[0], python, package)
         for name, found in data["modules"].items():
             lines.append(
                 report.count_line(f"modules that {name} imports", len(found), None, str(report.MODULES[name]))[0]
@@ -135,8 +139,7 @@ def _counted(subjects: list[Subject], count: int, data: dict[str, Any]) -> tuple
     return lines, all(verdicts)
 
 
-def _modules(subject: Subject) -> dict[str, list[str]]:
-    python, package = counts.interpreter_of(subject.path)
+def _modules(subject: Subject, python: str, package: str) -> dict[str, list[str]]:
     root = ["--root", subject.root]
     create = counts.modules(python, package, *root, "create", "--bundle", f"{view.WORK}/sleep", "modules")
     state = counts.modules(python, package, *root, "state", "modules")

@@ -94,6 +94,13 @@ def _verdict(good: bool) -> str:
     return "pass" if good else "FAIL"
 
 
+def floor_line(whole: list[float], interpreter: list[float], kernel: list[float]) -> str:
+    """How far `run` is from its aim, one interpreter start + the kernel's floor."""
+    sums = [a + b for a, b in zip(interpreter, kernel, strict=True)]
+    parts = f"interpreter {median(interpreter):.1f} + kernel {median(kernel):.1f} = {median(sums):.1f} ms"
+    return f"floor of run: {parts}; run {median(whole):.1f} ms, {median(whole) / median(sums):.2f} times (aim: 1.15)"
+
+
 def count_line(what: str, count: int, must: float | None, aim: str) -> tuple[str, bool]:
     """A line about something that was counted, and whether its budget was kept."""
     good = must is None or count <= must

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -113,6 +114,25 @@ def interleaved(subjects: list[Subject], works: Iterable[str], count: int, idle:
                 found[index].append(WORKS[name](subjects[index], f"b{turn}"))
         times[name] = found
     return times
+
+
+def floor(count: int, pyoci: Subject, python: str) -> tuple[list[float], list[float], list[float]]:
+    """`run` of pyoci, the start of its interpreter, and the kernel's work alone (floor.c); in turns, milliseconds each.
+
+    Raises CalledProcessError if floor.c does not build, Failed if the kernel refuses a part of it.
+    """
+    binary, source = f"{view.WORK}/floor", os.path.join(os.path.dirname(__file__), "floor.c")
+    subprocess.run(["gcc", "-O2", "-static", "-o", binary, source], check=True)
+    turns = [
+        (
+            sum(run(pyoci, f"f{number}").values()),
+            command([python, "-I", "-S", "-B", "-X", "utf8", "-c", ""]),
+            command([binary, f"{view.WORK}/true", "/sys/fs/cgroup/floor"]),
+        )
+        for number in range(count)
+    ]
+    whole, interpreter, kernel = zip(*turns, strict=True)
+    return list(whole), list(interpreter), list(kernel)
 
 
 def _wait(process: int) -> None:

@@ -9,7 +9,6 @@ The plan is closed: between clone and execve nothing happens that is not one of 
     container   inside      namespaces, mounts, devices, then `mounted`
     host        mounted     prestart and createRuntime hooks
     container   finish      createContainer hooks, root switch, identity, then `ready`
-    host        ready       hard limits
     container   launch      detach, wait for start, startContainer hooks, execve
 """
 
@@ -75,7 +74,6 @@ class Plan(Record):
     inside: tuple[Step, ...]
     mounted: tuple[Step, ...]
     finish: tuple[Step, ...]
-    ready: tuple[Step, ...]
     launch: tuple[Step, ...]
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -89,7 +87,6 @@ class Plan(Record):
             ("container", self.inside),
             ("host", self.mounted),
             ("container", self.finish),
-            ("host", self.ready),
             ("container", self.launch),
         )
         for side, steps in phases:
@@ -119,7 +116,6 @@ def make(config: Config, around: Surroundings) -> Plan:
         inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
         mounted=early,
         finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
-        ready=(host.RaiseHardLimits(rlimits=config.process.rlimits),) if config.process.rlimits else (),
         launch=process.launch(),
         argv=config.process.args,
         env=process.environment(),
@@ -239,6 +235,8 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
     assert config.process is not None
     if config.process.oom_score_adj is not None:
         steps.append(host.SetOomScoreAdj(value=config.process.oom_score_adj))
+    if config.process.rlimits:
+        steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
     if not shape.born_inside(around):
         steps.append(cgroups.JoinCgroups())
     return tuple(steps)
@@ -249,7 +247,7 @@ def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, 
     if not hooks:
         return ()
     pointer = f"/hooks/{kind}"
-    return (RunHooks(pointer=pointer, kind=kind, hooks=hooks, state=state, status="creating", env=None, inside=False),)
+    return (RunHooks(pointer=pointer, kind=kind, hooks=hooks, state=state, status="creating", env=None, inside=False, directory="bundle"),)
 
 
 def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
@@ -265,6 +263,6 @@ def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, .
             status="creating",
             env=(),
             inside=True,
-            root=True,
+            directory="root",
         ),
     )

@@ -92,7 +92,6 @@ class Birth:
                 run(self.plan.mounted, self.context)
                 self.context.channel.send("hooked")
             self._expect("ready")
-            run(self.plan.ready, self.context)
         except channel.Closed:
             raise self.died() from None
 

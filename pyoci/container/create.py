@@ -153,6 +153,9 @@ class _Creation:
         context = Context(ours, undo)
         context.proc = procfs.open_private()
         undo.add(os.close, context.proc)
+        bundle = os.open(options.bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.add(os.close, bundle)
+        context.descriptors["bundle"] = bundle
         context.image = Image(self.plan.argv, self.plan.env)
         context.compile = self._compile
         self._make_fifo(context)

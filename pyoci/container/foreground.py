@@ -58,7 +58,9 @@ class Foreground:
 
     def _resize(self, _number: int) -> None:
         try:
-            terminal.set_size(self.master, *terminal.get_size(self.local))
+            height, width = terminal.get_size(self.local)
+            if height and width:  # a terminal without a size leaves process.consoleSize alone
+                terminal.set_size(self.master, height, width)
         except OSError:
             pass
 

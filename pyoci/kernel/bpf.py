@@ -27,6 +27,7 @@ _LICENSE = b"Apache"
 _IDS = 64  # more programs than a cgroup has
 _QUERIES = 10
 _LOADS = 30
+_LOG_LINES = 20
 _LOG_FIRST, _LOG_GROWTH, _LOG_LAST = 65536, 8, 16 * 1024 * 1024 - 1
 
 _bpf = syscall("bpf", number("bpf"), c_int, c_void_p, c_uint)
@@ -90,7 +91,7 @@ def _load(instructions: bytes, log: ctypes.Array[ctypes.c_char] | None = None) -
 
 
 def _verifier_log(instructions: bytes) -> str:
-    """Why the verifier refuses the program, "" if it does not say or has come to accept it."""
+    """The last lines of why the verifier refuses the program, "" if it does not say or has come to accept it."""
     size = _LOG_FIRST
     while True:
         log = _buffer(size)
@@ -99,7 +100,8 @@ def _verifier_log(instructions: bytes) -> str:
             return ""
         except OSError as error:
             if error.errno != ENOSPC or size == _LOG_LAST:
-                return bytes(log).split(b"\0", 1)[0].decode("utf-8", "backslashreplace").strip()
+                text = bytes(log).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+                return "\n".join(text.strip().split("\n")[-_LOG_LINES:])
         size = min(size * _LOG_GROWTH, _LOG_LAST)
 
 

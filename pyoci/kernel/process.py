@@ -62,12 +62,12 @@ def set_name(name: str) -> None:
 
 
 def raise_hard_limit(pid: int, kind: int, hard: int) -> None:
-    """prlimit(2): lift the hard limit of `pid` to `hard` if it is lower, leaving the soft one alone.
+    """prlimit(2): lift the hard limit of our child `pid` to `hard` where that is higher, leaving the soft one alone.
 
-    Lifting needs CAP_SYS_RESOURCE in the user namespace of the process's memory limits: the initial one, so it is
-    the runtime that does this and not the container's process.
+    The child has inherited our limits, so ours tell whether there is anything to do. Lifting needs CAP_SYS_RESOURCE in
+    the initial user namespace, so it is the runtime that does this and not the container's process.
     """
-    soft, current = resource.prlimit(pid, kind)
+    soft, current = resource.getrlimit(kind)
     if current != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or hard > current):
         resource.prlimit(pid, kind, (soft, hard))
 

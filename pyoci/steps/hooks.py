@@ -51,7 +51,7 @@ class RunHooks(Step):
     status: str
     env: tuple[str, ...] | None  # for a hook without "env"; None: the runtime's own environment
     inside: bool  # run by the container's process
-    root: bool = False  # in the container's root directory instead of the current one
+    directory: str = ""  # where it starts: "bundle", "root" (the container's), "" for the current directory
     before: tuple[Step, ...] = ()  # done in the hook's process right before execve(2)
 
     def describe(self) -> str:
@@ -66,7 +66,7 @@ class RunHooks(Step):
                 for step in self.before:
                     step.execute(context)
 
-        directory = context.root if self.root else -1
+        directory = {"bundle": context.descriptors.get("bundle", -1), "root": context.root}.get(self.directory, -1)
         run_hooks(self.kind, self.hooks, text, self.env, directory, before)
 
 

@@ -1,0 +1,85 @@
+"""validate: output, formats and exit status."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Run
+
+BAD = {
+    "ociVersion": "1.3.0",
+    "root": {"path": "rootfs"},
+    "process": {"cwd": "/", "usr": {}, "terminal": 1},
+    "linux": {"rootfsPropagation": "rslve"},
+}
+
+
+def bundle(tmp_path: Path, config: Any) -> str:
+    text = config if isinstance(config, str) else json.dumps(config)
+    (tmp_path / "config.json").write_text(text)
+    return str(tmp_path)
+
+
+def test_text(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("validate", "--bundle", bundle(tmp_path, BAD))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == (
+        "config.json#/process/terminal: must be true or false, not 1\n"
+        "config.json#/linux/rootfsPropagation: must be one of private, shared, slave, unbindable, rprivate, rshared, "
+        "rslave, runbindable, not 'rslve'\n"
+        "    did you mean 'rslave'?\n"
+        "warning: config.json#/process/usr: unknown key, ignored\n"
+        "    did you mean 'user'?\n"
+        "2 violations, 1 warning\n"
+    )
+
+
+def test_json(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("validate", "--format", "json", "--bundle", bundle(tmp_path, BAD))
+    assert (done.returncode, done.stderr) == (1, "")
+    document = json.loads(done.stdout)
+    assert [found["pointer"] for found in document["violations"]] == ["/process/terminal", "/linux/rootfsPropagation"]
+    assert document["warnings"] == [
+        {"pointer": "/process/usr", "reason": "unknown key, ignored", "hint": "did you mean 'user'?"}
+    ]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_only_warnings_are_no_failure(run_cli: Run, tmp_path: Path, form: str) -> None:
+    here = bundle(tmp_path, {"ociVersion": "1.3.0", "root": {"path": "rootfs"}, "hostnam": "x"})
+    done = run_cli("validate", "--format", form, "-b", here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hostnam" in done.stdout
+
+
+def test_the_example_of_spec_is_valid(run_cli: Run) -> None:
+    assert run_cli("spec").returncode == 0
+    done = run_cli("validate")
+    assert (done.returncode, done.stdout) == (0, "no violations, no warnings\n")
+
+
+def test_a_file_that_is_not_json_is_a_violation_too(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("validate", "--format", "json", "-b", bundle(tmp_path, '{"ociVersion": "1", }'))
+    assert done.returncode == 1
+    found = json.loads(done.stdout)["violations"]
+    assert len(found) == 1
+    assert found[0]["reason"].startswith("not JSON: ")
+    done = run_cli("validate", "-b", bundle(tmp_path, '{"a": {"b": "\\ud800"}}'))
+    assert done.stdout.startswith("config.json#/a/b: a string must not hold half a surrogate pair")
+
+
+def test_missing_file_and_bundle(run_cli: Run, tmp_path: Path) -> None:
+    done = run_cli("validate")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'msg="JSON specification file config.json not found"' in done.stderr
+    assert 'msg="chdir nowhere: no such file or directory"' in run_cli("validate", "-b", "nowhere").stderr
+
+
+def test_unknown_format(run_cli: Run) -> None:
+    done = run_cli("validate", "--format", "yaml")
+    assert done.returncode == 1
+    assert 'msg="invalid format option"' in done.stderr

@@ -98,7 +98,7 @@ def destroy(container: Container, force: bool = False) -> None:
     if container.cgroups:
         from pyoci.cgroups import members, removal
 
-        if not container.private_pid or members.pids(container.cgroups):
+        if not container.private_pid or _has_processes(container.cgroups):
             members.kill(container.cgroups)
         removal.remove(container.cgroups)
     root = state.open_root(container.root)
@@ -114,6 +114,18 @@ def destroy(container: Container, force: bool = False) -> None:
     finally:
         os.close(root)
     _poststop(container)
+
+
+def _has_processes(cgroups: dict[str, str]) -> bool:
+    """Whether the cgroup holds any process; one that somebody else has removed holds none."""
+    from pyoci.cgroups import files, members
+
+    try:
+        return bool(members.pids(cgroups))
+    except OSError as error:
+        if not files.vanished(error):
+            raise
+        return False
 
 
 def _poststop(container: Container) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyoci.cli.bundle import bundle
 from pyoci.container.create import CreateOptions, create
 from pyoci.errors import UsageError
 
@@ -25,7 +26,7 @@ def create_options(options: Options) -> CreateOptions:
     return CreateOptions(
         root=options.text("root"),
         id=options.arguments[0],
-        bundle=os.path.abspath(options.text("bundle")),
+        bundle=bundle(options),
         console_socket=_absolute(options.text("console-socket")),
         pidfd_socket=_absolute(options.text("pidfd-socket")),
         pid_file=_absolute(options.text("pid-file")),

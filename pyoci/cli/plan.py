@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from pyoci import host, jsonfile, plan
+from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
 from pyoci.container.create import CreateOptions, load_config, surroundings
 from pyoci.errors import UsageError
@@ -28,7 +27,7 @@ def main(options: Options) -> int:
     create = CreateOptions(
         root=options.text("root"),
         id=options.arguments[0] if options.arguments else _NO_ID,
-        bundle=os.path.abspath(options.text("bundle")),
+        bundle=bundle(options),
         rootless=options.text("rootless"),
     )
     config, _ = load_config(create.bundle)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyoci import jsonfile
+from pyoci.cli.bundle import bundle
 from pyoci.cli.version import SPEC
 from pyoci.errors import Error
 
@@ -31,24 +32,19 @@ def main(options: Options) -> int:
     config = example(_has_v2())
     if options.flag("rootless"):
         config = rootless(config, os.geteuid(), os.getegid())
-    write(options.text("bundle") or ".", _tabs(jsonfile.dumps_indent(config, 1)), options.umask)
+    write(bundle(options), _tabs(jsonfile.dumps_indent(config, 1)), options.umask)
     return 0
 
 
-def write(bundle: str, text: str, umask: int) -> None:
-    """Make the file, with the caller's umask. Raises Error in runc's words if the bundle or the place is not right."""
+def write(directory: str, text: str, umask: int) -> None:
+    """Make the file, with the caller's umask. Raises Error, in runc's words, if there is one."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        directory = os.open(bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Error(f"chdir {bundle}: {(error.strerror or '').lower()}", pointer="--bundle") from None
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with open(os.open(_NAME, flags, 0o666 & ~umask, dir_fd=directory), "w", encoding="utf-8") as file:
-            file.write(text)
+        fd = os.open(f"{directory}/{_NAME}", flags, 0o666 & ~umask)
     except FileExistsError:
         raise Error(f"File {_NAME} exists. Remove it first", pointer="--bundle") from None
-    finally:
-        os.close(directory)
+    with open(fd, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def example(v2: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pyoci.config.mount_options import PROPAGATION
 from pyoci.config.namespaces import read_mappings, read_namespace, read_time_offsets
 from pyoci.config.node import INT64, UINT32
 from pyoci.config.resources import Resources, read_resources
+from pyoci.config.rule import shown
 from pyoci.config.seccomp import read_seccomp
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
@@ -163,7 +164,7 @@ def _propagation(node: Node) -> int:
         return 0
     if name not in PROPAGATION:
         raise ConfigError(
-            f"rootfsPropagation={name} is not supported",
+            f"rootfsPropagation={shown(name)} is not supported",
             pointer=node.at("rootfsPropagation"),
             hint="use one of " + ", ".join(PROPAGATION),
         )

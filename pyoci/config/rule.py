@@ -17,7 +17,12 @@ def printable(text: str) -> bool:
     return text.isprintable() or all(character >= " " and character != "\x7f" for character in text)
 
 
+def shown(text: str) -> str:
+    """`text` short and on one line, for messages."""
+    short = text if len(text) <= 80 else text[:77] + "..."
+    return "".join([c if c >= " " and c != "\x7f" else f"\\x{ord(c):02x}" for c in short])
+
+
 def quoted(text: str) -> str:
-    """`text` in double quotes, short and on one line, for messages."""
-    shown = text if len(text) <= 80 else text[:77] + "..."
-    return '"' + "".join(c if c >= " " and c != "\x7f" else f"\\x{ord(c):02x}" for c in shown) + '"'
+    """The same in double quotes."""
+    return f'"{shown(text)}"'

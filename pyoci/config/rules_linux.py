@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci.config import id_list
 from pyoci.config.linux import sysctl_name
-from pyoci.config.rule import MAX_ID, broken, printable, quoted
+from pyoci.config.rule import MAX_ID, broken, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -135,7 +135,7 @@ def _sysctl(sysctl: Sysctl, linux: Linux) -> Iterator[ConfigError]:
         pass
     elif name.startswith("user."):
         if linux.namespace("user") is None:
-            message, hint = f"setting ucounts without a user namespace not allowed: {name}", _add("user")
+            message, hint = f"setting ucounts without a user namespace not allowed: {shown(name)}", _add("user")
             yield ConfigError(message, pointer=pointer, hint=hint)
     else:
         hint = "it would change the host; set it there"
@@ -149,7 +149,7 @@ def _add(type: str) -> str:
 
 def _personality(personality: Personality) -> Iterator[ConfigError]:
     if personality.domain not in ("LINUX", "LINUX32"):
-        message = f"invalid personality domain {personality.domain}"
+        message = f"invalid personality domain {shown(personality.domain)}"
         yield ConfigError(message, pointer=f"{personality.pointer}/domain", hint="use LINUX or LINUX32")
 
 
@@ -178,7 +178,7 @@ def _memory_policy(policy: MemoryPolicy) -> Iterator[ConfigError]:
     try:
         count = len(id_list.numbers(policy.nodes))
     except ValueError as error:
-        message = f"invalid memory policy nodes {quoted(policy.nodes)}: {error}"
+        message = f"invalid memory policy nodes {quoted(policy.nodes)}: {shown(str(error))}"
         yield ConfigError(message, pointer=f"{pointer}/nodes", hint='write nodes as in "0-3,7"')
         return
     if mode in MODES_WITHOUT_NODES and count:

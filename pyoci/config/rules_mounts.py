@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.config.rule import broken
+from pyoci.config.rule import broken, shown
 from pyoci.config.rules_namespaces import extents
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
@@ -39,10 +39,8 @@ def _mount(mount: Mount) -> Iterator[ConfigError]:
         yield broken(f"{pointer}/destination", "must not be empty")
     if mount.bind:
         if mount.data:
-            message = (
-                f"invalid mount {mount.destination}: bind mounts cannot have any filesystem-specific options applied"
-            )
-            hint = f"remove {', '.join(mount.data)}: the kernel would ignore them"
+            message = f"invalid mount {shown(mount.destination)}: bind mounts cannot have any filesystem-specific options applied"
+            hint = f"remove {shown(', '.join(mount.data))}: the kernel would ignore them"
             yield ConfigError(message, pointer=f"{pointer}/options", hint=hint)
         if not mount.source and not mount.remount:
             yield broken(pointer, "'source' is missing", "a bind mount needs the path of what to show")
@@ -56,7 +54,7 @@ def _mount(mount: Mount) -> Iterator[ConfigError]:
 
 def _id_mapped(mount: Mount, linux: Linux) -> Iterator[ConfigError]:
     """Without mappings of its own the mount gets those of the container's user namespace."""
-    invalid = f"invalid mount {mount.destination}: id-mapped mounts"
+    invalid = f"invalid mount {shown(mount.destination)}: id-mapped mounts"
     if not mount.bind:
         message = f"{invalid} are only supported for bind-mounts"
         yield ConfigError(message, pointer=mount.pointer, hint='add the option "bind" or "rbind"')
@@ -81,7 +79,7 @@ def _without_namespace(config: Config) -> Iterator[ConfigError]:
         yield ConfigError(message, pointer="/root/readonly", hint=hint)
     for mount in config.mounts:
         if mount.attr_set & MOUNT_ATTR_RDONLY and readonly_late(mount):
-            message = f"unable to make {mount.destination} read-only without a private MNT namespace"
+            message = f"unable to make {shown(mount.destination)} read-only without a private MNT namespace"
             yield ConfigError(message, pointer=mount.pointer, hint=hint)
 
 

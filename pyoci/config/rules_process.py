@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci.config import id_list
-from pyoci.config.rule import MAX_ID, broken, printable, quoted
+from pyoci.config.rule import MAX_ID, broken, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -79,9 +79,9 @@ def _rlimits(rlimits: tuple[Rlimit, ...]) -> Iterator[ConfigError]:
     for rlimit in rlimits:
         if rlimit.resource < 0:
             hint = "see getrlimit(2) for the names"
-            yield ConfigError(f"wrong rlimit value: {rlimit.type}", pointer=f"{rlimit.pointer}/type", hint=hint)
+            yield ConfigError(f"wrong rlimit value: {shown(rlimit.type)}", pointer=f"{rlimit.pointer}/type", hint=hint)
         if rlimit.type in seen:
-            yield broken(f"{rlimit.pointer}/type", f"{rlimit.type} is given twice", "keep one of them")
+            yield broken(f"{rlimit.pointer}/type", f"{shown(rlimit.type)} is given twice", "keep one of them")
         seen.add(rlimit.type)
         if rlimit.soft > rlimit.hard:
             reason = f"the soft limit {rlimit.soft} is higher than the hard limit {rlimit.hard}"
@@ -92,10 +92,11 @@ def _scheduler(scheduler: Scheduler) -> Iterator[ConfigError]:
     """sched_setattr(2)."""
     pointer, policy = scheduler.pointer, scheduler.policy
     if not policy:
-        yield ConfigError("scheduler policy is required", pointer=f"{pointer}/policy")
+        hint = "use one of " + ", ".join(POLICIES)
+        yield ConfigError("scheduler policy is required", pointer=f"{pointer}/policy", hint=hint)
     elif policy not in POLICIES:
         hint = "use one of " + ", ".join(POLICIES)
-        yield ConfigError(f"invalid scheduler policy: {policy}", pointer=f"{pointer}/policy", hint=hint)
+        yield ConfigError(f"invalid scheduler policy: {shown(policy)}", pointer=f"{pointer}/policy", hint=hint)
     if policy in ("SCHED_OTHER", "SCHED_BATCH") and not -20 <= scheduler.nice <= 19:
         message = f"invalid scheduler.nice: {scheduler.nice} when scheduler.policy is {policy}"
         yield ConfigError(message, pointer=f"{pointer}/nice", hint="nice is between -20 and 19")
@@ -108,7 +109,7 @@ def _scheduler(scheduler: Scheduler) -> Iterator[ConfigError]:
     for index, flag in enumerate(scheduler.flags):
         if flag not in FLAGS:
             hint = "use one of " + ", ".join(FLAGS)
-            yield ConfigError(f"invalid scheduler flag: {flag}", pointer=f"{pointer}/flags/{index}", hint=hint)
+            yield ConfigError(f"invalid scheduler flag: {shown(flag)}", pointer=f"{pointer}/flags/{index}", hint=hint)
 
 
 def _io_priority(io: IoPriority) -> Iterator[ConfigError]:
@@ -127,4 +128,6 @@ def _affinity(affinity: ExecCpuAffinity) -> Iterator[ConfigError]:
             id_list.ranges(text)
         except ValueError as error:
             hint = 'write CPUs as in "0-3,7"'
-            yield ConfigError(f"bad CPUAffinity.{name}: {error}", pointer=f"{affinity.pointer}/{key}", hint=hint)
+            yield ConfigError(
+                f"bad CPUAffinity.{name}: {shown(str(error))}", pointer=f"{affinity.pointer}/{key}", hint=hint
+            )

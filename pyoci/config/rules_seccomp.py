@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.config.rule import broken
+from pyoci.config.rule import broken, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -53,11 +53,14 @@ def violations(seccomp: Seccomp) -> Iterator[ConfigError]:
     pointer = seccomp.pointer
     for index, flag in enumerate(seccomp.flags or ()):
         if flag not in FLAGS:
-            message, hint = f"seccomp flag {flag} is not known to runc", "use one of " + ", ".join(FLAGS)
+            message, hint = f"seccomp flag {shown(flag)} is not known to runc", "use one of " + ", ".join(FLAGS)
             yield ConfigError(message, pointer=f"{pointer}/flags/{index}", hint=hint)
     for index, name in enumerate(seccomp.architectures):
         if name not in ARCHITECTURES:
-            message, hint = f"string {name} is not a valid arch for seccomp", "use one of " + ", ".join(ARCHITECTURES)
+            message, hint = (
+                f"string {shown(name)} is not a valid arch for seccomp",
+                "use one of " + ", ".join(ARCHITECTURES),
+            )
             yield ConfigError(message, pointer=f"{pointer}/architectures/{index}", hint=hint)
     yield from _action(seccomp.default_action, seccomp.default_errno, pointer, "defaultAction", "defaultErrnoRet")
     if seccomp.default_action == "SCMP_ACT_NOTIFY":
@@ -71,7 +74,7 @@ def violations(seccomp: Seccomp) -> Iterator[ConfigError]:
 
 def _action(name: str, errno: int | None, pointer: str, name_key: str, errno_key: str) -> Iterator[ConfigError]:
     if name not in ACTIONS:
-        message, hint = f"string {name} is not a valid action for seccomp", "use one of " + ", ".join(ACTIONS)
+        message, hint = f"string {shown(name)} is not a valid action for seccomp", "use one of " + ", ".join(ACTIONS)
         yield ConfigError(message, pointer=f"{pointer}/{name_key}", hint=hint)
         return
     if errno is None:
@@ -99,7 +102,7 @@ def _rule(rule: SyscallRule) -> Iterator[ConfigError]:
     for index, argument in enumerate(rule.args):
         pointer = f"{rule.pointer}/args/{index}"
         if argument.op not in OPERATORS:
-            message = f"string {argument.op} is not a valid operator for seccomp"
+            message = f"string {shown(argument.op)} is not a valid operator for seccomp"
             yield ConfigError(message, pointer=f"{pointer}/op", hint="use one of " + ", ".join(OPERATORS))
         if argument.index > 5:
             message = f"seccomp: syscall argument {argument.index} does not exist, they are 0 to 5"

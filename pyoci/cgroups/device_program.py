@@ -31,6 +31,8 @@ _IF_DIFFERENT = 0x56  # BPF_JMP32 | BPF_JNE | BPF_K
 _IF_REGISTERS_DIFFER = 0x5E  # BPF_JMP32 | BPF_JNE | BPF_X
 _EXIT = 0x95
 
+_GROUP = 1000  # exceptions, of at most six instructions
+
 
 def compile(filter: DeviceFilter) -> bytes:
     """The program, 8 bytes per instruction, in the byte order of this machine."""
@@ -42,34 +44,54 @@ def compile(filter: DeviceFilter) -> bytes:
         _instruction(_LOAD_WORD, _MAJOR, _CONTEXT, offset=4),
         _instruction(_LOAD_WORD, _MINOR, _CONTEXT, offset=8),
     ]
-    for exception in filter.exceptions:
-        code += _block(exception, filter.allow)
+    for (type, major), exceptions in _groups(filter.exceptions):
+        code += _group(type, major, exceptions, filter.allow)
     code += _return(filter.allow)
     return b"".join(code)
+
+
+def _groups(exceptions: tuple[DeviceException, ...]) -> list[tuple[tuple[str, int], list[DeviceException]]]:
+    """The exceptions by type and major number; their order means nothing.
+
+    The verifier follows no more than 8192 jumps in sequence, which a few thousand exceptions side by side would exceed;
+    a group is as long as a jump's 16 bits can pass over.
+    """
+    groups: dict[tuple[str, int], list[DeviceException]] = {}
+    for exception in exceptions:
+        groups.setdefault((exception.type, exception.major), []).append(exception)
+    return [
+        (key, members[start : start + _GROUP])
+        for key, members in groups.items()
+        for start in range(0, len(members), _GROUP)
+    ]
+
+
+def _group(type: str, major: int, exceptions: list[DeviceException], allow: bool) -> list[bytes]:
+    for exception in exceptions:
+        if exception.minor == ANY and exception.access == ALL and not allow:
+            exceptions = [exception]  # it returns at once; the verifier refuses what cannot be reached
+            break
+    body = [instruction for exception in exceptions for instruction in _block(exception, allow)]
+    if major != ANY:
+        body.insert(0, _instruction(_IF_DIFFERENT, _MAJOR, offset=len(body), value=major))
+    return [_instruction(_IF_DIFFERENT, _TYPE, offset=len(body), value=_KIND[type]), *body]
 
 
 def _block(exception: DeviceException, allow: bool) -> list[bytes]:
     """Return the opposite of `allow` if the exception speaks of this access, else go on behind the block.
 
-    It allows an access of which it has every part, and denies one of which it has any part.
+    It allows an access of which it has every part, and denies one of which it has any part. The caller has seen to
+    type and major number.
     """
-    tests: list[tuple[int, int, int, int]] = [(_IF_DIFFERENT, _TYPE, 0, _KIND[exception.type])]
-    if exception.major != ANY:
-        tests.append((_IF_DIFFERENT, _MAJOR, 0, exception.major))
-    if exception.minor != ANY:
-        tests.append((_IF_DIFFERENT, _MINOR, 0, exception.minor))
+    code = _return(not allow)
     if allow or exception.access != ALL:
-        tests.append((_COPY, _SCRATCH, _ASKED, 0))
-        tests.append((_AND, _SCRATCH, 0, exception.access))
-        tests.append((_IF_EQUAL, _SCRATCH, 0, 0) if allow else (_IF_REGISTERS_DIFFER, _SCRATCH, _ASKED, 0))
-    tail = _return(not allow)
-    length = len(tests) + len(tail)
-    jumps = (_IF_DIFFERENT, _IF_EQUAL, _IF_REGISTERS_DIFFER)
-    code = []
-    for index, (operation, target, source, value) in enumerate(tests):
-        offset = length - index - 1 if operation in jumps else 0
-        code.append(_instruction(operation, target, source, offset, value))
-    return code + tail
+        test = (_IF_EQUAL, _SCRATCH, 0) if allow else (_IF_REGISTERS_DIFFER, _SCRATCH, _ASKED)
+        code.insert(0, _instruction(*test, offset=len(code)))
+        code.insert(0, _instruction(_AND, _SCRATCH, value=exception.access))
+        code.insert(0, _instruction(_COPY, _SCRATCH, _ASKED))
+    if exception.minor != ANY:
+        code.insert(0, _instruction(_IF_DIFFERENT, _MINOR, offset=len(code), value=exception.minor))
+    return code
 
 
 def _return(allow: bool) -> list[bytes]:

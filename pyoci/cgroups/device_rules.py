@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..config.linux import Device
     from ..config.resources import Resources
 
+    _Key = tuple[str, int, int]  # type, major, minor
+
 ANY = -1
 MKNOD, READ, WRITE = 1, 2, 4  # include/uapi/linux/bpf.h, BPF_DEVCG_ACC_*
 ALL = MKNOD | READ | WRITE
@@ -106,16 +108,20 @@ def container_rules(resources: Resources, devices: tuple[Device, ...]) -> tuple[
 def reduce(rules: tuple[DeviceRule, ...]) -> DeviceFilter:
     """Carry out the rules in their order. Raises ConfigError naming the rule that is impossible."""
     allow = False
-    exceptions: tuple[DeviceException, ...] = ()
+    exceptions: dict[_Key, DeviceException] = {}
     for rule in rules:
         bits = _check(rule)
         if rule.type == "a" and rule.major == rule.minor == ANY and bits == ALL:
-            allow, exceptions = rule.allow, ()
+            allow, exceptions = rule.allow, {}
             continue
         for type in "cb" if rule.type == "a" else rule.type:
             one = DeviceException(type=type, major=rule.major, minor=rule.minor, access=bits, pointer=rule.pointer)
-            exceptions = _add(exceptions, one) if rule.allow != allow else _subtract(exceptions, one, allow)
-    return DeviceFilter(allow=allow, exceptions=exceptions)
+            if rule.allow == allow:
+                _subtract(exceptions, one, allow)
+            else:
+                key = (type, rule.major, rule.minor)
+                exceptions[key] = _with_access(one, bits | exceptions[key].access) if key in exceptions else one
+    return DeviceFilter(allow=allow, exceptions=tuple(exceptions.values()))
 
 
 def _check(rule: DeviceRule) -> int:
@@ -131,31 +137,21 @@ def _check(rule: DeviceRule) -> int:
     return bits
 
 
-def _add(exceptions: tuple[DeviceException, ...], new: DeviceException) -> tuple[DeviceException, ...]:
-    for index, old in enumerate(exceptions):
-        if old.covers(new) and new.covers(old):
-            return (*exceptions[:index], _with_access(new, old.access | new.access), *exceptions[index + 1 :])
-    return (*exceptions, new)
-
-
-def _subtract(
-    exceptions: tuple[DeviceException, ...], rule: DeviceException, allow: bool
-) -> tuple[DeviceException, ...]:
-    left = []
-    for old in exceptions:
-        same = old.covers(rule) and rule.covers(old)
-        if same or (rule.covers(old) and not allow):
+def _subtract(exceptions: dict[_Key, DeviceException], rule: DeviceException, allow: bool) -> None:
+    """Carry out a rule that says what holds (`allow`) anyway."""
+    for key, old in list(exceptions.items()):
+        covered = rule.covers(old)
+        if covered and (not allow or old.covers(rule)):
             if old.access & ~rule.access:
-                left.append(_with_access(old, old.access & ~rule.access))
+                exceptions[key] = _with_access(old, old.access & ~rule.access)
+            else:
+                del exceptions[key]
         elif old.meets(rule) and (not allow or old.covers(rule)):
             raise ConfigError(
                 f"requested rule [{rule}] not supported by devices cgroupv1 "
                 f"(cannot punch hole in existing wildcard rule [{old}])",
                 pointer=rule.pointer,
             )
-        else:
-            left.append(old)
-    return tuple(left)
 
 
 def _with_access(old: DeviceException, access: int) -> DeviceException:

@@ -21,6 +21,7 @@ from ..record import Record
 from .files import ROOT
 
 _SYSTEMD = "name=systemd"
+_MAGIC = (CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC)  # of a hierarchy without and with controllers in /proc/self/cgroup
 
 _statfs = function("statfs", c_char_p, c_void_p)
 
@@ -44,7 +45,7 @@ def detect() -> Layout:
     found = _customary(own) or _scanned(own)
     if not found:
         raise Error("mountpoint for cgroup not found", hint=f"no cgroup file system is mounted at or below {ROOT}")
-    return _layout(found, own)
+    return _layout(found)
 
 
 def magic(path: str) -> int:
@@ -81,7 +82,7 @@ def _wanted(own: dict[frozenset[str], str]) -> list[frozenset[str]]:
 
 
 def _customary(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str, str]]:
-    """Hierarchies mounted where custom has them: controllers -> (mount point, own path); empty if there are none."""
+    """Hierarchies mounted where custom has them: controllers -> (mount point, own path); empty if one is not."""
     try:
         names = {frozenset(name.split(",")): name for name in os.listdir(ROOT)}
     except FileNotFoundError:
@@ -90,8 +91,9 @@ def _customary(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str
     for controllers in _wanted(own):
         spelled = frozenset(name.removeprefix("name=") for name in controllers) or frozenset(("unified",))
         point = f"{ROOT}/{names.get(spelled, '')}"
-        expected = CGROUP_SUPER_MAGIC if controllers else CGROUP2_SUPER_MAGIC
-        if spelled not in names or magic(point) != expected:
+        if spelled not in names or magic(point) != _MAGIC[bool(controllers)]:
+            if controllers:
+                return {}
             continue
         if own[controllers] != "/" and not os.path.isdir(point + own[controllers]):
             return {}  # the mount shows a part of the hierarchy: mountinfo knows which
@@ -100,17 +102,30 @@ def _customary(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str
 
 
 def _scanned(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str, str]]:
-    """The same from mountinfo."""
-    mounted = parse_mountinfo(_read("/proc/self/mountinfo"))
+    """The same from mountinfo, where later lines cover earlier ones; a mount that shows our own cgroup is preferred."""
+    visible = {point: (root, point, options) for root, point, options in parse_mountinfo(_read("/proc/self/mountinfo"))}
     found = {}
     for controllers in _wanted(own):
-        for root, point, options in mounted:
-            if options is None if not controllers else options is not None and controllers <= options:
-                path = own[controllers]
-                inside = root == "/" or path == root or path.startswith(f"{root}/")
-                found[controllers] = (point, path[len(root.rstrip("/")) :] or "/" if inside else "/")
-                break
+        shown = [
+            (point, inside(own[controllers], root))
+            for root, point, options in visible.values()
+            if _shows(controllers, options) and magic(point) == _MAGIC[bool(controllers)]
+        ]
+        if shown:
+            point, path = next((one for one in shown if one[1]), shown[0])
+            found[controllers] = (point, path or "/")
     return found
+
+
+def _shows(controllers: frozenset[str], options: frozenset[str] | None) -> bool:
+    return not controllers if options is None else bool(controllers) and controllers <= options
+
+
+def inside(path: str, root: str) -> str:
+    """`path` as seen at a mount that shows the hierarchy from `root` on, "" if it is not seen there."""
+    if root == "/":
+        return path
+    return path[len(root) :] or "/" if f"{path}/".startswith(f"{root}/") else ""
 
 
 def parse_mountinfo(text: str) -> list[tuple[str, str, frozenset[str] | None]]:
@@ -132,7 +147,7 @@ def _unescape(text: str) -> str:
     return text
 
 
-def _layout(found: dict[frozenset[str], tuple[str, str]], own: dict[frozenset[str], str]) -> Layout:
+def _layout(found: dict[frozenset[str], tuple[str, str]]) -> Layout:
     mounts: dict[str, str] = {}
     inside: dict[str, str] = {}
     for controllers, (point, path) in found.items():

@@ -40,6 +40,7 @@ __all__ = [
 _POINTER = "/linux/cgroupsPath"
 _PIDS = "/linux/resources/pids/limit"
 _ATTEMPTS = 16
+_CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
 def create(paths: dict[str, str], undo: Undo, *, domain_limits: bool = False) -> None:
@@ -73,7 +74,7 @@ def _make(tree: Tree, path: str, undo: Undo) -> bool:
     A parent that we share with others may vanish at any time while it is empty: then it is made again.
     """
     missing = [path]
-    for _ in range(_ATTEMPTS + path.count("/")):
+    for _ in range(_ATTEMPTS + 2 * path.count("/")):
         parent, _, name = missing[-1].rpartition("/")
         try:
             with tree.open(parent) as directory:
@@ -117,17 +118,22 @@ def _check_empty(path: str) -> None:
         )
 
 
-def _fill_cpuset(tree: Tree, path: str) -> tuple[str, str]:
+def _fill_cpuset(tree: Tree, path: str) -> None:
     """v1: nothing may join a cpuset without processors and memory nodes; copy them down from the nearest ancestor."""
-    with tree.open(path) as directory:
-        values = [directory.read("cpuset.cpus").strip(), directory.read("cpuset.mems").strip()]
-        if not all(values):
-            inherited = _fill_cpuset(tree, path.rpartition("/")[0])  # ends at the root, which has all
-            for index, name in enumerate(("cpuset.cpus", "cpuset.mems")):
-                if not values[index]:
-                    directory.write(name, inherited[index])
-                    values[index] = inherited[index]
-    return values[0], values[1]
+    levels = [path]
+    while True:
+        with tree.open(levels[-1]) as directory:
+            values = {name: directory.read(name).strip() for name in _CPUSET}
+        if all(values.values()):
+            break
+        levels.append(levels[-1].rpartition("/")[0])  # ends at the hierarchy's root, which has all
+    for level in reversed(levels[:-1]):
+        with tree.open(level) as directory:
+            for name in _CPUSET:
+                own = directory.read(name).strip()
+                if not own:
+                    directory.write(name, values[name])
+                values[name] = own or values[name]
 
 
 def _enable_controllers(tree: Tree, path: str) -> None:
@@ -136,15 +142,23 @@ def _enable_controllers(tree: Tree, path: str) -> None:
     Best effort, as runc's: an ancestor may refuse a controller (EBUSY: it holds processes; EACCES: it is not ours) and
     whoever needs that controller gets the error when its file is missing.
     """
-    with tree.open(files.ROOT) as root, tree.open(path) as leaf:
-        available = root.read("cgroup.controllers").split()
+    ancestors: list[str] = []
+    available: list[str] = []
+    parent = path
+    while parent != files.ROOT:
+        parent = parent.rpartition("/")[0]
+        with tree.open(parent or "/") as directory:
+            try:
+                available = directory.read("cgroup.controllers").split()
+            except FileNotFoundError:  # the hierarchy is mounted below /sys/fs/cgroup, and this is above it
+                break
+        ancestors.append(parent)
+    with tree.open(path) as leaf:
         if set(leaf.read("cgroup.controllers").split()) >= set(available):
             return
-    ancestor = files.ROOT
-    for part in path[len(files.ROOT) + 1 :].split("/"):
+    for ancestor in reversed(ancestors):
         with tree.open(ancestor) as directory:
             _enable(directory, available)
-        ancestor = f"{ancestor}/{part}"
 
 
 def _enable(directory: Directory, controllers: list[str]) -> None:
@@ -160,28 +174,28 @@ def _enable(directory: Directory, controllers: list[str]) -> None:
 
 def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
     """v2: make the cgroup threaded where its place allows nothing else; an error if limits need a domain."""
-    with tree.open(path) as directory:
-        kind = directory.read("cgroup.type").strip()
-        if kind == "domain":
-            return
-        if domain_limits:
-            state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
-            raise StepError(
-                f'cannot enter cgroupv2 "{path}" with domain controllers -- it is in {state}',
-                pointer=_POINTER,
-                step="Cgroup",
-            )
+    kind = _type(tree, path)
+    if kind != "domain" and domain_limits:
+        state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
+        message = f'cannot enter cgroupv2 "{path}" with domain controllers -- it is in {state}'
+        raise StepError(message, pointer=_POINTER, step="Cgroup")
     if kind == "domain invalid":
         _make_threaded(tree, path)
+
+
+def _type(tree: Tree, path: str) -> str:
+    """The content of cgroup.type, "" for the root, which has none."""
+    with tree.open(path) as directory:
+        try:
+            return directory.read("cgroup.type").strip()
+        except FileNotFoundError:
+            return ""
 
 
 def _make_threaded(tree: Tree, path: str) -> None:
     """From the highest invalid ancestor down: the kernel takes a threaded cgroup only below a valid one."""
     invalid = []
-    while path.startswith(f"{files.ROOT}/"):
-        with tree.open(path) as directory:
-            if directory.read("cgroup.type").strip() != "domain invalid":
-                break
+    while _type(tree, path) == "domain invalid":
         invalid.append(path)
         path = path.rpartition("/")[0]
     for path in reversed(invalid):

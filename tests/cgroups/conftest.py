@@ -1,0 +1,120 @@
+"""Real cgroups for the tests: names of our own, removed afterwards, and a failed test if one was left behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pyoci.cgroups import layout, paths
+from pyoci.kernel import constants
+from pyoci.kernel.libc import c_char_p, c_ulong, c_void_p, function
+
+_numbers = itertools.count()
+_mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_void_p)
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0) -> None:
+    _mount(source.encode(), target.encode(), kind.encode(), flags, None)
+
+
+def made(name: str) -> list[str]:
+    """The cgroups below /sys/fs/cgroup with `name` in their path, the deepest first."""
+    found = []
+    for root, directories, _ in os.walk("/sys/fs/cgroup", topdown=False):
+        found += [f"{root}/{directory}" for directory in directories if name in f"{root}/{directory}"]
+    return found
+
+
+def tidy(name: str) -> list[str]:
+    left = made(name)
+    for path in left:
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            print(f"{path}: {error}; {open(f'{path}/cgroup.procs').read().split()}")
+    return left
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A name that is ours. A test that leaves a cgroup with it fails."""
+    name = f"pyoci-test-{os.getpid()}-{next(_numbers)}"
+    yield name
+    assert tidy(name) == []
+
+
+@pytest.fixture
+def planned(name: str) -> dict[str, str]:
+    """Planned paths of the container `name` on this machine."""
+    return paths.plan(layout.detect(), f"/{name}", "id")
+
+
+@pytest.fixture
+def v1(planned: dict[str, str]) -> dict[str, str]:
+    """The same without the v2 hierarchy: what a v1 machine has."""
+    only = {controller: path for controller, path in planned.items() if controller}
+    if not only:
+        pytest.skip("this machine has no v1 hierarchy")
+    return only
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Callable[[], int]]:
+    """Starts processes that sleep, and ends them."""
+    started = []
+
+    def start() -> int:
+        started.append(subprocess.Popen(["sleep", "60"]))
+        return started[-1].pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def apart() -> Callable[[Callable[[], None]], None]:
+    """Calls a function in a forked child with a mount namespace of its own; its exception fails the test."""
+    return run_apart
+
+
+@pytest.fixture
+def in_v2(name: str) -> Callable[[Callable[[dict[str, str]], None]], None]:
+    """Calls a function with the paths of `name` where a v2 hierarchy is all there is."""
+
+    def run(body: Callable[[dict[str, str]], None]) -> None:
+        def with_v2() -> None:
+            mount("none", "/sys/fs/cgroup", "cgroup2")
+            body(paths.plan(layout.detect(), f"/{name}", "id"))
+
+        run_apart(with_v2)
+
+    return run
+
+
+def run_apart(body: Callable[[], None]) -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            function("unshare", c_ulong)(constants.CLONE_NEWNS)
+            mount("none", "/", "", constants.MS_REC | constants.MS_PRIVATE)
+            body()
+            status = 0
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading) as file:
+        text = file.read()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, text

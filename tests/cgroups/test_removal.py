@@ -1,0 +1,182 @@
+"""Waiting by events, and removing whatever a container left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pyoci.cgroups import files, manager, removal
+from pyoci.errors import Error
+from pyoci.undo import Undo
+
+pytestmark = pytest.mark.root
+
+KINDS = ("hybrid", "v1", "v2")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, planned: dict[str, str]) -> dict[str, str]:
+    """The hierarchies of this machine, only the v1 ones, only the v2 one: each has its own way to wait."""
+    some = {
+        key: path for key, path in planned.items() if request.param == "hybrid" or bool(key) == (request.param == "v1")
+    }
+    if not some:
+        pytest.skip(f"this machine has no {request.param} hierarchy")
+    return some
+
+
+def nest(top: str, depth: int) -> None:
+    """mkdir top/deeper/deeper/..., more than a path can say."""
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("deeper", dir_fd=here)
+        below = os.open("deeper", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
+def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
+    manager.create(kind, Undo())
+    processes = [sleeper(), sleeper()]
+    for process in processes:
+        manager.join(kind, process)
+    ended = []
+
+    def end() -> None:
+        for process in processes:
+            time.sleep(0.1)
+            ended.append(time.monotonic())
+            os.kill(process, 9)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    assert manager.wait_empty(kind, 10)
+    assert len(ended) == 2 and time.monotonic() - ended[1] < 0.1
+    thread.join()
+    manager.remove(kind)
+
+
+def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
+    manager.create(kind, Undo())
+    process = sleeper()
+    manager.join(kind, process)
+    started = time.monotonic()
+    assert not manager.wait_empty(kind, 0.15)
+    assert 0.15 <= time.monotonic() - started < 1
+    assert not manager.wait_empty(kind, 0)
+    os.kill(process, 9)
+    assert manager.wait_empty(kind, 5)
+    manager.remove(kind)
+
+
+def test_wait_and_remove_do_not_poll(
+    kind: dict[str, str], sleeper: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the members or events is followed by an event: two processes, at most three looks each."""
+    manager.create(kind, Undo())
+    for process in (processes := [sleeper(), sleeper()]):
+        manager.join(kind, process)
+    looks: list[object] = []
+    look, keyed = removal.members.below, files.keyed
+    monkeypatch.setattr(removal.members, "below", lambda top: looks.append(top) or look(top))
+    monkeypatch.setattr(files, "keyed", lambda *arguments: looks.append(arguments) or keyed(*arguments))
+    timers = [threading.Timer(0.1 * number, os.kill, (process, 9)) for number, process in enumerate(processes, 1)]
+    for timer in timers:
+        timer.start()
+    manager.remove(kind, 5)
+    for timer in timers:
+        timer.join()
+    assert 0 < len(looks) <= 3 * len(set(kind.values()))
+
+
+def test_what_is_held_is_named(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
+    manager.create(kind, Undo())
+    process = sleeper()
+    manager.join(kind, process)
+    with pytest.raises(Error, match="^unable to remove container's cgroup: Failed to remove paths: map") as caught:
+        manager.remove(kind, 0.05)
+    assert caught.value.errno == 16
+    assert caught.value.hint == f"process {process} (sleep) in state S is still in it"
+    os.kill(process, 9)
+    manager.remove(kind)
+
+
+def test_children_first(kind: dict[str, str]) -> None:
+    manager.create(kind, Undo())
+    for path in dict.fromkeys(kind.values()):
+        for below in ("a/b/c", "a/d", "e"):
+            os.makedirs(f"{path}/{below}")
+    manager.remove(kind)
+
+
+def test_nested_beyond_every_limit(kind: dict[str, str]) -> None:
+    """Deeper than PATH_MAX, Python's stack and the number of descriptors."""
+    one = {key: path for key, path in kind.items() if key in ("pids", "")}
+    manager.create(one, Undo())
+    for path in one.values():
+        nest(path, 1100)
+    assert manager.pids(one) == []
+    manager.remove(one)
+
+
+def test_a_wide_one(kind: dict[str, str]) -> None:
+    one = {key: path for key, path in kind.items() if key in ("pids", "")}
+    manager.create(one, Undo())
+    for path in one.values():
+        for number in range(500):
+            os.mkdir(f"{path}/{number}")
+    manager.remove(one)
+
+
+def test_the_root_of_a_hierarchy_is_left_alone(kind: dict[str, str]) -> None:
+    """Whatever a state file says: the cgroups below a mount point belong to others."""
+    manager.create(kind, Undo())
+    with pytest.raises(Error):
+        manager.remove({key: os.path.dirname(path) for key, path in kind.items()}, 0)
+    assert all(os.path.isdir(path) for path in kind.values())
+    manager.remove(kind)
+
+
+def test_removed_by_somebody_else_meanwhile(kind: dict[str, str]) -> None:
+    manager.create(kind, Undo())
+    for path in list(dict.fromkeys(kind.values()))[::2]:
+        os.rmdir(path)
+    manager.remove(kind)
+    manager.remove(kind)
+
+
+@pytest.mark.parametrize("evil", ["/sys/fs/cgroup/pids/../../../../var/tmp", "/sys/fs/cgroup/../../../var/tmp"])
+def test_a_path_with_dots_is_not_opened(evil: str) -> None:
+    with files.Tree() as tree, pytest.raises(OSError, match="cross-device|Invalid|ross"):
+        tree.open(evil)
+
+
+def test_descendants_leave_no_descriptor(v1: dict[str, str]) -> None:
+    path = v1["pids"]
+    os.makedirs(f"{path}/a/b")
+    before = os.listdir("/proc/self/fd")
+    top = os.open(path, os.O_RDONLY)
+    walk = files.descendants(top)
+    next(walk)
+    walk.close()  # type: ignore[attr-defined]
+    assert [child for _, child in files.descendants(top)] == ["b", "a"]
+    os.close(top)
+    assert os.listdir("/proc/self/fd") == before
+    manager.remove({"pids": path})
+
+
+def test_two_removals_at_once(kind: dict[str, str]) -> None:
+    manager.create(kind, Undo())
+    for path in dict.fromkeys(kind.values()):
+        for number in range(50):
+            os.makedirs(f"{path}/{number}/x")
+    program = f"from pyoci.cgroups import manager; manager.remove({kind!r})"
+    both = [subprocess.Popen([sys.executable, "-c", program], cwd=os.getcwd()) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]

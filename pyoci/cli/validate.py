@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from pyoci import jsonfile
+from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
 from pyoci.errors import ConfigError, Error, UsageError
+from pyoci.log import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,22 +20,20 @@ def main(options: Options) -> int:
     """Print violations and warnings on standard output; 1 if there is a violation, 0 if there are only warnings."""
     form = options.text("format")
     if form not in ("text", "json"):
-        raise UsageError("invalid format option", hint="--format is text or json")
-    violations, warnings = check(options.text("bundle") or ".")
+        raise UsageError("invalid format option", pointer="--format", hint="it is text or json")
+    violations, warnings = check(bundle(options))
     emit(as_json(violations, warnings) if form == "json" else as_text(violations, warnings))
     return 1 if violations else 0
 
 
-def check(bundle: str) -> tuple[list[Violation], list[Violation]]:
+def check(directory: str) -> tuple[list[Violation], list[Violation]]:
     """Violations and warnings. Raises Error if the file cannot be read; a file that is not JSON is one violation."""
     try:
         from pyoci.config import report
     except ImportError as error:
         hint = "python3-jsonschema in Debian, jsonschema on PyPI"
         raise Error(f"validate needs the Python package {error.name}", hint=hint) from None
-    if not os.path.isdir(bundle):
-        raise Error(f"chdir {bundle}: no such file or directory", pointer="--bundle")
-    path = os.path.join(bundle, "config.json")
+    path = os.path.join(directory, "config.json")
     try:
         raw = jsonfile.read(path, what="config.json")
     except ConfigError as error:
@@ -48,9 +48,9 @@ def as_text(violations: list[Violation], warnings: list[Violation]) -> str:
     lines = []
     for found, prefix in ((violations, ""), (warnings, "warning: ")):
         for violation in found:
-            lines.append(f"{prefix}{violation}")
+            lines.append(prefix + printable(str(violation)))
             if violation.hint:
-                lines.append(f"    {violation.hint}")
+                lines.append("    " + printable(violation.hint))
     lines.append(f"{_count(violations, 'violation')}, {_count(warnings, 'warning')}")
     return "\n".join(lines) + "\n"
 

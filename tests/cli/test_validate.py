@@ -79,6 +79,14 @@ def test_missing_file_and_bundle(run_cli: Run, tmp_path: Path) -> None:
     assert 'msg="chdir nowhere: no such file or directory"' in run_cli("validate", "-b", "nowhere").stderr
 
 
+def test_a_key_cannot_write_to_the_terminal(run_cli: Run, tmp_path: Path) -> None:
+    here = bundle(
+        tmp_path, {"ociVersion": "1.3.0", "root": {"path": "r"}, "a\x1b[2J\nb": 1, "annotations": {"\x1b": 2}}
+    )
+    done = run_cli("validate", "-b", here)
+    assert (done.returncode, "\x1b" in done.stdout, done.stdout.count("\n")) == (1, False, 3)
+
+
 def test_unknown_format(run_cli: Run) -> None:
     done = run_cli("validate", "--format", "yaml")
     assert done.returncode == 1

@@ -164,6 +164,13 @@ def test_no_bundle(cli: Cli) -> None:
     assert 'msg="pyoci run failed: JSON specification file config.json not found"' in cli("run", "a").stderr
 
 
+def test_trace_is_refused_until_it_works(cli: Cli, bundle: Bundle, tmp_path: Path) -> None:
+    done = cli("run", "--trace", "file", "-b", str(bundle("exit", "0")), "a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'msg="pyoci run failed: --trace is not supported yet"' in done.stderr
+    assert not (tmp_path / "file").exists()
+
+
 @pytest.mark.parametrize("number", ["-1", "-5"])
 def test_a_negative_number_of_descriptors_is_refused(cli: Cli, bundle: Bundle, number: str) -> None:
     done = cli("create", "-b", str(bundle("exit", "0")), "--preserve-fds", number, "a")

@@ -6,7 +6,6 @@ from pyoci.config.mount_options import PROPAGATION
 from pyoci.config.namespaces import read_mappings, read_namespace, read_time_offsets
 from pyoci.config.node import INT64, UINT32
 from pyoci.config.resources import Resources, read_resources
-from pyoci.config.rule import shown
 from pyoci.config.seccomp import read_seccomp
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
@@ -163,6 +162,8 @@ def _propagation(node: Node) -> int:
     if not name:
         return 0
     if name not in PROPAGATION:
+        from pyoci.config.rule import shown  # the rules are not needed for reading
+
         raise ConfigError(
             f"rootfsPropagation={shown(name)} is not supported",
             pointer=node.at("rootfsPropagation"),

@@ -39,7 +39,8 @@ def _mount(mount: Mount) -> Iterator[ConfigError]:
         yield broken(f"{pointer}/destination", "must not be empty")
     if mount.bind:
         if mount.data:
-            message = f"invalid mount {shown(mount.destination)}: bind mounts cannot have any filesystem-specific options applied"
+            refused = "bind mounts cannot have any filesystem-specific options applied"
+            message = f"invalid mount {shown(mount.destination)}: {refused}"
             hint = f"remove {shown(', '.join(mount.data))}: the kernel would ignore them"
             yield ConfigError(message, pointer=f"{pointer}/options", hint=hint)
         if not mount.source and not mount.remount:

@@ -1,7 +1,8 @@
 """What config.json may ask for and this version does not carry out yet: an error, never silence.
 
 Values that change nothing pass, because engines write them into every file: 0, false, "", [], {}, and what a new
-cgroup has anyhow: -1 where it means "no limit", 1024 shares of the CPU (which is cgroup v2's weight 100). process.execCPUAffinity is about exec only and passes.
+cgroup has anyhow: -1 where it means "no limit", 1024 shares of the CPU (cgroup v2's weight 100).
+process.execCPUAffinity is about exec only and passes.
 """
 
 from __future__ import annotations

@@ -48,11 +48,16 @@ def as_text(violations: list[Violation], warnings: list[Violation]) -> str:
     lines = []
     for found, prefix in ((violations, ""), (warnings, "warning: ")):
         for violation in found:
-            lines.append(prefix + printable(str(violation)))
+            lines.append(prefix + _one_line(str(violation)))
             if violation.hint:
-                lines.append("    " + printable(violation.hint))
+                lines.append("    " + _one_line(violation.hint))
     lines.append(f"{_count(violations, 'violation')}, {_count(warnings, 'warning')}")
     return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """`text`, which may quote the file, with nothing in it that could steer a terminal or look like another line."""
+    return printable(text).replace("\n", "\\n")
 
 
 def _count(found: list[Violation], noun: str) -> str:

@@ -11,6 +11,9 @@ import hypothesis
 import pytest
 
 from tests import reporter as reporter_program
+from tests import schema_modules
+
+schema_modules.make()  # before any test module imports pyoci.config
 
 PROJECT = Path(__file__).parent.parent
 SCRATCH = Path(os.environ.get("PYOCI_TEST_SCRATCH", "/var/tmp/pyoci-tests"))

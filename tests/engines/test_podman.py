@@ -43,10 +43,13 @@ def podman(runtime: str, busybox_tar: pathlib.Path) -> Iterator[Podman]:
 
 
 def needs_no_pids_limit() -> list[str]:
-    """In a view without the pids controller podman's default limit cannot be had by any runtime."""
+    """In a view without the pids controller podman's default limit cannot be had by any runtime.
+
+    podman writes the number into config.json: -1 is none at all; 0 means 1 to runc (since 1.2) and to pyoci.
+    """
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         with open("/sys/fs/cgroup/cgroup.controllers") as file:
-            return [] if "pids" in file.read().split() else ["--pids-limit", "0"]
+            return [] if "pids" in file.read().split() else ["--pids-limit", "-1"]
     return []
 
 

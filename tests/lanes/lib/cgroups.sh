@@ -85,3 +85,14 @@ enter_lane_leaf() {
         echo "$BASHPID" >"$point/$1/init/cgroup.procs"
     done < <(cgroup_hierarchies)
 }
+
+# give_controllers: what the machine gives to the lane in version 2, the lane gives to its cgroups.
+give_controllers() {
+    local dir controller
+    for dir in /sys/fs/cgroup /sys/fs/cgroup/unified; do
+        [ -e "$dir/cgroup.subtree_control" ] || continue
+        for controller in $(cat "$dir/cgroup.controllers"); do
+            echo "+$controller" >"$dir/cgroup.subtree_control"
+        done
+    done
+}

@@ -8,18 +8,20 @@ usage: tests/lanes/$LANE [option...] COMMAND [ARGUMENT...]
   --results DIR    directory of this machine at /results, writable (default: a new one, removed if it stays empty)
   --ro PATH        one more file or directory of this machine at its own path, read-only (may be repeated)
   --no-pyoci       do not install pyoci into the lane
-  --net            keep the machine's network (tree)
+  --net            keep the machine's network (tree; the fresh system always does)
+  --keep           do not remove the system afterwards (fresh)
 END
     exit 125
 }
 
-# lane_options "$@": sets CGROUPS RESULTS READ_ONLY PYOCI NET and COMMAND, or ends with the usage text.
+# lane_options "$@": sets CGROUPS RESULTS READ_ONLY PYOCI NET KEEP and COMMAND, or ends with the usage text.
 lane_options() {
-    CGROUPS=host RESULTS='' READ_ONLY='' PYOCI=yes NET=private
+    CGROUPS=host RESULTS='' READ_ONLY='' PYOCI=yes NET=private KEEP=no
     while [ $# -gt 0 ]; do
         case $1 in
         --v2) CGROUPS=v2 ;;
         --net) NET=host ;;
+        --keep) KEEP=yes ;;
         --no-pyoci) PYOCI=no ;;
         --results | --ro)
             [ $# -gt 1 ] || lane_usage
@@ -103,6 +105,7 @@ lane_end() {
     remove_lane_cgroups "pyoci-lane.$$"
     if [ -n "${LANE_RUN:-}" ]; then rm -rf --one-file-system -- "$LANE_RUN"; fi
     lane_results_done
+    if [ -n "${LANE_SYSTEM:-}" ]; then rm -rf --one-file-system -- "$LANE_SYSTEM"; fi
 }
 
 lane_run() {

@@ -45,6 +45,9 @@ def read(path: str, *, what: str) -> Any:
     try:
         os.set_blocking(fd, True)
         data = _read_all(fd, what)
+    except OSError as error:  # a directory, for instance: read(2) does not know the name
+        error.filename = path
+        raise
     finally:
         os.close(fd)
     return parse(data, what)

@@ -198,8 +198,9 @@ def test_missing_files(tmp_path: Path) -> None:
     assert caught.value.message == "JSON specification file config.json not found"
     with pytest.raises(FileNotFoundError):
         jsonfile.read(str(tmp_path / "state.json"), what="state.json")
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError) as directory:
         jsonfile.read(str(tmp_path), what="config.json")
+    assert directory.value.filename == str(tmp_path)
 
 
 @given(values)

@@ -247,7 +247,18 @@ def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, 
     if not hooks:
         return ()
     pointer = f"/hooks/{kind}"
-    return (RunHooks(pointer=pointer, kind=kind, hooks=hooks, state=state, status="creating", env=None, inside=False, directory="bundle"),)
+    return (
+        RunHooks(
+            pointer=pointer,
+            kind=kind,
+            hooks=hooks,
+            state=state,
+            status="creating",
+            env=None,
+            inside=False,
+            directory="bundle",
+        ),
+    )
 
 
 def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:

@@ -72,7 +72,7 @@ class Mounts:
         return self.propagation & ~MS_REC == MS_SHARED
 
     def sources(self) -> tuple[Step, ...]:
-        """Opening the sources of bind mounts: before the clone when the runtime may, else by the container's process."""
+        """Opening the sources of bind mounts, before the clone when the runtime may."""
         return self._open_sources() if self.around.host.privileged() else ()
 
     def _open_sources(self) -> tuple[Step, ...]:
@@ -99,7 +99,8 @@ class Mounts:
         user = self.linux.namespace("user")
         if user is None:
             raise ConfigError(
-                f"mount on {one.destination} asks for {one.id_map} without mappings, and there is no user namespace to take them from",
+                f"mount on {one.destination} asks for {one.id_map} without mappings, "
+                "and there is no user namespace to take them from",
                 pointer=one.pointer,
                 hint="add uidMappings and gidMappings to the mount",
             )

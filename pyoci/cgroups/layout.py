@@ -11,12 +11,11 @@ was not kept, or in a container that sees a part of a hierarchy. cgroups(7).
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from ..errors import Error
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
-from ..kernel.libc import c_char_p, c_void_p, function
+from ..kernel.libc import addressof, buffer, c_char_p, c_void_p, function
 from ..record import Record
 from .files import ROOT
 
@@ -50,12 +49,12 @@ def detect() -> Layout:
 
 def magic(path: str) -> int:
     """statfs(2): the file system's magic number; 0 where there is no such path."""
-    buffer = ctypes.create_string_buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
+    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
     try:
-        _statfs(os.fsencode(path), ctypes.addressof(buffer), path=path)
+        _statfs(os.fsencode(path), addressof(memory), path=path)
     except OSError:
         return 0
-    return ctypes.c_long.from_buffer(buffer).value
+    return int.from_bytes(memory.raw[:8], "little")
 
 
 def parse_own(text: str) -> dict[frozenset[str], str]:

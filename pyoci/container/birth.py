@@ -33,7 +33,7 @@ class Birth:
         self.console = console
 
     def clone(self, born: Callable[[], object]) -> None:
-        """Make the process, its maps and offsets; `born` is called as soon as it has a pid. The process waits for `go`."""
+        """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
         plan, context = self.plan, self.context
         assert_single_thread()
         ours = context.channel

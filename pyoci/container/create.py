@@ -202,7 +202,7 @@ class _Creation:
         state.save(self.container, self.directory)
 
     def _make_fifo(self, context: Context) -> None:
-        """The fifo that start and the process meet at; the process gets it as an O_PATH descriptor, never the directory.
+        """The fifo where start and the process meet; the process gets an O_PATH descriptor, never the directory.
 
         It belongs to the container's root, who may open it for writing only.
         """

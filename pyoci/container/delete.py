@@ -141,7 +141,7 @@ def _poststop(container: Container) -> None:
 
 
 def _discard(root: str, id: str) -> None:
-    """Remove a directory without a state: a create was killed between mkdir and the first write, or a delete after it."""
+    """Remove a directory without a state: a create was killed before its first write, or a delete halfway."""
     try:
         parent = state.open_root(root)
     except FileNotFoundError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(container: Container) -> None:
-    """Run them with the container's pid. One that fails stops the container, which stays as stopped; the rest is skipped."""
+    """Run them with the container's pid. The first that fails stops the container, which stays as stopped."""
     hooks = stored(container, "poststart")
     if not hooks:
         return

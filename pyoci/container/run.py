@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from pyoci.container import create, poststart, start, state
+from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions, Interrupted
 from pyoci.container.delete import destroy, stop
-from pyoci.container.console import ConsoleOwner
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError
@@ -64,7 +64,7 @@ def _started(options: CreateOptions, container: Container, terminal: ConsoleOwne
 
 
 def _remove(container: Container) -> None:
-    """A container that was made but did not start, or whose poststart hook failed, is removed; the first error counts."""
+    """Remove a container that did not start, or whose poststart hook failed; the first error counts."""
     try:
         stop(container, state.status(container))
         process.wait_status(container.pid)

@@ -8,14 +8,16 @@ close-on-exec, and 1 or above: as a program to replace, 0 means none.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import struct
-from ctypes import c_int, c_uint, c_void_p
 from errno import EACCES, EAGAIN, ENOSPC, EPERM
 
-from .libc import number, syscall
+from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_void_p, number, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ctypes import Array, c_char
 
 _PROG_LOAD, _PROG_ATTACH, _PROG_DETACH, _PROG_GET_FD_BY_ID, _PROG_QUERY = 5, 8, 9, 13, 16
 _PROG_TYPE_CGROUP_DEVICE = 15
@@ -37,8 +39,8 @@ def attached(cgroup: int) -> list[int]:
     """The ids of the device programs of the cgroup open as `cgroup`, its ancestors' not included. Raises OSError."""
     room = _IDS
     for _ in range(_QUERIES):
-        ids = _buffer(4 * room)
-        query = _attribute("=IIIIQI36x", cgroup, _CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), room)
+        ids = buffer(4 * room)
+        query = _attribute("=IIIIQI36x", cgroup, _CGROUP_DEVICE, 0, 0, addressof(ids), room)
         try:
             _call(_PROG_QUERY, query)
         except OSError as error:
@@ -50,7 +52,7 @@ def attached(cgroup: int) -> list[int]:
     raise OSError(ENOSPC, "could not get complete list of CGROUP_DEVICE programs")
 
 
-def _count(query: ctypes.Array[ctypes.c_char]) -> int:
+def _count(query: Array[c_char]) -> int:
     count: int = struct.unpack_from("=I", query, 24)[0]
     return count
 
@@ -82,11 +84,11 @@ def load_device_program(instructions: bytes) -> int:
     raise AssertionError("unreachable")
 
 
-def _load(instructions: bytes, log: ctypes.Array[ctypes.c_char] | None = None) -> int:
-    code, license = _buffer(len(instructions), instructions), _buffer(len(_LICENSE) + 1, _LICENSE)
-    address, size = (ctypes.addressof(log), len(log)) if log is not None else (0, 0)
+def _load(instructions: bytes, log: Array[c_char] | None = None) -> int:
+    code, license = buffer(len(instructions), instructions), buffer(len(_LICENSE) + 1, _LICENSE)
+    address, size = (addressof(log), len(log)) if log is not None else (0, 0)
     count = len(instructions) // 8
-    head = (_PROG_TYPE_CGROUP_DEVICE, count, ctypes.addressof(code), ctypes.addressof(license))
+    head = (_PROG_TYPE_CGROUP_DEVICE, count, addressof(code), addressof(license))
     return _call(_PROG_LOAD, _attribute("=IIQQIIQII16s", *head, int(log is not None), size, address, 0, 0, _NAME))
 
 
@@ -94,7 +96,7 @@ def _verifier_log(instructions: bytes) -> str:
     """The last lines of why the verifier refuses the program, "" if it does not say or has come to accept it."""
     size = _LOG_FIRST
     while True:
-        log = _buffer(size)
+        log = buffer(size)
         try:
             os.close(_load(instructions, log))
             return ""
@@ -116,20 +118,13 @@ def detach(cgroup: int, program: int) -> None:
     _call(_PROG_DETACH, _attribute("=III", cgroup, program, _CGROUP_DEVICE))
 
 
-def _call(command: int, attribute: ctypes.Array[ctypes.c_char]) -> int:
-    return _bpf(command, ctypes.addressof(attribute), len(attribute))
+def _call(command: int, attribute: Array[c_char]) -> int:
+    return _bpf(command, addressof(attribute), len(attribute))
 
 
-def _attribute(layout: str, *values: object) -> ctypes.Array[ctypes.c_char]:
+def _attribute(layout: str, *values: object) -> Array[c_char]:
     data = struct.pack(layout, *values)
-    return _buffer(len(data), data)
-
-
-def _buffer(size: int, data: bytes = b"") -> ctypes.Array[ctypes.c_char]:
-    """Zeroed memory for the kernel, `data` at its start."""
-    buffer = (ctypes.c_char * size)()
-    ctypes.memmove(buffer, data, len(data))
-    return buffer
+    return buffer(len(data), data)
 
 
 def _positive(descriptor: int) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-from ctypes import c_int, c_uint32, c_ulong, c_void_p
+import struct
 from errno import EINVAL
 
 from pyoci.kernel.constants import (
@@ -11,24 +10,16 @@ from pyoci.kernel.constants import (
     PR_CAP_AMBIENT_CLEAR_ALL,
     PR_CAP_AMBIENT_RAISE,
     PR_CAPBSET_DROP,
-    PR_CAPBSET_READ,
 )
-from pyoci.kernel.libc import function, number, syscall
+from pyoci.kernel.libc import addressof, buffer, c_int, c_ulong, c_void_p, function, number, syscall
 
 _VERSION_3 = 0x20080522
 
 
-class Header(ctypes.Structure):
-    """struct __user_cap_header_struct of <linux/capability.h>."""
-
-    _fields_ = [("version", c_uint32), ("pid", c_int)]
-
-
-class Data(ctypes.Structure):
-    """struct __user_cap_data_struct; version 3 takes two: the low and the high 32 capabilities."""
-
-    _fields_ = [("effective", c_uint32), ("permitted", c_uint32), ("inheritable", c_uint32)]
-
+# struct __user_cap_header_struct (version, pid 0: ourselves), and two struct __user_cap_data_struct of
+# effective, permitted, inheritable: the low and the high 32 capabilities.
+_HEADER = struct.pack("Ii", _VERSION_3, 0)
+_DATA = "6I"
 
 _capset = syscall("capset", number("capset"), c_void_p, c_void_p)
 _capget = syscall("capget", number("capget"), c_void_p, c_void_p)
@@ -37,26 +28,16 @@ _prctl5 = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 def get() -> tuple[int, int, int]:
     """capget(2) of this process: effective, permitted, inheritable."""
-    header, data = Header(version=_VERSION_3), (Data * 2)()
-    _capget(ctypes.addressof(header), ctypes.addressof(data))
-    low, high = data[0], data[1]
-    return (
-        low.effective | high.effective << 32,
-        low.permitted | high.permitted << 32,
-        low.inheritable | high.inheritable << 32,
-    )
+    data = buffer(struct.calcsize(_DATA))
+    _capget(_HEADER, addressof(data))
+    words = struct.unpack(_DATA, data.raw)
+    return words[0] | words[3] << 32, words[1] | words[4] << 32, words[2] | words[5] << 32
 
 
 def set(effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) of this process."""
-    header, data = Header(version=_VERSION_3), (Data * 2)()
-    for index, shift in ((0, 0), (1, 32)):
-        data[index] = Data(
-            effective=effective >> shift & 0xFFFFFFFF,
-            permitted=permitted >> shift & 0xFFFFFFFF,
-            inheritable=inheritable >> shift & 0xFFFFFFFF,
-        )
-    _capset(ctypes.addressof(header), ctypes.addressof(data))
+    sets = (effective, permitted, inheritable)
+    _capset(_HEADER, struct.pack(_DATA, *(one & 0xFFFFFFFF for one in sets), *(one >> 32 for one in sets)))
 
 
 def limit_bounding(keep: int) -> None:
@@ -66,7 +47,7 @@ def limit_bounding(keep: int) -> None:
     """
     for capability in range(64):
         try:
-            if not keep >> capability & 1 and _prctl5(PR_CAPBSET_READ, capability, 0, 0, 0):
+            if not keep >> capability & 1:
                 _prctl5(PR_CAPBSET_DROP, capability, 0, 0, 0)
         except OSError as error:
             if error.errno == EINVAL:

@@ -1,24 +1,23 @@
 """clone3(2): the one place where a process is made.
 
-The child is a fork of this interpreter, so CPython must be told before and after, through ctypes.PyDLL, with
-the GIL held: without PyOS_BeforeFork CPython 3.13 aborts, and through CDLL a child made while a second thread
+The child is a fork of this interpreter, so CPython must be told before and after, with the
+GIL held: without PyOS_BeforeFork CPython 3.13 aborts, and with the GIL released a child made while a second thread
 is alive hangs. The garbage collector is frozen and off in the child: a collection there would touch every
 object, and each page it touches is charged to the container.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-from ctypes import c_size_t, c_uint64, c_void_p
+import struct
 
-from pyoci.kernel.libc import syscall
+from pyoci.kernel.libc import addressof, buffer, c_size_t, c_void_p, symbol, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
@@ -27,40 +26,12 @@ CLONE_INTO_CGROUP = 0x200000000
 _SIGCHLD = 17
 
 
-class CloneArgs(ctypes.Structure):
-    """struct clone_args of <linux/sched.h>, with every field known to Linux 5.14."""
-
-    _fields_ = [
-        (name, c_uint64)
-        for name in (
-            "flags",
-            "pidfd",
-            "child_tid",
-            "parent_tid",
-            "exit_signal",
-            "stack",
-            "stack_size",
-            "tls",
-            "set_tid",
-            "set_tid_size",
-            "cgroup",
-        )
-    ]
-
-
 _clone3 = syscall("clone3", 435, c_void_p, c_size_t)
 
 
-def _hook(name: str) -> Callable[[], None]:
-    prototype: Any = ctypes.pythonapi[name]
-    prototype.argtypes, prototype.restype = (), None
-    hook: Callable[[], None] = prototype
-    return hook
-
-
-_before_fork = _hook("PyOS_BeforeFork")
-_after_fork_child = _hook("PyOS_AfterFork_Child")
-_after_fork_parent = _hook("PyOS_AfterFork_Parent")
+_before_fork = symbol("PyOS_BeforeFork", (), None)
+_after_fork_child = symbol("PyOS_AfterFork_Child", (), None)
+_after_fork_parent = symbol("PyOS_AfterFork_Parent", (), None)
 
 
 def assert_single_thread() -> None:
@@ -77,20 +48,22 @@ def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple
     process is born in, or -1. `body` reports its own errors; whatever escapes it ends the process with status 1.
     Raises OSError of clone3(2). The caller has one thread: assert_single_thread().
     """
-    pidfd = ctypes.c_int(-1)
-    arguments = CloneArgs(
-        flags=flags | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup >= 0 else 0),
-        pidfd=ctypes.addressof(pidfd),
-        exit_signal=0 if flags & CLONE_PARENT else _SIGCHLD,
-        cgroup=max(cgroup, 0),
+    pidfd = buffer(4)
+    # struct clone_args up to Linux 5.7: flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls,
+    # set_tid, set_tid_size, cgroup
+    arguments = struct.pack(
+        "11Q",
+        flags | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup >= 0 else 0),
+        addressof(pidfd),
+        *(0, 0, 0 if flags & CLONE_PARENT else _SIGCHLD),
+        *(0, 0, 0, 0, 0, max(cgroup, 0)),
     )
-    address, size = ctypes.addressof(arguments), ctypes.sizeof(arguments)
     enabled = gc.isenabled()
     gc.freeze()
     gc.disable()
     _before_fork()
     try:
-        pid = _clone3(address, size)
+        pid = _clone3(arguments, len(arguments))
     except OSError:
         _after_fork_parent()
         if enabled:
@@ -101,7 +74,7 @@ def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple
     _after_fork_parent()
     if enabled:
         gc.enable()
-    return pid, pidfd.value
+    return pid, int.from_bytes(pidfd.raw, "little")
 
 
 def _run_child(body: Callable[[], object]) -> NoReturn:

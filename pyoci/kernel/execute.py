@@ -6,10 +6,7 @@ behind that allocation kills the process now and then (14 of 160 runs measured; 
 
 from __future__ import annotations
 
-import ctypes
-from ctypes import c_char_p, c_void_p
-
-from pyoci.kernel.libc import function
+from pyoci.kernel.libc import addressof, c_char_p, c_void_p, function, pointers
 
 _execve = function("execve", c_char_p, c_void_p, c_void_p)
 
@@ -21,11 +18,11 @@ class Image:
     """
 
     def __init__(self, argv: tuple[str, ...], env: tuple[str, ...], spare: int = 1) -> None:
-        self.argv = _array(argv, 0)
-        self.env = _array(env, spare)
+        self.argv = pointers(_encode(argv))
+        self.env = pointers(_encode(env), spare)
         self._used = len(env)
-        self._argv_address = ctypes.addressof(self.argv)
-        self._env_address = ctypes.addressof(self.env)
+        self._argv_address = addressof(self.argv)
+        self._env_address = addressof(self.env)
 
     def add_env(self, entry: bytes) -> None:
         """Append `NAME=value` in one of the spare places."""
@@ -35,7 +32,7 @@ class Image:
         self._used += 1
 
     def warm(self) -> None:
-        """Walk the path to execve(2) once, with an empty name (ENOENT), so that the real call finds everything in place."""
+        """Walk the path to execve(2) once, with an empty name (ENOENT): the real call finds everything in place."""
         try:
             _execve(b"", None, None)
         except OSError:
@@ -46,6 +43,5 @@ class Image:
         _execve(path, self._argv_address, self._env_address)
 
 
-def _array(values: tuple[str, ...], spare: int) -> ctypes.Array[c_char_p]:
-    encoded = [value.encode("utf-8", "surrogateescape") for value in values]
-    return (c_char_p * (len(encoded) + spare + 1))(*encoded)
+def _encode(values: tuple[str, ...]) -> list[bytes]:
+    return [value.encode("utf-8", "surrogateescape") for value in values]

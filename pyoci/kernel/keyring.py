@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-from ctypes import c_char_p, c_int, c_size_t, c_void_p
-
-from pyoci.kernel.libc import number, syscall
+from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_uint, c_void_p, number, syscall
 
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _KEYCTL_SETPERM = 5
@@ -13,15 +10,15 @@ _KEYCTL_DESCRIBE = 6
 _KEY_USR_SEARCH = 0x080000
 
 _join = syscall("keyctl", number("keyctl"), c_int, c_char_p)
-_set_permissions = syscall("keyctl", number("keyctl"), c_int, c_int, c_int)
+_set_permissions = syscall("keyctl", number("keyctl"), c_int, c_int, c_uint)
 _describe = syscall("keyctl", number("keyctl"), c_int, c_int, c_void_p, c_size_t)
 
 
 def join_session(name: str) -> None:
     """Make and join the session keyring `name`, and let processes of the same user search it."""
     key = _join(_KEYCTL_JOIN_SESSION_KEYRING, name.encode())
-    buffer = ctypes.create_string_buffer(4096)
-    _describe(_KEYCTL_DESCRIBE, key, ctypes.addressof(buffer), ctypes.sizeof(buffer))
+    memory = buffer(4096)
+    _describe(_KEYCTL_DESCRIBE, key, addressof(memory), len(memory))
     # keyctl_describe(3): "type;uid;gid;permissions in hex;description"
-    permissions = int(buffer.value.split(b";")[3], 16)
-    _set_permissions(_KEYCTL_SETPERM, key, ctypes.c_int(permissions | _KEY_USR_SEARCH).value)
+    permissions = int(memory.value.split(b";")[3], 16)
+    _set_permissions(_KEYCTL_SETPERM, key, permissions | _KEY_USR_SEARCH)

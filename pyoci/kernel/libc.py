@@ -1,16 +1,69 @@
 """The C library: how a system call is bound, and how its errno becomes an OSError.
 
-Everything goes through ctypes.PyDLL: the GIL stays held, which is what the fork in kernel/clone.py needs,
-and a process with one thread loses nothing by it. Nothing here is loaded by name after start-up.
+ctypes without the ctypes package: its C half, `_ctypes`, is all that is needed, and importing the package around it
+costs 2.5 ms of every command (docs/measurements.md). Every call holds the GIL (FUNCFLAG_PYTHONAPI, as ctypes.PyDLL
+does), which the fork in kernel/clone.py needs, and a process with one thread loses nothing by it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ctypes import Array, addressof, c_char, c_char_p, c_int, c_long, c_size_t, c_uint, c_ulong, c_void_p, get_errno
+    from typing import Any
+else:
+    from _ctypes import (
+        FUNCFLAG_CDECL,
+        FUNCFLAG_PYTHONAPI,
+        FUNCFLAG_USE_ERRNO,
+        CFuncPtr,
+        _SimpleCData,
+        addressof,
+        dlopen,
+        dlsym,
+        get_errno,
+    )
+
+    class c_char(_SimpleCData):
+        _type_ = "c"
+
+    class c_char_p(_SimpleCData):
+        _type_ = "z"
+
+    class c_int(_SimpleCData):
+        _type_ = "i"
+
+    class c_uint(_SimpleCData):
+        _type_ = "I"
+
+    class c_long(_SimpleCData):
+        _type_ = "l"
+
+    class c_ulong(_SimpleCData):
+        _type_ = "L"
+
+    class c_void_p(_SimpleCData):
+        _type_ = "P"
+
+    c_size_t = c_ulong
+
+    class _Prototype(CFuncPtr):
+        _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI | FUNCFLAG_USE_ERRNO
+        _restype_ = c_int
+
+    _program = dlopen(None, 0)  # this process and every library it has
+
+if TYPE_CHECKING:
+    _Prototype: Any
+    _program: Any
+    dlsym: Any
 
 __all__ = [
+    "addressof",
+    "buffer",
     "c_char_p",
     "c_int",
     "c_long",
@@ -19,41 +72,16 @@ __all__ = [
     "c_ulong",
     "c_void_p",
     "function",
-    "libc",
     "number",
+    "pointers",
+    "symbol",
     "syscall",
 ]
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-libc = ctypes.PyDLL(None, use_errno=True)
-
 # Numbers below 424 differ by architecture; from 424 on they are the same everywhere.
 _NUMBERS = {
-    "x86_64": {
-        "pivot_root": 155,
-        "keyctl": 250,
-        "seccomp": 317,
-        "bpf": 321,
-        "capset": 126,
-        "capget": 125,
-        "setgroups": 116,
-        "setresuid": 117,
-        "setresgid": 119,
-    },
-    "aarch64": {
-        "pivot_root": 41,
-        "keyctl": 219,
-        "seccomp": 277,
-        "bpf": 280,
-        "capset": 91,
-        "capget": 90,
-        "setgroups": 159,
-        "setresuid": 147,
-        "setresgid": 149,
-    },
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90},
 }
 MACHINE = os.uname().machine
 
@@ -66,13 +94,20 @@ def number(name: str) -> int:
         raise OSError(38, f"{name}: pyoci does not know this system call's number on {MACHINE}") from None
 
 
+def symbol(name: str, types: tuple[type, ...], result: type | None) -> Callable[..., int]:
+    """The function `name` of this process with these C types, as a callable of its own."""
+    prototype = _Prototype(dlsym(_program, name))
+    prototype.argtypes, prototype.restype = types, result
+    bound: Callable[..., int] = prototype
+    return bound
+
+
 def syscall(name: str, number: int, *types: type) -> Callable[..., int]:
     """Bind a system call by number. The result is >= 0; a failure is an OSError whose note is the call."""
-    prototype = libc["syscall"]  # subscription gives a function object of our own, attribute access a shared one
-    prototype.argtypes, prototype.restype = (c_long, *types), c_long
+    prototype = symbol("syscall", (c_long, *types), c_long)
 
     def call(*args: object, path: str | bytes | None = None) -> int:
-        result: int = prototype(number, *args)
+        result = prototype(number, *args)
         if result < 0:
             raise failure(name, args, path)
         return result
@@ -82,11 +117,10 @@ def syscall(name: str, number: int, *types: type) -> Callable[..., int]:
 
 def function(name: str, *types: type) -> Callable[..., int]:
     """Bind a function of the C library that returns -1 and sets errno when it fails."""
-    prototype = libc[name]
-    prototype.argtypes, prototype.restype = types, c_int
+    prototype = symbol(name, types, c_int)
 
     def call(*args: object, path: str | bytes | None = None) -> int:
-        result: int = prototype(*args)
+        result = prototype(*args)
         if result < 0:
             raise failure(name, args, path)
         return result
@@ -96,7 +130,7 @@ def function(name: str, *types: type) -> Callable[..., int]:
 
 def failure(name: str, args: tuple[object, ...], path: str | bytes | None = None) -> OSError:
     """The OSError of a call that just failed: FileNotFoundError and the like, with the call as its note."""
-    errno = ctypes.get_errno()
+    errno = get_errno()
     error = OSError(errno, os.strerror(errno), path) if path is not None else OSError(errno, os.strerror(errno))
     error.add_note(f"{name}({', '.join(_argument(arg) for arg in args)})")
     return error
@@ -104,9 +138,21 @@ def failure(name: str, args: tuple[object, ...], path: str | bytes | None = None
 
 def _argument(value: object) -> str:
     if isinstance(value, bytes):
-        return '"' + value.decode("utf-8", "backslashreplace") + '"'
+        return "{...}" if b"\0" in value else '"' + value.decode("utf-8", "backslashreplace") + '"'
     if value is None:
         return "NULL"
     if isinstance(value, int):
         return str(value) if -4096 < value < 4096 else hex(value)
     return "..."
+
+
+def buffer(size: int, data: bytes = b"") -> Array[c_char]:
+    """Zeroed memory that the kernel may write to, `data` at its start."""
+    memory = (c_char * size)()
+    memory.raw = data.ljust(size, b"\0")
+    return memory
+
+
+def pointers(values: list[bytes], spare: int = 0) -> Array[c_char_p]:
+    """An array of pointers to C strings, `spare` free places and NULL at its end."""
+    return (c_char_p * (len(values) + spare + 1))(*values)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from ctypes import c_char_p, c_int, c_uint, c_void_p
 
-from ..errors import Error
-from .libc import c_char_p, c_int, c_uint, c_void_p, libc
+from pyoci.errors import Error
+from pyoci.kernel.libc import symbol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,8 +79,7 @@ def version() -> str:
 
 def path() -> str:
     """The file the library was loaded from, as the dynamic linker named it (a symbolic link to the real one)."""
-    dladdr = libc["dladdr"]
-    dladdr.argtypes, dladdr.restype = (c_void_p, c_void_p), c_int
+    dladdr = symbol("dladdr", (c_void_p, c_void_p), c_int)
     info = _DlInfo()
     if not dladdr(ctypes.cast(_library["seccomp_init"], c_void_p), ctypes.byref(info)):
         return ""

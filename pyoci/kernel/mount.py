@@ -6,11 +6,10 @@ descriptor. So no name can be swapped between the check and the mount (CVE-2021-
 
 from __future__ import annotations
 
-import ctypes
 import os
-from ctypes import c_char_p, c_int, c_size_t, c_uint, c_uint64, c_ulong, c_void_p
+import struct
 
-from pyoci.kernel.libc import function, number, syscall
+from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_uint, c_ulong, c_void_p, function, number, syscall
 
 AT_EMPTY_PATH = 0x1000
 AT_RECURSIVE = 0x8000
@@ -31,12 +30,6 @@ _MOUNT_ATTR_IDMAP = 0x00100000
 
 # fsconfig(2) refuses longer strings; such data (overlay's lowerdir) goes through mount(2).
 FSCONFIG_MAX = 255
-
-
-class MountAttr(ctypes.Structure):
-    """struct mount_attr of <linux/mount.h>."""
-
-    _fields_ = [(name, c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 _open_tree = syscall("open_tree", 428, c_int, c_char_p, c_uint)
@@ -93,7 +86,7 @@ def _context_log(context: int) -> str:
 
 
 def clone_tree(directory: int, path: bytes = b"", recursive: bool = False) -> int:
-    """A detached copy of the mount at `path` below `directory` ("" = the descriptor itself), as a bind mount makes it."""
+    """A detached copy of the mount at `path` below `directory` ("": the descriptor itself), as a bind mount is."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     return _open_tree(directory, path, flags, path=path or None)
 
@@ -105,17 +98,18 @@ def attach(tree: int, target: int) -> None:
 
 def set_attributes(tree: int, set: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False) -> None:
     """Change a mount's MOUNT_ATTR_* flags and propagation (MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE)."""
-    _set(tree, MountAttr(attr_set=set, attr_clr=clear, propagation=propagation), recursive)
+    _change(tree, recursive, set, clear, propagation, 0)
 
 
 def set_idmap(tree: int, user_namespace: int, recursive: bool = False) -> None:
     """Translate owners on this detached mount by the mappings of a user namespace."""
-    _set(tree, MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace), recursive)
+    _change(tree, recursive, _MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
 
 
-def _set(tree: int, attributes: MountAttr, recursive: bool) -> None:
+def _change(tree: int, recursive: bool, *attributes: int) -> None:
+    """`attributes` are those of struct mount_attr: attr_set, attr_clr, propagation, userns_fd."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    _mount_setattr(tree, b"", flags, ctypes.addressof(attributes), ctypes.sizeof(attributes))
+    _mount_setattr(tree, b"", flags, struct.pack("4Q", *attributes), 32)
 
 
 def mount_long_data(kind: str, source: str, target: bytes, data: str) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from ctypes import c_int
 
-from pyoci.kernel.libc import function
+from pyoci.kernel.libc import c_int, function
 
 _setns = function("setns", c_int, c_int)
 _unshare = function("unshare", c_int)

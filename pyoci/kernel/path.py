@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
-from ctypes import c_char_p, c_int, c_size_t, c_uint64, c_void_p
+import struct
 from errno import EAGAIN, EEXIST, ELOOP
 
-from pyoci.kernel.libc import syscall
+from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_void_p, syscall
 
 RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
@@ -19,21 +18,15 @@ _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class OpenHow(ctypes.Structure):
-    """struct open_how of <linux/openat2.h>."""
-
-    _fields_ = [(name, c_uint64) for name in ("flags", "mode", "resolve")]
-
-
 _openat2 = syscall("openat2", 437, c_int, c_char_p, c_void_p, c_size_t)
 
 
 def openat2(directory: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
     """Open `path` below `directory`. EAGAIN, a race with a rename elsewhere on the system, is tried again."""
-    how = OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
+    how = struct.pack("3Q", flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
     for attempt in range(128):
         try:
-            return _openat2(directory, path, ctypes.addressof(how), ctypes.sizeof(how), path=path)
+            return _openat2(directory, path, how, len(how), path=path)
         except OSError as error:
             if error.errno != EAGAIN or attempt == 127:
                 raise
@@ -68,7 +61,7 @@ class _Walk:
 
 
 def ensure(root: int, path: bytes, directory: bool, mode: int = 0o755) -> int:
-    """Open `path` below `root` (O_PATH), making what is missing: directories, and at the end a directory or an empty file.
+    """Open `path` below `root` (O_PATH), making what is missing: directories, and at its end one or an empty file.
 
     A dangling link is followed and what it names is made, inside the root, as runc does. Every component is opened on
     its own, without following links, from the descriptor of the one before; so a swap of a name can lead elsewhere

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
-from ctypes import c_int, c_uint, c_void_p
 
 import _prctl
 
-from pyoci.kernel.libc import syscall
+from pyoci.kernel.libc import c_int, c_uint, c_void_p, syscall
 
 PIDFD_NONBLOCK = os.O_NONBLOCK
 
@@ -73,7 +72,7 @@ def raise_hard_limit(pid: int, kind: int, hard: int) -> None:
 
 
 def wait_status(pid: int, flags: int = 0) -> int | None:
-    """waitpid(2) of a child, also of one whose exit signal is 0: its wait status, None when WNOHANG found it running."""
+    """waitpid(2) of a child, whatever its exit signal: its wait status, None when WNOHANG found it running."""
     found, status = os.waitpid(pid, flags | _WALL)
     return status if found else None
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-from ctypes import c_int, c_void_p
 from errno import EACCES, EPERM
 
 from pyoci.kernel import mount
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
-from pyoci.kernel.libc import function
+from pyoci.kernel.libc import addressof, buffer, c_int, c_void_p, function
 
 _PROC_ROOT_INODE = 1  # include/linux/proc_fs.h
 
@@ -18,9 +16,9 @@ _fstatfs = function("fstatfs", c_int, c_void_p)
 
 def filesystem_type(descriptor: int) -> int:
     """f_type of statfs(2), also for an O_PATH descriptor."""
-    buffer = (ctypes.c_long * 32)()  # struct statfs is 120 bytes; f_type is its first word
-    _fstatfs(descriptor, ctypes.addressof(buffer))
-    return int(buffer[0])
+    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
+    _fstatfs(descriptor, addressof(memory))
+    return int.from_bytes(memory.raw[:8], "little")
 
 
 def root_is_procfs(descriptor: int) -> bool:

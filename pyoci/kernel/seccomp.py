@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
+import struct
 
-from .libc import c_int, c_uint, c_ulong, c_void_p, function, number, syscall
+from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_ulong, c_void_p, function, number, syscall
 
 __all__ = [
     "FLAG_LOG",
@@ -40,12 +40,6 @@ _seccomp = syscall("seccomp", number("seccomp"), c_uint, c_uint, c_void_p)
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 
-class _SockFprog(ctypes.Structure):
-    """struct sock_fprog of linux/filter.h."""
-
-    _fields_ = (("length", ctypes.c_ushort), ("filter", c_void_p))
-
-
 class Prepared:
     """A program in the form the kernel reads, made before the fork; `load` only makes the call."""
 
@@ -55,9 +49,11 @@ class Prepared:
             error = OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             error.add_note(f"seccomp(SECCOMP_SET_MODE_FILTER, {count} instructions)")
             raise error
-        self._instructions = ctypes.create_string_buffer(bpf, len(bpf))
-        self._program = _SockFprog(count, ctypes.addressof(self._instructions))
-        self._address = ctypes.addressof(self._program)
+        self._instructions = buffer(len(bpf), bpf)
+        # struct sock_fprog of linux/filter.h: how many instructions, and where
+        program = struct.pack("HP", count, addressof(self._instructions))
+        self._program = buffer(len(program), program)
+        self._address = addressof(self._program)
 
     def load(self, flags: int) -> int:
         """Filter this thread from now on; needs no_new_privs or CAP_SYS_ADMIN. `flags`: FLAG_*.

@@ -50,7 +50,7 @@ class MountCgroup2(Step):
 
 
 def _bind(source: str, wanted: Mount) -> int:
-    """A bind of a part of the host's cgroup tree with all requested attributes; an empty read-only tmpfs if it is gone."""
+    """A bind of a part of the host's cgroup tree with all attributes; an empty read-only tmpfs if it is gone."""
     try:
         tree = mount.clone_tree(mount.AT_FDCWD, source.encode(), recursive=True)
     except OSError as error:

@@ -11,7 +11,7 @@ _CHUNK = 1 << 20
 
 
 def copy(source: int, target: int, proc: int) -> None:
-    """Copy the directory `source` into the directory `target`, both O_PATH: mode, owner, times and extended attributes."""
+    """Copy the directory `source` into `target`, both O_PATH, with mode, owner, times and extended attributes."""
     reading = _reopen(source, proc)
     writing = _reopen(target, proc)
     try:

@@ -1,7 +1,7 @@
 """Device nodes, /dev's links, ptmx (config-linux.md, "Default Devices", "Devices").
 
-Everything is made below one descriptor of the directory it belongs into, which openat2(2) found inside the root: an image
-may have a link in place of /dev (CVE-2026-41579, CVE-2026-47766).
+Everything is made below one descriptor of the directory it belongs into, which openat2(2) found inside the root: an
+image may have a link in place of /dev (CVE-2026-41579, CVE-2026-47766).
 """
 
 from __future__ import annotations

@@ -58,7 +58,8 @@ class RaiseHardLimits(Step):
                 raise_hard_limit(context.pid, one.resource, limits(one)[1])
             except (PermissionError, ValueError) as error:
                 raise StepError(
-                    f"error setting rlimits for ready process: error setting rlimit type {one.resource}: operation not permitted",
+                    "error setting rlimits for ready process: "
+                    f"error setting rlimit type {one.resource}: operation not permitted",
                     pointer=one.pointer,
                     step=type(self).__name__,
                     call=f"prlimit({context.pid}, {one.type})",

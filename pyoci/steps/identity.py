@@ -137,7 +137,7 @@ class SetUser(Step):
 class SetCapabilities(Step):
     """The five sets, as the program will have them; CAP_SYS_ADMIN is kept besides while a filter is still to be loaded.
 
-    What is kept does not reach the program: execve(2) computes its sets from the bounding, inheritable and ambient ones.
+    What is kept does not reach the program: execve(2) computes its sets from bounding, inheritable and ambient.
     """
 
     pointer: str = "/process/capabilities"

@@ -69,7 +69,7 @@ class WaitForStart(Step):
 
 
 class LoadFilter(Step):
-    """seccomp(2), in the process of a startContainer hook: the hook belongs to the container, and so does its filter."""
+    """seccomp(2), in the process of a startContainer hook: its file belongs to the container."""
 
     pointer: str = "/linux/seccomp"
 

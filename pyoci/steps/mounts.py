@@ -13,7 +13,7 @@ from pyoci.kernel.procfs import root_is_procfs
 from pyoci.steps import copyup, targets
 from pyoci.steps.step import Context, Step
 
-# Filesystems whose superblock is made anew or shared by the kernel itself: their "ro" is the mount's, not the superblock's.
+# Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
 
 # What a bind mount loses when it is given options that do not name it, as with MS_BIND | MS_REMOUNT.
@@ -23,8 +23,8 @@ _REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, 
 class OpenSource(Step):
     """Open the source of a bind mount as a detached copy, with its attributes set.
 
-    The copy is made a slave before it leaves our hands, unless a shared one is asked for: else what the container mounts
-    below it would appear on the host.
+    The copy is made a slave before it leaves our hands, unless a shared one is asked for: else what the container
+    mounts below it would appear on the host.
     """
 
     mount: Mount

@@ -42,7 +42,8 @@ class ChangeDirectory(Step):
                 inside = False
             if not inside:
                 raise StepError(
-                    "current working directory is outside of container mount namespace root -- possible container breakout detected",
+                    "current working directory is outside of container mount namespace root"
+                    " -- possible container breakout detected",
                     pointer=self.pointer,
                     step=type(self).__name__,
                     hint=f"{self.path} leads out of the container's root",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ctypes import c_char_p, c_size_t
-
 from pyoci.kernel import procfs
-from pyoci.kernel.libc import function
+from pyoci.kernel.libc import c_char_p, c_size_t, function
 from pyoci.steps.step import Context, Step
 
 _sethostname = function("sethostname", c_char_p, c_size_t)

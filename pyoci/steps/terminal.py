@@ -1,7 +1,7 @@
 """process.terminal: a pseudo-terminal made inside the container, its master sent out (config.md, "Process").
 
-Nothing is opened by a name that the image could have prepared: the multiplexer must be devpts's own (CVE-2025-52565), the
-slave is opened through its master, and /dev/console is bound by descriptor, links refused (CVE-2026-88264).
+Nothing is opened by a name that the image could have prepared: the multiplexer must be devpts's own (CVE-2025-52565),
+the slave is opened through its master, and /dev/console is bound by descriptor, links refused (CVE-2026-88264).
 """
 
 from __future__ import annotations

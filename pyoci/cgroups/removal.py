@@ -19,7 +19,7 @@ _LONGEST_PAUSE = 32  # ms
 def wait_empty(paths: dict[str, str], timeout: float) -> bool:
     """Wait until no process is left in the cgroup and below it; False if some are after `timeout` seconds.
 
-    On v2 cgroup.events tells; v1 has no event of its own, so the members are waited for one by one.
+    On v2 cgroup.events tells; v1 has no event of its own, so there the members are waited for.
     """
     deadline = time.monotonic() + timeout
     with Tree() as tree:
@@ -35,46 +35,43 @@ def wait_empty(paths: dict[str, str], timeout: float) -> bool:
 
 
 def _wait(directory: Directory, deadline: float) -> bool:
+    """Wait for the members one by one, and on v2 for the event as well: the kernel may hold that back for 10 ms."""
     try:
         events = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.descriptor)
     except FileNotFoundError:
-        return _wait_members(directory, deadline)
+        events = -1
     try:
-        poll = select.poll()
-        poll.register(events, select.POLLPRI)
-        while files.keyed(os.pread(events, 4096, 0).decode(), "populated") == "1":
-            if not _poll(poll, deadline):
-                return False
+        while True:
+            if events >= 0 and files.keyed(os.pread(events, 4096, 0).decode(), "populated") != "1":
+                return True
+            alive = members.below(directory.descriptor)[:_BATCH]
+            if not alive and events < 0:
+                return True
+            for pid in alive or (0,):
+                if not _wait_change(pid, events, deadline):
+                    return False
     finally:
-        os.close(events)
-    return True
+        if events >= 0:
+            os.close(events)
 
 
-def _wait_members(directory: Directory, deadline: float) -> bool:
-    while alive := members.below(directory.descriptor)[:_BATCH]:
-        for pid in alive:
-            if not _wait_process(pid, deadline):
-                return False
-    return True
-
-
-def _wait_process(pid: int, deadline: float) -> bool:
+def _wait_change(pid: int, events: int, deadline: float) -> bool:
+    """Wait for the end of a process (0: of none) or an event; False at the deadline."""
+    poll = select.poll()
+    if events >= 0:
+        poll.register(events, select.POLLPRI)
     try:
-        process = pidfd_open(pid)
+        process = pidfd_open(pid) if pid else -1
     except ProcessLookupError:
         return True
     try:
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        return _poll(poll, deadline)
+        if process >= 0:
+            poll.register(process, select.POLLIN)
+        left = max(0.0, deadline - time.monotonic())
+        return bool(poll.poll(int(left * 1000) + 1)) and left > 0
     finally:
-        os.close(process)
-
-
-def _poll(poll: select.poll, deadline: float) -> bool:
-    """Wait for an event; False at the deadline (seconds of the monotonic clock)."""
-    left = max(0.0, deadline - time.monotonic())
-    return bool(poll.poll(int(left * 1000) + 1)) and left > 0
+        if process >= 0:
+            os.close(process)
 
 
 def remove(paths: dict[str, str], timeout: float = 2.0) -> None:

@@ -95,7 +95,7 @@ def test_the_kernel_writes_into_our_buffers_only(cgroup: int, monkeypatch: pytes
         return inner
 
     call = bpf._bpf
-    monkeypatch.setattr(bpf, "_buffer", buffer)
+    monkeypatch.setattr(bpf, "buffer", buffer)
     monkeypatch.setattr(
         bpf, "_bpf", lambda command, attribute, size: calls.append((command, size)) or call(command, attribute, size)
     )

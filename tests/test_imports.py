@@ -1,0 +1,222 @@
+"""What `create` and `state` import. The lists stand here in full: every module costs each command 0.1 ms or more, so
+that one more is a decision and not an accident. What may never be imported on these paths is named with its price.
+
+Measured in the installed runtime, by the process that ends the command: everything in sys.modules that a bare
+interpreter (-I -S) does not have.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Milliseconds of CPU that importing each costs on top of the bare interpreter (CPython 3.11).
+TOO_DEAR = {
+    "argparse": 8, "asyncio": 41, "collections": 2, "contextlib": 3, "dataclasses": 14, "enum": 4, "functools": 2,
+    "importlib.metadata": 35, "json": 7, "jsonschema": 64, "logging": 13, "pathlib": 9, "pyroute2": 120, "re": 5,
+    "shutil": 8, "signal": 4, "site": 2, "socket": 8, "subprocess": 11, "tempfile": 10, "traceback": 10, "typing": 9,
+}  # fmt: skip
+
+STATE = """
+__future__
+_json
+pyoci
+pyoci.cli
+pyoci.cli.commands
+pyoci.cli.launch
+pyoci.cli.main
+pyoci.cli.options
+pyoci.cli.output
+pyoci.cli.root
+pyoci.cli.state
+pyoci.container
+pyoci.container.state
+pyoci.errors
+pyoci.jsonfile
+pyoci.log
+pyoci.record
+"""
+
+CREATE = """
+__future__
+_ctypes
+_json
+_prctl
+_socket
+_struct
+errno
+fcntl
+gc
+pyoci
+pyoci.cgroups
+pyoci.cgroups.device_program
+pyoci.cgroups.device_rules
+pyoci.cgroups.devices
+pyoci.cgroups.files
+pyoci.cgroups.layout
+pyoci.cgroups.manager
+pyoci.cgroups.members
+pyoci.cgroups.paths
+pyoci.cgroups.removal
+pyoci.channel
+pyoci.cli
+pyoci.cli.bundle
+pyoci.cli.commands
+pyoci.cli.create
+pyoci.cli.launch
+pyoci.cli.main
+pyoci.cli.options
+pyoci.cli.output
+pyoci.cli.root
+pyoci.config
+pyoci.config.capabilities
+pyoci.config.filesystem
+pyoci.config.hooks
+pyoci.config.id_list
+pyoci.config.linux
+pyoci.config.mount_options
+pyoci.config.namespaces
+pyoci.config.node
+pyoci.config.process
+pyoci.config.resources
+pyoci.config.rule
+pyoci.config.rules
+pyoci.config.rules_linux
+pyoci.config.rules_mounts
+pyoci.config.rules_namespaces
+pyoci.config.rules_process
+pyoci.config.rules_seccomp
+pyoci.config.schema
+pyoci.config.schema_table
+pyoci.config.seccomp
+pyoci.config.unsupported
+pyoci.container
+pyoci.container.birth
+pyoci.container.console
+pyoci.container.create
+pyoci.container.init
+pyoci.container.state
+pyoci.errors
+pyoci.host
+pyoci.jsonfile
+pyoci.kernel
+pyoci.kernel.bpf
+pyoci.kernel.capability
+pyoci.kernel.capability_names
+pyoci.kernel.clone
+pyoci.kernel.constants
+pyoci.kernel.execute
+pyoci.kernel.keyring
+pyoci.kernel.libc
+pyoci.kernel.mount
+pyoci.kernel.namespace
+pyoci.kernel.network
+pyoci.kernel.path
+pyoci.kernel.process
+pyoci.kernel.procfs
+pyoci.kernel.signals
+pyoci.kernel.spawn
+pyoci.kernel.terminal
+pyoci.log
+pyoci.plan
+pyoci.plan_mounts
+pyoci.plan_process
+pyoci.record
+pyoci.steps
+pyoci.steps.cgroup_mounts
+pyoci.steps.cgroups
+pyoci.steps.copyup
+pyoci.steps.devices
+pyoci.steps.hooks
+pyoci.steps.host
+pyoci.steps.identity
+pyoci.steps.idmap
+pyoci.steps.launch
+pyoci.steps.mounts
+pyoci.steps.namespaces
+pyoci.steps.paths
+pyoci.steps.process
+pyoci.steps.rootfs
+pyoci.steps.security
+pyoci.steps.step
+pyoci.steps.sync
+pyoci.steps.system
+pyoci.steps.targets
+pyoci.steps.terminal
+pyoci.undo
+resource
+select
+struct
+termios
+"""
+
+# Runs __main__.py as the launcher does; when the command ends, it writes the names of its modules to a file.
+PROBE = """
+import sys, os
+before, own, leave = set(sys.modules), os.getpid(), os._exit
+def end(status):
+    if os.getpid() == own:
+        with open(listing, "w") as file:
+            file.write("\\n".join(sorted(set(sys.modules) - before)))
+    leave(status)
+os._exit = end
+listing, path = sys.argv.pop(1), sys.argv.pop(1)
+sys.argv[0] = path
+with open(path) as file:
+    code = compile(file.read(), path, "exec")
+exec(code, {"__name__": "__main__", "__file__": path, "__package__": None})
+"""
+BUNDLE = {
+    "ociVersion": "1.3.0",
+    "process": {"cwd": "/", "args": ["/reporter", "sleep"], "user": {"uid": 0, "gid": 0}},
+    "root": {"path": "rootfs"},
+    "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+    "linux": {"namespaces": [{"type": kind} for kind in ("pid", "mount", "ipc", "uts", "network")]},
+}
+
+Modules = Callable[..., list[str]]
+
+
+@pytest.fixture
+def modules(pyoci: str, tmp_path: Path) -> Modules:
+    """modules("state", "c"): what the command imports; it must succeed."""
+    prefix = Path(pyoci).resolve().parent.parent
+    [package] = prefix.glob("lib/python3*/*-packages/pyoci")
+    interpreter = (prefix / "bin/python3").resolve()
+    probe = tmp_path / "probe.py"
+    probe.write_text(PROBE)
+
+    def run(*words: str) -> list[str]:
+        listing = tmp_path / "modules"
+        head: list[str | Path] = [interpreter, "-I", "-S", "-B", "-X", "utf8", probe, listing, package / "__main__.py"]
+        environment = {"PYOCI_ARGV0": "pyoci", "PYOCI_UMASK": "022", "PYOCI_SEALED": "overlay", "LC_ALL": "C"}
+        with open(tmp_path / "output", "wb") as sink:
+            command = [*head, "--root", tmp_path / "state", *words]
+            subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, check=True, timeout=60)
+        return listing.read_text().split()
+
+    return run
+
+
+@pytest.mark.root
+def test_modules(modules: Modules, pyoci: str, reporter: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    (bundle / "rootfs/proc").mkdir(parents=True)
+    shutil.copy(reporter, bundle / "rootfs/reporter")
+    (bundle / "config.json").write_text(json.dumps(BUNDLE))
+    name = f"imports-{os.getpid()}"
+    try:
+        create = modules("create", "--bundle", str(bundle), name)
+        state = modules("state", name)
+    finally:
+        subprocess.run([pyoci, "--root", tmp_path / "state", "delete", "--force", name], check=False)
+    for command, seen, expected in (("state", state, STATE), ("create", create, CREATE)):
+        print(command, len(seen), "\n" + "\n".join(seen))
+        assert not TOO_DEAR.keys() & set(seen), command
+        assert seen == expected.split(), f"`{command}` imports something else than the list in this file"

@@ -13,6 +13,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
@@ -45,6 +46,8 @@ def prepare(cgroups: str) -> None:
     _mount("tmpfs", "/run", "mode=755")
     os.mkdir("/run/tmp", 0o1777)
     os.chmod("/run/tmp", 0o1777)
+    # linux_cgroups_network takes the second interface that it finds, and a new network namespace has only one.
+    subprocess.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"], check=False)
     if cgroups == "v2":
         _version_2_only()
 

@@ -51,20 +51,26 @@ class Result:
 def judge(program: str, outcome: Outcome) -> Result:
     """The result in what a program printed and how it ended."""
     report = tap.read(outcome.stdout)
-    said = [line for line in outcome.stderr.splitlines() if line.strip() and not _EMPTY_WORDS.fullmatch(line)]
     return Result(
         program=program,
         ok=sum(assertion.ok for assertion in report.assertions),
         skipped=sum(assertion.skipped for assertion in report.assertions),
         failures=tuple(assertion.text for assertion in report.failures),
         ended=_ended(program, outcome, report),
-        said=tap.stable(said[-1]) if said else "",
+        said=_said(outcome.stderr),
         seconds=round(outcome.seconds, 2),
         processes=outcome.processes,
         states=outcome.states,
         cgroups=outcome.cgroups,
         details=tuple(assertion.details for assertion in report.failures),
     )
+
+
+def _said(stderr: str) -> str:
+    """The last error of a runtime that logs as runc does; without one, the last words that say something."""
+    lines = [line for line in stderr.splitlines() if line.strip() and not _EMPTY_WORDS.fullmatch(line)]
+    errors = [line.partition("level=error ")[2] for line in lines if "level=error " in line]
+    return tap.stable((errors or lines or [""])[-1])
 
 
 def _ended(program: str, outcome: Outcome, report: tap.Report) -> str:

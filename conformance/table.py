@@ -9,9 +9,10 @@ from conformance.results import Result
 
 _TITLES = {
     "suite": "Wrong in the suite",
+    "engines": "As runc and crun, because engines rely on it",
     "hardware": "Needs what the machine lacks",
     "v1": "Cgroup v1 only",
-    "open": "Open: to be mended in pyoci",
+    "open": "Open: pyoci does not do it yet",
 }
 _HEAD = """# Conformance
 

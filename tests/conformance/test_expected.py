@@ -89,6 +89,14 @@ def test_expected_failure_that_passes_is_reported() -> None:
     assert expected.compare(judged("1..3\nnot ok 1 - a\nnot ok 2 - b\nok 3\n"), known) == ["fails: a"]
 
 
+def test_last_words() -> None:
+    """An error that was logged says more than what stands behind it."""
+    logged = 'time="now" level=error msg="create failed"\n  hint: try again\nexit status 1\n'
+    result = results.judge("kill", Outcome(status=1, timed_out=False, seconds=1, stdout="", stderr=logged))
+    assert result.said == 'msg="create failed"'
+    assert judged("", status=1).said == "last words"
+
+
 def test_programs_that_speak_by_exit_status() -> None:
     """process_rlimits_fail prints nothing when all is well; any other program that prints nothing is not clean."""
     assert judged("", program="process_rlimits_fail").clean

@@ -1,6 +1,8 @@
 # make           .venv/bin/pyoci, an installed pyoci, again after every change of the sources
 # make demo      one container through create, start, state, kill, delete
-# make test      every test that needs no guest;   ARGS="tests/launcher -k seal" for a part
+# make test      every test that needs no guest: test-host and test-tree
+# make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part
+# make test-tree those that need a Debian 13 tree: podman, containerd, Docker
 # make check     formatting, lint, types, layers
 # make test-guest, make conformance, make bench    see docs/
 
@@ -14,7 +16,7 @@ SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproj
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := busybox-static iproute2 procps strace util-linux
 
-.PHONY: all demo test check test-guest conformance bench clean
+.PHONY: all demo test test-host test-tree check test-guest conformance bench clean
 
 all: $(BIN)/pyoci
 
@@ -37,8 +39,13 @@ demo: all
 	tools/setup busybox-static
 	tools/demo $(BIN)/pyoci
 
-test: all $(VENV)/.test
+test: test-host test-tree
+
+test-host: all $(VENV)/.test
 	$(BIN)/python -m pytest -m "not guest and not tree and not booted" $(ARGS)
+
+test-tree: all
+	tests/lanes/tree pytest -m tree $(ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

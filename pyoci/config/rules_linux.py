@@ -118,8 +118,8 @@ def _sysctl(sysctl: Sysctl, linux: Linux) -> Iterator[ConfigError]:
     parts = sysctl.key.split("/")
     if not printable(sysctl.key) or not all(parts) or "." in parts or ".." in parts:
         # The prefixes below say nothing about a path that leaves them again: net/../kernel/core_pattern
-        hint = "write a path below /proc/sys without . and .. or its name with dots"
-        yield ConfigError(f"sysctl {quoted(name)} is not a valid key", pointer=pointer, hint=hint)
+        hint = "the key names one file below /proc/sys, without . and .. and empty parts"
+        yield ConfigError(f"sysctl {quoted(sysctl.key)} is not a valid key", pointer=pointer, hint=hint)
     elif name in IPC_KEYS or name.startswith("fs.mqueue."):
         if linux.namespace("ipc") is None:
             message, hint = f"sysctl {quoted(name)} is not allowed in the hosts ipc namespace", _add("ipc")

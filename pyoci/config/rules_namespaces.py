@@ -29,7 +29,7 @@ def violations(config: Config) -> Iterator[ConfigError]:
                 hint = 'add {"type": "user"} to linux.namespaces or remove the mappings'
                 yield ConfigError(message, pointer=f"{linux.pointer}/{name}", hint=hint)
     elif not user.path:
-        yield from _own_user_namespace(linux, user)
+        yield from _own_user_namespace(linux)
         if config.process is not None:
             yield from _mapped_user(linux, config.process.user)
     yield from extents(linux.uid_mappings)
@@ -61,12 +61,8 @@ def _types(namespaces: tuple[Namespace, ...]) -> Iterator[ConfigError]:
             yield broken(f"{namespace.pointer}/path", "must be an absolute path", hint)
 
 
-def _own_user_namespace(linux: Linux, user: Namespace) -> Iterator[ConfigError]:
+def _own_user_namespace(linux: Linux) -> Iterator[ConfigError]:
     """The container's set-up runs as its root, so that both kinds of id 0 have to exist."""
-    if not linux.uid_mappings and not linux.gid_mappings:
-        message = "user namespaces enabled, but no namespace path to join nor mappings to apply specified"
-        yield ConfigError(message, pointer=user.pointer, hint="add linux.uidMappings and linux.gidMappings")
-        return
     for kind, mappings in (("uid", linux.uid_mappings), ("gid", linux.gid_mappings)):
         if not mappings:
             message = f"user namespaces enabled, but no {kind} mappings found"

@@ -7,7 +7,6 @@ import pytest
 from tests.config.rule_cases import ALL_NAMESPACES, MAP, WITHOUT, Changes, Said, found, ids, namespaces, spelled
 
 NO_USER = "user namespace mappings specified, but user namespace isn't enabled in the config"
-NO_MAPS = "user namespaces enabled, but no namespace path to join nor mappings to apply specified"
 BOTH = "time namespace enabled, but both namespace path and time offsets specified -- you may only provide one"
 
 # Changes to the valid config, and all that is said about the result
@@ -28,7 +27,13 @@ BROKEN: list[tuple[Changes, Said]] = [
         [("linux.namespaces", namespaces("user"))],
         [("/linux/uidMappings", NO_USER), ("/linux/gidMappings", NO_USER)],
     ),
-    ([("linux.uidMappings", WITHOUT), ("linux.gidMappings", WITHOUT)], [("/linux/namespaces/5", NO_MAPS)]),
+    (
+        [("linux.uidMappings", WITHOUT), ("linux.gidMappings", WITHOUT)],
+        [
+            ("/linux/uidMappings", "user namespaces enabled, but no uid mappings found"),
+            ("/linux/gidMappings", "user namespaces enabled, but no gid mappings found"),
+        ],
+    ),
     (
         [("linux.gidMappings", WITHOUT)],
         [("/linux/gidMappings", "user namespaces enabled, but no gid mappings found")],

@@ -11,9 +11,13 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 
 import pytest
+
+# Ends with 3 on SIGTERM; says when it is ready for it (a process 1 ignores signals until it has a handler).
+STOPPABLE = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done"
 
 TIMEOUT = 60 if os.environ.get("PYOCI_LANE") != "guest" else 240
 
@@ -24,6 +28,14 @@ def run(*words: str | os.PathLike[str], status: int = 0) -> subprocess.Completed
     text = f"{' '.join(map(str, words))}\nstatus {done.returncode}, expected {status}\n{done.stdout}\n{done.stderr}"
     assert done.returncode == status, text
     return done
+
+
+def wait_ready(*logs: str) -> None:
+    """Repeats the engine's command for a container's output until the container says that it is ready."""
+    end = time.monotonic() + TIMEOUT
+    while "ready" not in run(*logs).stdout:
+        assert time.monotonic() < end, "the container does not get ready"
+        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import cgroups_named, run
+from .conftest import STOPPABLE, cgroups_named, run, wait_ready
 
 pytestmark = pytest.mark.tree
 
@@ -39,7 +39,8 @@ def test_terminal(docker: pathlib.Path) -> None:
 def test_detached_stop_remove(docker: pathlib.Path) -> None:
     """`docker run --detach`, `stop`, `rm`."""
     words = ["docker", "run", "--detach", "--runtime", "tested", "busybox", "sh", "-c"]
-    name = run(*words, "trap 'exit 3' TERM; while :; do sleep 0.1; done").stdout.strip()
+    name = run(*words, STOPPABLE).stdout.strip()
+    wait_ready("docker", "logs", name)
     run("docker", "stop", "--time", "20", name)
     assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", name).stdout.strip() == "3"
     run("docker", "rm", name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .conftest import cgroups_named, run
+from .conftest import STOPPABLE, cgroups_named, run, wait_ready
 
 pytestmark = [pytest.mark.tree, pytest.mark.guest]
 
@@ -79,10 +79,9 @@ def test_terminal(podman: Podman) -> None:
 def test_detached_stop_remove(podman: Podman) -> None:
     """`podman run --detach`, `stop`, `rm`: state, kill and delete as podman calls them."""
     limit = needs_no_pids_limit()
-    name = podman(
-        "run", "--detach", *limit, "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"
-    ).strip()
+    name = podman("run", "--detach", *limit, "--log-driver", "k8s-file", "busybox", "sh", "-c", STOPPABLE).strip()
     assert podman("ps", "--format", "{{.State}}").strip() == "running"
+    wait_ready("podman", "logs", name)
     podman("stop", "--time", "20", name)
     assert podman("inspect", "--format", "{{.State.ExitCode}}", name).strip() == "3"
     podman("rm", name)

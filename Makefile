@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
-	tools/build_schema_table.py -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
+	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := busybox-static iproute2 procps strace util-linux
 

@@ -55,7 +55,10 @@ void check_trust(const struct target *target, bool warn) {
     check_one(target->main, STRICT, warn);
     check_parents(target->main, 2, warn);
 
-    char library[PATH_MAX], prefix[PATH_MAX];
+    char pack[PATH_MAX], library[PATH_MAX], prefix[PATH_MAX];
+    join(pack, target->package, "/modules.pack", ""); /* all other modules in one file, if it was made */
+    if (access(pack, F_OK) == 0)
+        check_one(pack, STRICT, warn);
     strcpy(prefix, target->interpreter);
     prefix[directory_length(prefix)] = 0;
     prefix[directory_length(prefix)] = 0;

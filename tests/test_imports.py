@@ -26,6 +26,7 @@ TOO_DEAR = {
 STATE = """
 __future__
 _json
+gc
 pyoci
 pyoci.cli
 pyoci.cli.commands
@@ -40,6 +41,7 @@ pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
 pyoci.log
+pyoci.pack
 pyoci.record
 """
 
@@ -121,39 +123,32 @@ pyoci.kernel.path
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.signals
-pyoci.kernel.spawn
-pyoci.kernel.terminal
 pyoci.log
+pyoci.pack
 pyoci.plan
 pyoci.plan_mounts
 pyoci.plan_process
 pyoci.record
 pyoci.steps
-pyoci.steps.cgroup_mounts
 pyoci.steps.cgroups
-pyoci.steps.copyup
 pyoci.steps.devices
-pyoci.steps.hooks
+pyoci.steps.hook_state
 pyoci.steps.host
 pyoci.steps.identity
-pyoci.steps.idmap
 pyoci.steps.launch
 pyoci.steps.mounts
 pyoci.steps.namespaces
 pyoci.steps.paths
 pyoci.steps.process
 pyoci.steps.rootfs
-pyoci.steps.security
 pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
 pyoci.steps.targets
-pyoci.steps.terminal
 pyoci.undo
 resource
 select
 struct
-termios
 """
 
 # Runs __main__.py as the launcher does; when the command ends, it writes the names of its modules to a file.

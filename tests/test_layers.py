@@ -16,7 +16,7 @@ LAYERS = (
     {"steps", "cgroups"},
     {"config", "host", "channel", "jsonfile", "log"},
     {"kernel"},
-    {"errors", "record", "undo"},
+    {"errors", "record", "undo", "pack"},
     {"__init__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -92,6 +92,12 @@ class Installation:
         assert (done.returncode, done.stdout) == (1, b"")
         return done.stderr.decode()
 
+    def pack(self) -> Path:
+        """Gives the package the file with all modules."""
+        path = self.package / "modules.pack"
+        path.write_bytes(b"")
+        return path
+
     def own_interpreter(self) -> Path:
         """Gives the prefix a copy of the interpreter, which a test may lose."""
         copy = self.prefix / "bin/python3"

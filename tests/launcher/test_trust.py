@@ -13,6 +13,7 @@ from tests.launcher.conftest import PYTHON, Installation
 PLACES: dict[str, Callable[[Installation], Path]] = {
     "package": lambda i: i.package,
     "main": lambda i: i.package / "__main__.py",
+    "pack": lambda i: i.pack(),
     "site-packages": lambda i: i.package.parent,
     "lib": lambda i: i.package.parent.parent,
     "prefix": lambda i: i.prefix,

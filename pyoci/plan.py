@@ -20,8 +20,8 @@ from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
 from pyoci.plan_process import ProcessPlan
 from pyoci.record import Record
-from pyoci.steps import cgroups, host, idmap, namespaces, sync
-from pyoci.steps.hooks import HookState, RunHooks
+from pyoci.steps import cgroups, host, namespaces, sync
+from pyoci.steps.hook_state import HookState
 from pyoci.steps.rootfs import OpenProc
 from pyoci.steps.step import Step
 
@@ -217,6 +217,8 @@ def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ..
     """What is written while the process that made the user and time namespaces waits."""
     steps: list[Step] = []
     if _is_new(shape.user):
+        from pyoci.steps import idmap
+
         steps.append(
             idmap.WriteIdMappings(
                 uid_mappings=config.linux.uid_mappings,
@@ -246,6 +248,8 @@ def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, 
     """Hooks of the runtime's side. The environment of one without `env` is the runtime's own."""
     if not hooks:
         return ()
+    from pyoci.steps.hooks import RunHooks
+
     pointer = f"/hooks/{kind}"
     return (
         RunHooks(
@@ -265,6 +269,8 @@ def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, .
     """createContainer: in the container's namespaces, in its root, before the switch; no environment unless given."""
     if not hooks:
         return ()
+    from pyoci.steps.hooks import RunHooks
+
     return (
         RunHooks(
             pointer="/hooks/createContainer",

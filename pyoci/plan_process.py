@@ -6,8 +6,8 @@ from pyoci.config import Config
 from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.plan_mounts import NOTIFY_DIRECTORY, hide
-from pyoci.steps import identity, launch, process, security, sync, system, terminal
-from pyoci.steps.hooks import HookState, RunHooks
+from pyoci.steps import identity, launch, process, sync, system
+from pyoci.steps.hook_state import HookState
 from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
@@ -40,6 +40,8 @@ class ProcessPlan:
     def terminal(self) -> tuple[Step, ...]:
         if not self.process.terminal:
             return ()
+        from pyoci.steps import terminal
+
         steps: list[Step] = [terminal.OpenTerminal(size=self.process.console_size, uid=self.process.user.uid)]
         if self.config.linux.namespace("mount") is not None:
             steps.append(terminal.BindConsole())
@@ -57,6 +59,8 @@ class ProcessPlan:
         if config.domainname:
             steps.append(system.SetDomainname(name=config.domainname))
         if wanted.apparmor_profile:
+            from pyoci.steps import security
+
             steps.append(security.SetAppArmorProfile(profile=wanted.apparmor_profile))
         steps += [system.SetSysctl(pointer=one.pointer, key=one.key, value=one.value) for one in config.linux.sysctl]
         steps += hide(config)
@@ -96,6 +100,8 @@ class ProcessPlan:
         limits: tuple[Step, ...] = (process.SetRlimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
         hooks = self.config.hooks.start_container
         if hooks:
+            from pyoci.steps.hooks import RunHooks
+
             filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
             steps.append(
                 RunHooks(

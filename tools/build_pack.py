@@ -1,13 +1,58 @@
 """Writes modules.pack: build_pack.py PACKAGE OUTPUT [GENERATED...]; see pyoci/pack.py.
 
-PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config that the build made elsewhere.
+PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config that the build made elsewhere. Docstrings
+and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from types import CodeType
+
+# Of no use to create, start, state, kill, delete, run; imported from their own files.
+COLD = (
+    *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
+    *("config.report", "config.schema_documents", "container.seccomp_profile", "kernel.libseccomp"),
+)
+
+
+class _Strip(ast.NodeTransformer):
+    """Leave out docstrings, annotations and what stands under `if TYPE_CHECKING`."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign(targets=[node.target], value=self.visit(node.value)), node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
+        self.generic_visit(node)
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return node.orelse or None
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        constant = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if constant else self.generic_visit(node)
+
+
+def strip(source: str, name: str) -> CodeType:
+    """The code of a module without what only people and type checkers read; line numbers stay."""
+    tree = _Strip().visit(ast.parse(source, name))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.With, ast.If, ast.For, ast.While, ast.ExceptHandler)):
+            node.body = node.body or [ast.Pass()]
+    ast.fix_missing_locations(tree)
+    return compile(tree, name, "exec", dont_inherit=True)
 
 
 def collect(package: str, generated: list[str]) -> dict[str, tuple[bool, CodeType]]:
@@ -23,11 +68,11 @@ def collect(package: str, generated: list[str]) -> dict[str, tuple[bool, CodeTyp
         files["pyoci/config/" + os.path.basename(path)] = path
     modules: dict[str, tuple[bool, CodeType]] = {}
     for place, path in sorted(files.items()):
-        if place == "pyoci/__main__.py":
+        name = place.removesuffix(".py").replace("/", ".")
+        if name.removeprefix("pyoci.") in COLD:
             continue
         with open(path, encoding="utf-8") as file:
-            code = compile(file.read(), place, "exec", dont_inherit=True)
-        name = place.removesuffix(".py").replace("/", ".")
+            code = strip(file.read(), place)
         modules[name.removesuffix(".__init__")] = (name.endswith(".__init__"), code)
     return modules
 

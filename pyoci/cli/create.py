@@ -6,7 +6,7 @@ import os
 
 from pyoci.cli.bundle import bundle
 from pyoci.container.create import CreateOptions, create
-from pyoci.errors import UnsupportedError, UsageError
+from pyoci.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ def create_options(options: Options) -> CreateOptions:
     """What create and run have in common. Paths are made absolute here, before anyone changes directory."""
     if options.number("preserve-fds") < 0:
         raise UsageError("--preserve-fds must not be negative", pointer="--preserve-fds")
-    if options.text("trace"):  # accepted and ignored would be a lie
-        raise UnsupportedError("--trace is not supported yet", pointer="--trace")
     run = "detach" in options.values  # only run has these flags; create always detaches
     return CreateOptions(
         root=options.text("root"),

@@ -158,6 +158,9 @@ class _Creation:
         context.descriptors["bundle"] = bundle
         context.image = Image(self.plan.argv, self.plan.env)
         context.compile = self._compile
+        if options.trace:
+            context.trace = open_trace(options.trace)
+            undo.add(os.close, context.trace)
         self._make_fifo(context)
         run(self.plan.prepare, context)
         birth = Birth(self.plan, context, theirs, self.terminal.receive)
@@ -222,6 +225,13 @@ class _Creation:
 
         program = seccomp.program(profile, self.options.root)
         return None if program is None else (prepare(program.bpf), program.flags)
+
+
+def open_trace(path: str) -> int:
+    """The file of --trace: an array of events whose end may be missing, as the format allows."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    os.write(file, b"[\n")
+    return file
 
 
 def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> plan.Surroundings:

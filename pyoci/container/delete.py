@@ -130,10 +130,13 @@ def _has_processes(cgroups: dict[str, str]) -> bool:
 
 def _poststop(container: Container) -> None:
     """The container is gone already: a hook that fails is a warning, and the others run all the same."""
+    hooks = poststart.stored(container, "poststop")
+    if not hooks:
+        return
     from pyoci.steps.hooks import run_hooks
 
     text = poststart.hook_state(container, "stopped", 0)
-    for hook in poststart.stored(container, "poststop"):
+    for hook in hooks:
         try:
             run_hooks("poststop", (hook,), text, None)
         except HookError as error:

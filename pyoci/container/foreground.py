@@ -6,7 +6,7 @@ import os
 import select
 
 from pyoci.container.console import ConsoleOwner
-from pyoci.kernel import process, signals, terminal
+from pyoci.kernel import process, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class Foreground:
 
     def _attach(self) -> None:
         """Put the caller's terminal into raw mode and give the container's its size; a newline stays what it is."""
+        from pyoci.kernel import terminal
+
         terminal.clear_onlcr(self.master)
         for candidate in (2, 1, 0):
             if os.isatty(candidate):
@@ -57,6 +59,8 @@ class Foreground:
         self.before = terminal.make_raw(self.local)
 
     def _resize(self, _number: int) -> None:
+        from pyoci.kernel import terminal
+
         try:
             height, width = terminal.get_size(self.local)
             if height and width:  # a terminal without a size leaves process.consoleSize alone
@@ -100,6 +104,8 @@ class Foreground:
         os.close(self.wake)
         os.close(self._wake_writer)
         if self.before is not None:
+            from pyoci.kernel import terminal
+
             terminal.restore(self.local, self.before)
 
 

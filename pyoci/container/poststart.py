@@ -54,6 +54,6 @@ def stored(container: Container, kind: str) -> tuple[Hook, ...]:
 
 def hook_state(container: Container, status: str, pid: int) -> str:
     """The state that a hook gets on stdin."""
-    from pyoci.steps.hooks import HookState
+    from pyoci.steps.hook_state import HookState
 
     return HookState(id=container.id, bundle=container.bundle, annotations=container.annotations).text(status, pid)

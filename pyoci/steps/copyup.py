@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import stat
 
+from pyoci.steps.mounts import MountFilesystem
+from pyoci.steps.step import Context
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
+
+
+class MountCopy(MountFilesystem):
+    """A tmpfs that starts with a copy of what it covers."""
+
+    def fill(self, context: Context, tree: int, target: int) -> None:
+        copy(target, tree, context.proc)
 
 
 def copy(source: int, target: int, proc: int) -> None:

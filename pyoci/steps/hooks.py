@@ -8,38 +8,18 @@ import time
 
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
-from pyoci.jsonfile import dumps
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal
 from pyoci.kernel.spawn import spawn
-from pyoci.record import Record
+from pyoci.steps.hook_state import HookState
 from pyoci.steps.step import Context, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = "1.3.0"  # the runtime-spec version of the state that hooks get
 _GRACE = 0.1  # seconds to collect output after the end: a grandchild may hold the pipe for ever
 _OUTPUT_LIMIT = 64 << 10
-
-
-class HookState(Record):
-    """What every hook of one container is told (runtime.md, "State"), but for status and pid."""
-
-    id: str
-    bundle: str
-    annotations: dict[str, str]
-
-    def text(self, status: str, pid: int) -> str:
-        """One line of JSON without a newline; no pid when the container is gone."""
-        state: dict[str, object] = {"ociVersion": VERSION, "id": self.id, "status": status}
-        if pid:
-            state["pid"] = pid
-        state["bundle"] = self.bundle
-        if self.annotations:
-            state["annotations"] = self.annotations
-        return dumps(state)
 
 
 class RunHooks(Step):

@@ -36,7 +36,7 @@ class CloseDescriptors(Step):
         context.descriptors = {"fifo": self.keep, "proc": self.keep + 1}
         context.channel.adopt(self.keep + 2)
         context.proc = self.keep + 1
-        context.root = -1
+        context.root = context.trace = -1
         context.trees = {}
 
 

@@ -10,7 +10,7 @@ from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE
 from pyoci.kernel.procfs import root_is_procfs
-from pyoci.steps import copyup, targets
+from pyoci.steps import targets
 from pyoci.steps.step import Context, Step
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
@@ -120,13 +120,15 @@ class MountFilesystem(Step):
             tree = self._mount_long(context, target, data)
         else:
             tree = self._new(data)
-            if wanted.copy_up:
-                copyup.copy(target, tree, context.proc)
+            self.fill(context, tree, target)
             mount.attach(tree, target)
         if wanted.rec_attr_set or wanted.rec_attr_clr:
             mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
         os.close(tree)
+
+    def fill(self, context: Context, tree: int, target: int) -> None:
+        """What goes into the new filesystem before it covers `target`: nothing."""
 
     def _attributes(self) -> int:
         return self.mount.attr_set & ~(MOUNT_ATTR_RDONLY if self.read_only_later else 0)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from pyoci.errors import Error, StepError, os_error_text, system_call
+from pyoci.jsonfile import dumps
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -34,6 +38,7 @@ class Context:
         self.root = -1  # the container's root: before the pivot its mount's descriptor, then that of "/"
         self.terminal = -1  # the pseudo-terminal's slave
         self.cgroup = -1  # a v2 cgroup to be born in
+        self.trace = -1  # a file for the time of every step, with --trace
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
@@ -61,14 +66,31 @@ class Step(Record):
 def run(steps: tuple[Step, ...], context: Context) -> None:
     """Execute `steps` in order; a failure becomes a StepError that names the pointer, the step and the system call."""
     for step in steps:
+        start = time.monotonic_ns()
         try:
             step.execute(context)
+            if context.trace >= 0:
+                _trace(context.trace, step, start)
         except OSError as error:
             raise failed(step, error) from error
         except Error as error:
             error.pointer = error.pointer or step.pointer
             error.step = error.step or type(step).__name__
             raise
+
+
+def _trace(file: int, step: Step, start: int) -> None:
+    """One complete event of Chrome's trace format, which Perfetto and chrome://tracing show as a timeline."""
+    event = {
+        "name": type(step).__name__,
+        "ph": "X",
+        "ts": start // 1000,
+        "dur": (time.monotonic_ns() - start) // 1000,
+        "pid": os.getpid(),
+        "tid": os.getpid(),
+        "args": {"pointer": step.pointer, "what": step.describe()},
+    }
+    os.write(file, f"{dumps(event)},\n".encode("utf-8", "surrogateescape"))
 
 
 def failed(step: Step, error: OSError, hint: str = "") -> StepError:

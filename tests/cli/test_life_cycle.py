@@ -164,11 +164,17 @@ def test_no_bundle(cli: Cli) -> None:
     assert 'msg="pyoci run failed: JSON specification file config.json not found"' in cli("run", "a").stderr
 
 
-def test_trace_is_refused_until_it_works(cli: Cli, bundle: Bundle, tmp_path: Path) -> None:
-    done = cli("run", "--trace", "file", "-b", str(bundle("exit", "0")), "a")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert 'msg="pyoci run failed: --trace is not supported yet"' in done.stderr
-    assert not (tmp_path / "file").exists()
+def test_trace_times_the_steps_of_both_processes(cli: Cli, bundle: Bundle, tmp_path: Path) -> None:
+    done = cli("run", "--trace", str(tmp_path / "trace.json"), "-b", str(bundle("exit", "0")), "a")
+    assert done.returncode == 0, done.stderr
+    events = json.loads((tmp_path / "trace.json").read_text().rstrip().rstrip(",") + "]")
+    names = [event["name"] for event in events]
+    assert names.index("MakeCgroups") < names.index("PivotRoot") < names.index("FindProgram")
+    assert len({event["pid"] for event in events}) == 2  # the runtime, and the container's process as pid 1
+    assert all(event["ph"] == "X" and event["dur"] >= 0 for event in events)
+    assert {"pointer": "/process/args/0", "what": events[names.index("FindProgram")]["args"]["what"]} in [
+        event["args"] for event in events
+    ]
 
 
 @pytest.mark.parametrize("number", ["-1", "-5"])

@@ -1,0 +1,26 @@
+"""What hooks are told about their container (runtime.md, "State")."""
+
+from __future__ import annotations
+
+from pyoci.jsonfile import dumps
+from pyoci.record import Record
+
+VERSION = "1.3.0"  # the runtime-spec version of the state
+
+
+class HookState(Record):
+    """What every hook of one container is told (runtime.md, "State"), but for status and pid."""
+
+    id: str
+    bundle: str
+    annotations: dict[str, str]
+
+    def text(self, status: str, pid: int) -> str:
+        """One line of JSON without a newline; no pid when the container is gone."""
+        state: dict[str, object] = {"ociVersion": VERSION, "id": self.id, "status": status}
+        if pid:
+            state["pid"] = pid
+        state["bundle"] = self.bundle
+        if self.annotations:
+            state["annotations"] = self.annotations
+        return dumps(state)

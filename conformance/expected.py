@@ -7,7 +7,7 @@ A table per program, or an array of tables where lanes differ:
     reason = "..."         # for "suite" with the quotation
     failures = ["..."]     # the assertions that fail, as tap.stable() writes them; nothing else may
     ended = "exit 1"       # if it does not end well
-    lanes = ["host"]       # only there; absent: everywhere
+    lanes = ["host"]       # only there; absent: everywhere; "host-v2": in a view with cgroup v2 only
 
     suite     it asks for what the specification (1.3.0) does not
     engines   pyoci does what runc and crun do and engines rely on, against the text

@@ -15,6 +15,20 @@ ROOT = build.HERE.parent
 EXPECTED = build.HERE / "expected.toml"
 PAGE = ROOT / "docs/conformance.md"
 HERE_LANE = os.environ.get("PYOCI_LANE", "host")  # tests/lanes/LANE sets it
+THIN = (
+    "create",
+    "default",
+    "delete",
+    "killsig",
+    "linux_devices",
+    "linux_ns_path",
+    "linux_rootfs_propagation",
+    "linux_seccomp",
+    "linux_uid_mappings",
+    "mounts",
+    "poststop",
+    "process_capabilities",
+)
 SECONDS = {"guest": 600.0}
 
 
@@ -24,6 +38,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("programs", nargs="*", help="names of validation programs; all of them if none is given")
     add("--runtime", default="pyoci", help="pyoci, runc (newest), runc@VERSION, crun, or a path")
     add("--lane", default=HERE_LANE, help="host, tree, booted, guest: all but the present one through tests/lanes/LANE")
+    add("--thin", action="store_true", help=f"the programs for which the lane matters: {', '.join(THIN)}")
     add("--cgroups", choices=("host", "v2"), help="v2: a view with cgroup v2 only, which crun needs (its default)")
     add("--seconds", type=float, help="time limit of one program; 60, in the guest 600")
     add("--expect", action="store_true", help="compare with expected.toml; exit 1 on any difference")
@@ -37,6 +52,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """0: as expected (or nothing was compared), 1: not, 2: could not be run."""
     options = parse(argv)
+    options.programs = options.programs or (list(THIN) if options.thin else [])
     unknown = set(options.programs) - set(build.programs())
     if unknown:
         print(f"conformance: no such program: {', '.join(sorted(unknown))}", file=sys.stderr)
@@ -78,8 +94,9 @@ def _run(options: argparse.Namespace) -> int:
     suite = build.suite()
     runtime = runtimes.find(options.runtime)
     view = options.cgroups or runtime.cgroups
+    where = options.lane + ("-v2" if view == "v2" else "")
     entries = expected.load(EXPECTED) if options.expect else []
-    print(f"{runtime.label} ({runtime.path}), lane {options.lane}, cgroups {view}")
+    print(f"{runtime.label} ({runtime.path}), {where}")
     found, wrong = [], 0
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / ".lock", "w") as lock:
@@ -96,11 +113,10 @@ def _run(options: argparse.Namespace) -> int:
             found.append(result)
             differences: list[str] = []
             if options.expect:
-                differences = expected.compare(result, expected.entry_for(entries, program, options.lane))
+                differences = expected.compare(result, expected.entry_for(entries, program, where))
             wrong += bool(differences)
             _print(result, differences, options.verbose)
-    label = runtime.label + (" v2" if view == "v2" and runtime.cgroups != "v2" else "")
-    results.save(options.results / options.lane / f"{label.replace(' ', '-')}.json", label, found)
+    results.save(options.results / where / f"{runtime.label.replace(' ', '-')}.json", runtime.label, found)
     _print_sum(found, wrong if options.expect else None)
     return wrong
 

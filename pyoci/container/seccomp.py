@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError, StepError, system_call
-from ..kernel import seccomp as kernel
-from ..record import Record
+from pyoci.container import seccomp_cache
+from pyoci.errors import ConfigError, StepError, system_call
+from pyoci.kernel import seccomp as kernel
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.seccomp import Seccomp
+    from pyoci.config.seccomp import Seccomp
 
 __all__ = ["Program", "program"]
 
@@ -36,11 +37,27 @@ def program(seccomp: Seccomp, root: str) -> Program | None:
     if not seccomp.default_action and not seccomp.syscalls:
         return None
     flags = _flags(seccomp)
-    from . import seccomp_profile  # loads libseccomp
+    key = seccomp_cache.key(seccomp)
+    bpf = seccomp_cache.load(root, key)
+    if bpf is None:
+        bpf = _compiled(seccomp, flags)
+        seccomp_cache.store(root, key, bpf, _library())
+    return Program(bpf=bpf, flags=flags)
+
+
+def _compiled(seccomp: Seccomp, flags: int) -> bytes:
+    """Compile, and prove in a child that the kernel takes the result: a bad one is create's error, not start's."""
+    from pyoci.container import seccomp_profile  # loads libseccomp, which a cached profile does not need
 
     bpf = seccomp_profile.compile(seccomp)
     _prove(bpf, flags, seccomp.pointer)
-    return Program(bpf=bpf, flags=flags)
+    return bpf
+
+
+def _library() -> str:
+    from pyoci.kernel import libseccomp
+
+    return libseccomp.path()
 
 
 def _flags(seccomp: Seccomp) -> int:

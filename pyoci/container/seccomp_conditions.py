@@ -8,7 +8,7 @@ nothing to get wrong: one rule after the other, the first that holds decides, an
 
 from __future__ import annotations
 
-from .seccomp_bpf import (
+from pyoci.container.seccomp_bpf import (
     AND,
     IF_EQUAL,
     IF_GREATER,
@@ -26,7 +26,7 @@ from .seccomp_bpf import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .seccomp_bpf import Instruction
+    from pyoci.container.seccomp_bpf import Instruction
 
     Condition = tuple[int, int, int, int]  # argument's index, operator, value, value two
     Rule = tuple[int, list[Condition]]  # action, all conditions that must hold

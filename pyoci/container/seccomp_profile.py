@@ -1,18 +1,18 @@
-"""linux.seccomp compiled to BPF by libseccomp (config-linux.md, "Seccomp"). Errors name the property."""
+"""linux.seccomp compiled to BPF, most of it by libseccomp (config-linux.md, "Seccomp"). Errors name the property."""
 
 from __future__ import annotations
 
 import errno
 
-from ..errors import ConfigError, UnsupportedError, system_call
-from ..kernel import libseccomp
-from . import seccomp_stub
+from pyoci.container import seccomp_conditions, seccomp_stub
+from pyoci.errors import ConfigError, UnsupportedError, system_call
+from pyoci.kernel import libseccomp
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.seccomp import Seccomp, SyscallArg, SyscallRule
-
-    Condition = tuple[int, int, int, int]
+    from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
+    from pyoci.container.seccomp_conditions import Condition, Rule
 
 __all__ = ["ACTIONS", "ARCHITECTURES", "OPERATORS", "compile"]
 
@@ -30,60 +30,97 @@ ACTIONS = {
     "SCMP_ACT_ALLOW": _ALLOW,
 }
 OPERATORS = {
-    "SCMP_CMP_NE": 1,
-    "SCMP_CMP_LT": 2,
-    "SCMP_CMP_LE": 3,
-    "SCMP_CMP_EQ": 4,
-    "SCMP_CMP_GE": 5,
-    "SCMP_CMP_GT": 6,
-    "SCMP_CMP_MASKED_EQ": 7,
+    "SCMP_CMP_NE": seccomp_conditions.NE,
+    "SCMP_CMP_LT": seccomp_conditions.LT,
+    "SCMP_CMP_LE": seccomp_conditions.LE,
+    "SCMP_CMP_EQ": seccomp_conditions.EQ,
+    "SCMP_CMP_GE": seccomp_conditions.GE,
+    "SCMP_CMP_GT": seccomp_conditions.GT,
+    "SCMP_CMP_MASKED_EQ": seccomp_conditions.MASKED_EQ,
 }
 ARCHITECTURES = (
     *("AARCH64", "ARM", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32"),
-    *(
-        "PARISC",
-        "PARISC64",
-        "PPC",
-        "PPC64",
-        "PPC64LE",
-        "RISCV64",
-        "S390",
-        "S390X",
-        "SH",
-        "SHEB",
-        "X32",
-        "X86",
-        "X86_64",
-    ),
+    *("PARISC", "PARISC64", "PPC", "PPC64", "PPC64LE", "RISCV64", "S390", "S390X", "SH", "SHEB"),
+    *("X32", "X86", "X86_64"),
 )
 _MAX_ERRNO = 4094  # libseccomp refuses what the kernel would cut; runc cuts to 16 bits, so that 65536 becomes success
 _MAX_TRACE = 0xFFFF  # a message for the tracer
 _ARGUMENTS = 6
+_MULTIPLEXED = range(-299, -99)  # libseccomp's numbers for calls that socketcall (-1xx) and ipc (-2xx) can make
 _MANY_RULES = 32  # from here on a binary tree is worth its instructions; it also needs at least one rule
 
 
-def compile(profile: Seccomp) -> bytes:
-    """The whole program: the -ENOSYS stub where the default action denies, then libseccomp's.
+class _Call(Record):
+    """One name of one rule, ready for either compiler."""
 
+    pointer: str
+    name: str
+    action: int
+    alternatives: list[list[Condition]]  # one of the lists must hold in full; an empty one always does
+
+
+def compile(profile: Seccomp) -> bytes:
+    """The whole program: the -ENOSYS stub where the default action denies, calls with conditions, all others.
+
+    A rule without conditions wins over those with conditions for the same call, and the first one over later ones.
     ConfigError: a name or number that means nothing; UnsupportedError: SCMP_ACT_NOTIFY.
     """
     default = _default_action(profile)
-    architectures = [
+    named = [
         _architecture(name, f"{profile.pointer}/architectures/{at}") for at, name in enumerate(profile.architectures)
     ]
-    with libseccomp.Filter(default) as made:
-        for at, arch in enumerate(architectures):
-            try:
+    architectures = list(dict.fromkeys((libseccomp.native_architecture(), *named)))
+    calls = [call for rule in profile.syscalls for call in _calls(rule, default)]
+    always = {call.name for call in calls if [] in call.alternatives}
+    conditional = [call for call in calls if call.name not in always]
+    others = [call for call in calls if [] in call.alternatives]
+    others += [call for call in conditional if _multiplexed(call.name, architectures)]
+    return (
+        _stub(profile, default, architectures)
+        + seccomp_conditions.conditions(_by_number(conditional, architectures), default)
+        + _by_libseccomp(profile, default, named, others)
+    )
+
+
+def _by_number(calls: list[_Call], architectures: list[int]) -> dict[int, dict[int, list[Rule]]]:
+    found: dict[int, dict[int, list[Rule]]] = {}
+    for arch in architectures:
+        for call in calls:
+            number = libseccomp.number(call.name, arch)
+            if number is not None and number >= 0:
+                rules = found.setdefault(arch, {}).setdefault(number, [])
+                rules += [(call.action, conditions) for conditions in call.alternatives]
+    return found
+
+
+def _multiplexed(name: str, architectures: list[int]) -> bool:
+    """Whether somewhere the call may be one of socketcall(2) or ipc(2): libseccomp filters those by the sub-call."""
+    return any(libseccomp.number(name, arch) in _MULTIPLEXED for arch in architectures)
+
+
+def _by_libseccomp(profile: Seccomp, default: int, architectures: list[int], calls: list[_Call]) -> bytes:
+    what, pointer = "error creating filter", profile.pointer
+    try:
+        with libseccomp.Filter(default) as made:
+            what = "error adding architecture to seccomp filter"
+            for at, arch in enumerate(architectures):
+                pointer = f"{profile.pointer}/architectures/{at}"
                 made.add_architecture(arch)
-            except OSError as error:
-                raise _refused(
-                    "error adding architecture to seccomp filter", f"{profile.pointer}/architectures/{at}", error
-                ) from None
-        rules = sum(_add(made, rule, default) for rule in profile.syscalls)
-        if rules > _MANY_RULES:
-            made.optimize()
-        bpf = made.export()
-    return _stub(profile, default, architectures) + bpf
+            for call in calls:
+                what, pointer = f"error adding seccomp filter rule for syscall {call.name}", call.pointer
+                for conditions in call.alternatives:
+                    made.add_rule(call.action, libseccomp.number(call.name) or 0, conditions)
+            what, pointer = "error exporting BPF", profile.pointer
+            if sum(len(call.alternatives) for call in calls) > _MANY_RULES:
+                made.optimize()
+            return made.export()
+    except OSError as error:
+        raise ConfigError(
+            f"unable to init seccomp: {what}: {(error.strerror or str(error)).lower()}",
+            pointer=pointer,
+            call=system_call(error),
+            errno=error.errno or 0,
+        ) from None
 
 
 def _default_action(profile: Seccomp) -> int:
@@ -126,28 +163,22 @@ def _architecture(name: str, pointer: str) -> int:
     return arch
 
 
-def _add(made: libseccomp.Filter, rule: SyscallRule, default: int) -> int:
-    """Add what `rule` asks for; how many rules libseccomp got."""
+def _calls(rule: SyscallRule, default: int) -> list[_Call]:
+    """What `rule` asks for, without names that libseccomp does not know and without what changes nothing."""
     action = _action(rule.action, rule.errno, rule.pointer, "action", "errnoRet")
     if action == _NOTIFY:
         _refuse_notify(rule)
     alternatives = _alternatives(rule)
-    added = 0
     for at, name in enumerate(rule.names):
         if not name:
             raise ConfigError("empty string is not a valid syscall", pointer=f"{rule.pointer}/names/{at}")
-        call = libseccomp.number(name)
-        if call is None or action == default:  # libseccomp refuses a rule that changes nothing
-            continue
-        for conditions in alternatives:
-            try:
-                made.add_rule(action, call, conditions)
-            except OSError as error:
-                raise _refused(
-                    f"error adding seccomp filter rule for syscall {name}", f"{rule.pointer}/names/{at}", error
-                ) from None
-            added += 1
-    return added
+    if action == default:
+        return []
+    return [
+        _Call(pointer=f"{rule.pointer}/names/{at}", name=name, action=action, alternatives=alternatives)
+        for at, name in enumerate(rule.names)
+        if libseccomp.number(name) is not None
+    ]
 
 
 def _refuse_notify(rule: SyscallRule) -> None:
@@ -189,17 +220,8 @@ def _stub(profile: Seccomp, default: int, architectures: list[int]) -> bytes:
         return b""
     names = [name for rule in profile.syscalls for name in rule.names]
     largest: dict[int, int] = {}
-    for arch in {libseccomp.native_architecture(), *architectures}:
+    for arch in architectures:
         numbers = [found for name in names if (found := libseccomp.number(name, arch)) is not None and found >= 0]
         if numbers:
             largest[arch] = max(numbers)
     return seccomp_stub.stub(largest)
-
-
-def _refused(what: str, pointer: str, error: OSError) -> ConfigError:
-    return ConfigError(
-        f"unable to init seccomp: {what}: {(error.strerror or '').lower()}",
-        pointer=pointer,
-        call=system_call(error),
-        errno=error.errno or 0,
-    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 
-from .seccomp_bpf import (
+from pyoci.container.seccomp_bpf import (
     AUDIT_ARCH_X86_64,
     IF_EQUAL,
     IF_GREATER,
@@ -25,7 +25,7 @@ from .seccomp_bpf import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .seccomp_bpf import Instruction
+    from pyoci.container.seccomp_bpf import Instruction
 
 __all__ = ["stub"]
 

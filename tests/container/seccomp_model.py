@@ -1,0 +1,160 @@
+"""What a filter must answer, said twice: by running its BPF, and by reading the profile as the specification does.
+
+The reading knows nothing of libseccomp: the system calls' numbers below are the kernel's.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyoci.config import read
+from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
+
+KILL_THREAD, KILL_PROCESS, TRAP, ERRNO, TRACE = 0, 0x80000000, 0x30000, 0x50000, 0x7FF00000
+LOG, ALLOW = 0x7FFC0000, 0x7FFF0000
+ENOSYS = ERRNO | 38
+X32_BIT = 1 << 30
+
+X86_64, X86, AARCH64, S390X = 0xC000003E, 0x40000003, 0xC00000B7, 0x80000016
+AUDIT = {
+    "SCMP_ARCH_X86_64": X86_64,
+    "SCMP_ARCH_X86": X86,
+    "SCMP_ARCH_X32": X86_64,
+    "SCMP_ARCH_AARCH64": AARCH64,
+}
+NATIVE = "SCMP_ARCH_X86_64"
+WIDTH = {"SCMP_ARCH_X86": 32, "SCMP_ARCH_X32": 32}  # bits of an argument that count
+
+NAMES = ("read", "write", "openat", "personality", "clone", "ioctl", "keyctl", "prctl", "kill", "statx", "clone3")
+NUMBERS = {
+    "SCMP_ARCH_X86_64": (0, 1, 257, 135, 56, 16, 250, 157, 62, 332, 435),
+    "SCMP_ARCH_X86": (3, 4, 295, 136, 120, 54, 288, 172, 37, 383, 435),
+    "SCMP_ARCH_X32": tuple(X32_BIT + n for n in (0, 1, 257, 135, 56, 514, 250, 157, 62, 332, 435)),
+    "SCMP_ARCH_AARCH64": (63, 64, 56, 92, 220, 29, 219, 167, 129, 291, 435),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """struct seccomp_data."""
+
+    number: int
+    arch: int
+    arguments: tuple[int, ...] = (0,) * 6
+
+    def packed(self) -> bytes:
+        return struct.pack("<IIQ6Q", self.number & 0xFFFFFFFF, self.arch, 0x7F0000001000, *self.arguments)
+
+
+def default_profile() -> Seccomp:
+    """A profile of the size and the kinds of rules that engines use by default."""
+    profile = json.loads((Path(__file__).parent / "profiles/default.json").read_text())
+    config = read({"ociVersion": "1.3.0", "root": {"path": "rootfs"}, "linux": {"seccomp": profile}})
+    assert config.linux.seccomp is not None
+    return config.linux.seccomp
+
+
+def run(bpf: bytes, call: Call) -> int:
+    """The verdict of a program: classic BPF as far as seccomp filters use it."""
+    code = list(struct.iter_unpack("=HBBI", bpf))
+    data = call.packed()
+    at, accumulator = 0, 0
+    for _ in range(len(code)):
+        operation, if_true, if_false, k = code[at]
+        at += 1
+        if operation == 0x20:  # ld [k]
+            assert k % 4 == 0
+            accumulator = struct.unpack_from("<I", data, k)[0]
+        elif operation == 0x54:  # and #k
+            accumulator &= k
+        elif operation == 0x05:  # ja
+            at += k
+        elif operation == 0x06:  # ret #k
+            return int(k)
+        else:
+            holds = {
+                0x15: accumulator == k,
+                0x25: accumulator > k,
+                0x35: accumulator >= k,
+                0x45: accumulator & k != 0,
+            }[operation]
+            at += if_true if holds else if_false
+    raise AssertionError("the program has no end")
+
+
+def reference(profile: Seccomp, call: Call) -> int:
+    """The verdict by the specification, runc's -ENOSYS rule and libseccomp's answer to an unlisted architecture."""
+    listed = {NATIVE, *profile.architectures}
+    default = action(profile.default_action, profile.default_errno)
+    if _newer_than_profile(profile, call, listed, default):
+        return ENOSYS
+    arch = _architecture(call, listed)
+    if arch is None:
+        return KILL_THREAD
+    for rule in profile.syscalls:
+        wanted = [number for name, number in zip(NAMES, NUMBERS[arch], strict=True) if name in rule.names]
+        if call.number in wanted and _matches(rule, call.arguments, WIDTH.get(arch, 64)):
+            verdict = action(rule.action, rule.errno)
+            if verdict != default:
+                return verdict
+    return default
+
+
+def _newer_than_profile(profile: Seccomp, call: Call, listed: set[str], default: int) -> bool:
+    if default in (ALLOW, LOG, ENOSYS) or default & 0x7FFF0000 == TRACE:
+        return False
+    kind = "SCMP_ARCH_X32" if call.arch == X86_64 and call.number & X32_BIT else None
+    arch = kind or next((name for name in AUDIT if AUDIT[name] == call.arch), None)
+    if arch is None or arch not in listed:
+        return False
+    names = {name for rule in profile.syscalls for name in rule.names}
+    return call.number > max((n for name, n in zip(NAMES, NUMBERS[arch], strict=True) if name in names), default=2**32)
+
+
+def _architecture(call: Call, listed: set[str]) -> str | None:
+    """libseccomp takes every number from 2^30 on for x32, but for -1, which a tracer sets to skip a call."""
+    name = next((name for name in AUDIT if AUDIT[name] == call.arch), None)
+    if (
+        call.arch == X86_64
+        and call.number >= X32_BIT
+        and not (call.number == 2**32 - 1 and "SCMP_ARCH_X32" not in listed)
+    ):
+        name = "SCMP_ARCH_X32"
+    return name if name in listed else None
+
+
+def action(name: str, errno: int | None) -> int:
+    plain = {
+        "SCMP_ACT_KILL": KILL_THREAD,
+        "SCMP_ACT_KILL_THREAD": KILL_THREAD,
+        "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
+        "SCMP_ACT_TRAP": TRAP,
+        "SCMP_ACT_LOG": LOG,
+        "SCMP_ACT_ALLOW": ALLOW,
+    }
+    if name in plain:
+        return plain[name]
+    return {"SCMP_ACT_ERRNO": ERRNO, "SCMP_ACT_TRACE": TRACE}[name] | (1 if errno is None else errno)
+
+
+def _matches(rule: SyscallRule, arguments: tuple[int, ...], width: int) -> bool:
+    results = [_holds(argument, arguments[argument.index], (1 << width) - 1) for argument in rule.args]
+    if len({argument.index for argument in rule.args}) < len(rule.args):
+        return any(results)
+    return all(results)
+
+
+def _holds(argument: SyscallArg, value: int, mask: int) -> bool:
+    given, wanted = value & mask, argument.value & mask
+    return {
+        "SCMP_CMP_NE": given != wanted,
+        "SCMP_CMP_LT": given < wanted,
+        "SCMP_CMP_LE": given <= wanted,
+        "SCMP_CMP_EQ": given == wanted,
+        "SCMP_CMP_GE": given >= wanted,
+        "SCMP_CMP_GT": given > wanted,
+        "SCMP_CMP_MASKED_EQ": given & wanted == argument.value_two & wanted,
+    }[argument.op]

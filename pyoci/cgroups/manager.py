@@ -10,6 +10,7 @@ import os
 from errno import EEXIST
 
 from ..errors import StepError
+from ..undo import Undo
 from . import files
 from .files import Directory, Tree, failure, vanished
 from .members import is_frozen, join, join_self, kill, open_tasks, pids, thaw
@@ -18,7 +19,6 @@ from .removal import discard, remove, wait_empty
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.resources import DeviceRule
-    from ..undo import Undo
 
 __all__ = [
     "apply_devices",
@@ -44,11 +44,19 @@ _CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
 def create(paths: dict[str, str], undo: Undo, *, domain_limits: bool = False) -> None:
-    """Make the cgroup in every hierarchy and prepare it for processes; each directory made is added to `undo`.
+    """Make the cgroup in every hierarchy and prepare it for processes; what was made is added to `undo`.
 
+    If it fails it leaves nothing, so that a caller who can do without a cgroup may go on.
     domain_limits: memory, cpu, io or hugetlb limits will be set, which a threaded v2 cgroup cannot have.
     Raises StepError: a directory cannot be made, or one that was there holds processes or is frozen.
     """
+    own = Undo()
+    undo.add(own.run)
+    with own:
+        _create(paths, own, domain_limits)
+
+
+def _create(paths: dict[str, str], undo: Undo, domain_limits: bool) -> None:
     found = []
     with Tree() as tree:
         try:

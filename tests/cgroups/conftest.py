@@ -75,7 +75,20 @@ def sleeper() -> Iterator[Callable[[], int]]:
     yield start
     for process in started:
         process.kill()
-        process.wait()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:  # a failed test has left it frozen
+            thaw(process.pid)
+            process.wait()
+
+
+def thaw(pid: int) -> None:
+    """Thaw the v1 cgroup of a process, if it is one of ours."""
+    with open(f"/proc/{pid}/cgroup") as file:
+        path = layout.parse_own(file.read()).get(frozenset({"freezer"}), "")
+    if "/pyoci-test-" in path:
+        with open(f"/sys/fs/cgroup/freezer{path}/freezer.state", "w") as state:
+            state.write("THAWED")
 
 
 @pytest.fixture

@@ -46,6 +46,23 @@ def test_the_verifier_takes_it(rules: tuple[DeviceRule, ...]) -> None:
         os.close(bpf.load_device_program(code))
 
 
+def test_a_wildcard_that_does_not_have_the_access_is_not_the_last_word() -> None:
+    def rule(major: int, minor: int, access: str, allow: bool = True) -> DeviceRule:
+        return DeviceRule(pointer="", allow=allow, type="c", major=major, minor=minor, access=access)
+
+    code = program((rule(-1, 3, "r"), rule(1, -1, "w"), rule(1, 3, "m"), rule(-1, -1, "rw")))
+    assert code
+    assert [run(code, "c", 1, 3, access) for access in ("r", "w", "m", "rw", "rwm")] == [True] * 4 + [False]
+    code = program((rule(-1, 3, "r"), rule(1, -1, "w"), rule(1, 3, "m")))
+    assert code
+    assert [run(code, "c", 1, 3, access) for access in ("r", "w", "m", "rw")] == [True] * 3 + [False]
+    everything = DeviceRule(pointer="", allow=True, access="rwm")
+    code = program((everything, rule(-1, 3, "r", False), rule(1, -1, "w", False), rule(1, 3, "m", False)))
+    assert code
+    assert [run(code, "c", 1, 3, access) for access in ("r", "w", "m", "rw")] == [False] * 4
+    assert [run(code, "c", 1, 5, access) for access in ("r", "w", "m", "rw")] == [True, False, True, False]
+
+
 def many(number: int, allow: bool) -> tuple[DeviceRule, ...]:
     """Exceptions from `allow`, half of them to the minors of one major number: more than a jump can pass over."""
     chance = random.Random(number)

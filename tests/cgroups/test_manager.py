@@ -69,6 +69,16 @@ def test_undone_with_children_that_were_made_in_it(planned: dict[str, str]) -> N
         raise RuntimeError
 
 
+def test_a_failure_is_undone_at_once(planned: dict[str, str], name: str) -> None:
+    """Some hierarchies may be writable for an unprivileged runtime and others not; it goes on without any."""
+    undo = Undo()
+    with pytest.raises(StepError) as caught:
+        manager.create({**planned, "absent": "/sys/fs/cgroup/no-such-hierarchy/a"}, undo)
+    assert caught.value.errno == 2
+    assert made(name) == []
+    undo.run()
+
+
 def test_an_existing_empty_one_is_used_and_survives_failure(planned: dict[str, str]) -> None:
     manager.create(planned, Undo())
     with pytest.raises(RuntimeError), Undo() as undo:

@@ -13,7 +13,9 @@ import pytest
 
 from pyoci.cgroups import files, manager, removal
 from pyoci.errors import Error
+from pyoci.kernel import constants
 from pyoci.undo import Undo
+from tests.cgroups.conftest import mount
 
 pytestmark = pytest.mark.root
 
@@ -135,13 +137,25 @@ def test_a_wide_one(kind: dict[str, str]) -> None:
     manager.remove(one)
 
 
-def test_the_root_of_a_hierarchy_is_left_alone(kind: dict[str, str]) -> None:
-    """Whatever a state file says: the cgroups below a mount point belong to others."""
-    manager.create(kind, Undo())
-    with pytest.raises(Error):
-        manager.remove({key: os.path.dirname(path) for key, path in kind.items()}, 0)
-    assert all(os.path.isdir(path) for path in kind.values())
-    manager.remove(kind)
+def test_a_mount_point_is_left_alone(v1: dict[str, str], apart: Callable[..., None]) -> None:
+    """Whatever a state file says: the cgroups below a mount point, such as a hierarchy's root, belong to others.
+
+    The mount point is one of our own, so that a failure of this test harms nobody.
+    """
+    top = v1["pids"]
+    os.makedirs(f"{top}/other/theirs/below")
+    os.mkdir(f"{top}/point")
+
+    def body() -> None:
+        mount(f"{top}/other", f"{top}/point", "", constants.MS_BIND)
+        with pytest.raises(Error, match="Failed to remove paths"):
+            manager.remove({"pids": f"{top}/point"}, 0)
+        with pytest.raises(OSError, match="ross"):
+            removal.discard(f"{top}/point", 0)
+
+    apart(body)
+    assert os.path.isdir(f"{top}/other/theirs/below")
+    manager.remove({"pids": top})
 
 
 def test_removed_by_somebody_else_meanwhile(kind: dict[str, str]) -> None:

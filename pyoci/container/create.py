@@ -17,7 +17,8 @@ from pyoci.container.birth import Birth
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
-from pyoci.kernel import procfs, signals
+from pyoci.kernel import capability, procfs, signals
+from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.log import log
 from pyoci.record import Record
@@ -98,8 +99,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
             hint="use the cgroupfs driver (podman: --cgroup-manager cgroupfs)",
         )
     config, raw = load_config(options.bundle)
-    for name in config.process.capabilities.unknown if config.process and config.process.capabilities else ():
-        log.warning(f"ignoring unknown or unavailable capability: {name}")
+    _warn_of_capabilities(config)
     around = surroundings(config, options)
     made = plan.make(config, around)
     assert config.process is not None
@@ -123,6 +123,20 @@ def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
     )
     with Undo() as undo:
         return _Creation(options, made, config, container, terminal, undo).carry_out()
+
+
+def _warn_of_capabilities(config: Config) -> None:
+    """One warning for what cannot be granted: names nobody knows, and capabilities that we do not hold ourselves."""
+    sets = config.process.capabilities if config.process is not None else None
+    if sets is None:
+        return
+    names = sets.unknown
+    if config.linux.namespace("user") is None:
+        wanted = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
+        lacking = wanted & ~capability.get()[1]
+        names += tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
+    if names:
+        log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
 
 
 class _Creation:

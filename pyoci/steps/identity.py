@@ -156,7 +156,8 @@ class SetCapabilities(Step):
         _, held, _ = capability.get()
         keep = self.keep & held
         permitted = sets.permitted & held | keep
-        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable)
+        # What this process does not hold cannot be granted; the specification wants a warning for it, no failure.
+        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable & held)
         capability.set_ambient(sets.ambient)  # those outside permitted and inheritable are refused: a warning in runc
 
 

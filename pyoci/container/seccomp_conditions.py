@@ -1,9 +1,9 @@
 """Rules with conditions on arguments, compiled here and not by libseccomp.
 
-libseccomp merges all rules of one call into a tree, and merges wrongly: up to 2.5.4 at least, rules such as
-"arg0 < 5" and "arg0 >= 2^62" together allow 2^32 - 1, "arg0 <= 1" and "arg0 < 2^32" together refuse 2^31, and some
-sets of NE and MASKED_EQ make it run for ever (tests/container/test_seccomp_profile.py). Without a tree there is
-nothing to get wrong: one rule after the other, the first that holds decides, and if none does, the default action.
+libseccomp merges all rules of one call into a tree, and merges wrongly. 2.5.4 makes "arg0 < 5" and "arg0 >= 2^62"
+together allow 2^32 - 1, "arg0 <= 1" and "arg0 < 2^32" together refuse 2^31, and never ends with "arg0 != 2^31 and
+arg1 != 2" and "arg0 != 2^31 and arg2 & 5 == 1". Without a tree there is nothing to get wrong: one rule after the
+other, the first that holds decides, and if none does, the default action.
 """
 
 from __future__ import annotations

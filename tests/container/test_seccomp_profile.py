@@ -113,6 +113,10 @@ def verdicts(rules: list[SyscallRule], *first_arguments: int, default: str = "ER
 
 
 DENY = ERRNO | 1
+NEVER_ENDS = [
+    rule("ALLOW", (0, "NE", 2**31), (1, "NE", 2)),
+    rule("ALLOW", (0, "NE", 2**31), (2, "MASKED_EQ", 5)),
+]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +125,8 @@ DENY = ERRNO | 1
         ([rule("ALLOW", (0, "LT", 5)), rule("ALLOW", (0, "GE", 2**62))], 2**32 - 1, DENY),
         ([rule("ALLOW", (0, "LE", 1), (0, "LT", 2**32))], 2**31, ALLOW),
         ([rule("ALLOW", (1, "EQ", 0), (0, "LE", 2**62)), rule("ALLOW", (0, "GT", 1))], 2**32, ALLOW),
+        (NEVER_ENDS, 7, ALLOW),
+        (NEVER_ENDS, 2**31, DENY),
     ],
 )
 def test_where_libseccomp_is_wrong(rules: list[SyscallRule], value: int, verdict: int) -> None:

@@ -82,12 +82,14 @@ lane_root() {
     done
     chmod 1777 "$root/tmp" "$root/var/tmp"
     lane_bind_at_same_path "$root" "$PROJECT" ro
+    if [ -d "$PROJECT/.cache" ]; then mount -t tmpfs tmpfs "$root$PROJECT/.cache"; fi # what the tests build
     while IFS= read -r path; do
         if [ -n "$path" ]; then lane_bind_at_same_path "$root" "$path" ro; fi
     done <<<"$LANE_READ_ONLY"
     if [ -n "$LANE_PYOCI" ]; then
         mount --bind "$LANE_PYOCI" "$root/opt/pyoci"
         mount -o remount,bind,ro "$root/opt/pyoci"
+        if [ -d "$PROJECT/.venv" ]; then mount --rbind "$root/opt/pyoci" "$root$PROJECT/.venv"; fi
     fi
     mount --bind "$LANE_RESULTS" "$root/results"
     if [ -n "${LANE_RUN:-}" ]; then

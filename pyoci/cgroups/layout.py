@@ -15,14 +15,12 @@ import os
 
 from ..errors import Error
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
-from ..kernel.libc import addressof, buffer, c_char_p, c_void_p, function
 from ..record import Record
+from . import files
 from .files import ROOT
 
 _SYSTEMD = "name=systemd"
 _MAGIC = (CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC)  # of a hierarchy without and with controllers in /proc/self/cgroup
-
-_statfs = function("statfs", c_char_p, c_void_p)
 
 
 class Layout(Record):
@@ -48,13 +46,15 @@ def detect() -> Layout:
 
 
 def magic(path: str) -> int:
-    """statfs(2): the file system's magic number; 0 where there is no such path."""
-    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
+    """The file system's magic number; 0 where there is no such path."""
     try:
-        _statfs(os.fsencode(path), addressof(memory), path=path)
-    except OSError:
+        directory = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
         return 0
-    return int.from_bytes(memory.raw[:8], "little")
+    try:
+        return files.magic(directory)
+    finally:
+        os.close(directory)
 
 
 def parse_own(text: str) -> dict[frozenset[str], str]:

@@ -7,9 +7,10 @@ Everything works on any such mapping, whatever the machine's layout is now.
 from __future__ import annotations
 
 import os
-from errno import EEXIST
+from errno import EEXIST, ENOENT
 
 from ..errors import StepError
+from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from ..undo import Undo
 from . import files
 from .files import Directory, Tree, failure, vanished
@@ -83,27 +84,38 @@ def _make(tree: Tree, path: str, undo: Undo) -> bool:
     """
     missing = [path]
     for _ in range(_ATTEMPTS + 2 * path.count("/")):
-        parent, _, name = missing[-1].rpartition("/")
+        here = missing[-1]
         try:
-            with tree.open(parent) as directory:
-                os.mkdir(name, 0o755, dir_fd=directory.descriptor)
+            new = _mkdir(tree, here)
         except FileNotFoundError:
+            parent = here.rpartition("/")[0]
             if parent in ("", files.ROOT):  # the hierarchy itself is not there
                 raise
             missing.append(parent)
             continue
+        if new:
+            undo.add(discard if here == path else _discard_empty, here)
+        if here == path:
+            return new
+        missing.pop()
+    raise FileNotFoundError(ENOENT, "parent cgroup is removed again and again", path)
+
+
+def _mkdir(tree: Tree, path: str) -> bool:
+    """Make one directory, in a cgroup file system only; False if it is there."""
+    parent, _, name = path.rpartition("/")
+    with tree.open(parent or "/") as directory:
+        if files.magic(directory.descriptor) not in (CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC):
+            raise FileNotFoundError(ENOENT, "no cgroup hierarchy to make it in", path)
+        try:
+            os.mkdir(name, 0o755, dir_fd=directory.descriptor)
         except OSError as error:
-            if error.errno != EEXIST:
-                error.filename = missing[-1]
-                error.add_note(f'mkdir("{missing[-1]}", 0755)')
-                raise
-            if missing.pop() == path:
+            if error.errno == EEXIST:
                 return False
-            continue
-        undo.add(discard, missing[-1]) if missing[-1] == path else undo.add(_discard_empty, missing[-1])
-        if missing.pop() == path:
-            return True
-    raise FileNotFoundError(2, "parent cgroup is removed again and again", path)
+            error.filename = path
+            error.add_note(f'mkdir("{path}", 0755)')
+            raise
+    return True
 
 
 def _discard_empty(path: str) -> None:

@@ -15,6 +15,7 @@ The plan is closed: between clone and execve nothing happens that is not one of 
 from __future__ import annotations
 
 from pyoci.config import Config
+from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
+
+
+NO_PROCESS = Process(args=(), cwd="/")
 
 
 class Surroundings(Record):
@@ -96,8 +100,11 @@ class Plan(Record):
 
 def make(config: Config, around: Surroundings) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
-    if config.process is None:
-        raise ConfigError("process property must not be empty", pointer="/process")
+    if config.process is None:  # required for start only: the container is made and waits
+        config = Config(**{**config.__dict__, "process": NO_PROCESS})
+    elif not config.process.args:
+        raise ConfigError("args must not be empty", pointer="/process/args", hint="name the program to run")
+    assert config.process is not None
     state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
     shape = _Shape(config)
     mounts = Mounts(config, around)

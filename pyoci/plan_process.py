@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process
-from pyoci.errors import ConfigError
 from pyoci.plan_mounts import NOTIFY_DIRECTORY, hide
 from pyoci.steps import identity, launch, process, sync, system
 from pyoci.steps.hook_state import HookState
@@ -18,13 +17,14 @@ DEFAULT_UMASK = 0o022
 
 
 class ProcessPlan:
-    """The steps for `process` and for what belongs to the new namespaces."""
+    """The steps for `process` and for what belongs to the new namespaces.
+
+    Without args there is no program, and `start` will refuse; but the process waits all the same.
+    """
 
     def __init__(
         self, config: Config, wanted: Process, around: Surroundings, state: HookState, set_groups: bool
     ) -> None:
-        if not wanted.args:
-            raise ConfigError("args must not be empty", pointer="/process/args", hint="name the program to run")
         self.config = config
         self.process = wanted
         self.around = around
@@ -70,9 +70,10 @@ class ProcessPlan:
             steps.append(process.SetHome(uid=user.uid))
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
         steps += self._become_user()
+        steps.append(process.ChangeDirectory(path=wanted.cwd, final=True))
+        if wanted.args:
+            steps.append(process.FindProgram(name=wanted.args[0], search=self._search()))
         steps += [
-            process.ChangeDirectory(path=wanted.cwd, final=True),
-            process.FindProgram(name=wanted.args[0], search=self._search()),
             launch.CloseDescriptors(keep=self.keep),
             sync.Send(kind="ready"),
             sync.Await(kind="created"),
@@ -97,6 +98,8 @@ class ProcessPlan:
     def launch(self) -> tuple[Step, ...]:
         wanted = self.process
         steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
+        if not wanted.args:
+            return tuple(steps)
         limits: tuple[Step, ...] = (process.SetRlimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
         hooks = self.config.hooks.start_container
         if hooks:

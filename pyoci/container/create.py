@@ -16,7 +16,7 @@ from pyoci.container import console, state
 from pyoci.container.birth import Birth
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.state import Container
-from pyoci.errors import Error, StateError
+from pyoci.errors import ConfigError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
@@ -89,8 +89,11 @@ def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
     return config, raw
 
 
-def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
-    """Make the container and return it as it is once created. Raises Error, Interrupted."""
+def make(options: CreateOptions, terminal: ConsoleOwner, start: bool = False) -> Container:
+    """Make the container and return it as it is once created. Raises Error, Interrupted.
+
+    `start`: it will be started at once, for which `process` is required.
+    """
     state.check_id(options.id)
     if options.systemd_cgroup:
         raise Error(
@@ -99,11 +102,12 @@ def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
             hint="use the cgroupfs driver (podman: --cgroup-manager cgroupfs)",
         )
     config, raw = load_config(options.bundle)
+    if start and config.process is None:
+        raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
     _warn_of_capabilities(config)
     around = surroundings(config, options)
     made = plan.make(config, around)
-    assert config.process is not None
-    terminal.check(config.process.terminal)
+    terminal.check(config.process is not None and config.process.terminal)
     _check_preserved(options.preserve_fds)
     container = Container(
         root=options.root,
@@ -118,6 +122,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner) -> Container:
         cgroups=around.cgroups,
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
+        has_process=config.process is not None,
         notify=bool(around.notify),
         hooks={kind: raw["hooks"][kind] for kind in ("poststart", "poststop") if raw.get("hooks", {}).get(kind)},
     )

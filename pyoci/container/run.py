@@ -22,7 +22,7 @@ def run(options: CreateOptions) -> int:
     terminal = ConsoleOwner(options.console_socket, options.detach)
     signals.handle(create.ENDING, create.interrupt)
     try:
-        container = create.make(options, terminal)
+        container = create.make(options, terminal, start=True)
         try:
             return _started(options, container, terminal)
         except (Error, Interrupted):

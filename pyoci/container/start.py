@@ -13,6 +13,8 @@ from pyoci.errors import Error, StateError
 from pyoci.kernel.process import pidfd_open
 from pyoci.steps.launch import GO
 
+NO_PROCESS = "process property must not be empty"
+
 _REFUSED = {
     "stopped": "cannot start a container that has stopped",
     "running": "cannot start an already running container",
@@ -48,6 +50,8 @@ def release(container: Container, directory: int) -> None:
     found = state.status(container)
     if found in _REFUSED:
         raise StateError(_REFUSED[found])
+    if not container.has_process:
+        raise StateError(NO_PROCESS, hint="config.json had none when the container was created; delete and create it")
     pidfd = pidfd_open(container.pid)
     try:
         if not state.is_alive(container.pid, container.start_time):

@@ -48,6 +48,7 @@ class Container(Record):
     cgroups: dict[str, str]
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     private_pid: bool = True  # it has a pid namespace of its own
+    has_process: bool = True  # config.json says what to start
     notify: bool = False
     hooks: dict[str, Any] = {}  # poststart and poststop as in config.json
 
@@ -134,6 +135,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         cgroups=raw["cgroup_paths"],
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
         private_pid=own["private_pid"],
+        has_process=own["has_process"],
         notify=own["notify"],
         hooks=own["hooks"],
     )
@@ -172,6 +174,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "runtime_start": container.runtime_start,
             "cgroup_driver": "cgroupfs",
             "private_pid": container.private_pid,
+            "has_process": container.has_process,
             "notify": container.notify,
             "hooks": container.hooks,
         },

@@ -14,6 +14,9 @@ import pyoci
 
 MAIN = Path(pyoci.__file__).with_name("__main__.py")
 Run = Callable[..., subprocess.CompletedProcess[str]]
+# An ordinary user who may look into every directory: a checkout below /root is closed to others.
+AS_USER = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+AS_USER += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from pyoci.cli import spec
 
-from .conftest import MAIN, Run
+from .conftest import AS_USER, MAIN, Run
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_unknown_format(run_cli: Run, bundle: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_needs_no_privilege(run_cli: Run, bundle: Path) -> None:
     """A bundle without a user namespace is one for root, and so is its plan."""
-    command = ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", sys.executable, "-I", str(MAIN)]
+    command = [*AS_USER, sys.executable, "-I", str(MAIN)]
     done = subprocess.run([*command, "plan", "-b", str(bundle)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == run_cli("plan", "-b", str(bundle)).stdout

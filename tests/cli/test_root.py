@@ -11,6 +11,8 @@ import pytest
 from pyoci.cli import root
 from pyoci.errors import Error
 
+from .conftest import AS_USER
+
 CODE = "from pyoci.cli.root import default_root; print(default_root())"
 # A child makes the namespace and waits, its parent writes the maps, and the child goes on in it.
 IN_NAMESPACE = """
@@ -52,9 +54,8 @@ def test_of_root() -> None:
 @pytest.mark.root
 @needs_root
 def test_of_a_user() -> None:
-    user = ["setpriv", "--reuid", "1000", "--clear-groups"]
-    assert default(user, XDG_RUNTIME_DIR="/run/user/1000") == "/run/user/1000/pyoci"
-    assert default(user, XDG_RUNTIME_DIR="") == "/run/pyoci"
+    assert default(AS_USER, XDG_RUNTIME_DIR="/run/user/1000") == "/run/user/1000/pyoci"
+    assert default(AS_USER, XDG_RUNTIME_DIR="") == "/run/pyoci"
 
 
 @pytest.mark.root

@@ -155,7 +155,7 @@ class _Shape:
 
     def born_inside(self, around: Surroundings) -> bool:
         """Whether clone3(2) may put the process into its v2 cgroup."""
-        return around.layout.version == "v2" and not self.two_stage
+        return "" in around.cgroups and not self.two_stage
 
     def first(self) -> tuple[Step, ...]:
         """The steps of stage 1. It hides before it joins anything that others can already see."""
@@ -185,6 +185,8 @@ class _Shape:
     def enter(self, around: Surroundings) -> tuple[Step, ...]:
         """The first steps of the container's process, up to a private procfs in all its namespaces."""
         steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
+        if around.layout.version != "v2":
+            steps.append(cgroups.EnterCgroups())
         if self.user is not None and not self.two_stage:
             steps.append(namespaces.BecomeRoot(drop_groups=not denies_setgroups(self.config, around.host)))
         steps.append(sync.HideProcess())
@@ -246,8 +248,8 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
         steps.append(host.SetOomScoreAdj(value=config.process.oom_score_adj))
     if config.process.rlimits:
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
-    if not shape.born_inside(around):
-        steps.append(cgroups.JoinCgroups())
+    if "" in around.cgroups and shape.two_stage:
+        steps.append(cgroups.MoveToCgroup())
     return tuple(steps)
 
 

@@ -47,6 +47,9 @@ class Birth:
         finally:
             context.channel = ours
         self.other_end.close()
+        for descriptor in context.tasks:
+            os.close(descriptor)
+        context.tasks = ()
         try:
             self._admit(pid, pidfd, born)
         except channel.Closed:

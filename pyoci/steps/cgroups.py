@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from errno import EACCES, EPERM, EROFS
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, members
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
 from pyoci.steps.step import Context, Step
@@ -30,6 +30,7 @@ class MakeCgroups(Step):
                 raise
             return
         context.cgroups = self.paths
+        context.tasks = members.open_tasks(self.paths)
         if self.born_inside:
             context.cgroup = manager.open_v2(self.paths)
             context.undo.add(os.close, context.cgroup)
@@ -61,14 +62,30 @@ class ApplyDeviceRules(Step):
             manager.apply_devices(context.cgroups, self.rules, context.undo)
 
 
-class JoinCgroups(Step):
-    """Move the container's process: on v1, and where it could not be born in its cgroup."""
+class MoveToCgroup(Step):
+    """Move the process into its v2 cgroup, where it could not be born there."""
 
     pointer: str = "/linux/cgroupsPath"
 
     def describe(self) -> str:
-        return "move the container's process into its cgroups"
+        return "move the container's process into its v2 cgroup"
 
     def execute(self, context: Context) -> None:
-        if context.cgroups:
-            manager.join(context.cgroups, context.pid)
+        if "" in context.cgroups:
+            members.join({"": context.cgroups[""]}, context.pid)
+
+
+class EnterCgroups(Step):
+    """Enter the v1 cgroups, by descriptors that the runtime opened.
+
+    The process moves itself: to be moved by another one waits 7 to 10 ms for a lock over all forks and exits.
+    """
+
+    pointer: str = "/linux/cgroupsPath"
+
+    def describe(self) -> str:
+        return "enter the v1 cgroups"
+
+    def execute(self, context: Context) -> None:
+        members.join_self(context.tasks)
+        context.tasks = ()

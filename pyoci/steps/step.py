@@ -42,6 +42,7 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups
         self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
         self.compile: Callable[[Seccomp], tuple[Prepared, int] | None] = lambda seccomp: None
 

@@ -9,10 +9,12 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
+SCHEMA := pyoci/config/schema_table.py
 ARGS ?=
 
 SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
-	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ 2>/dev/null)
+	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
+	-not -name 'schema_table.py*' -not -name 'schema_documents.py*' 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := busybox-static iproute2 procps strace util-linux
 
@@ -44,16 +46,20 @@ test: test-host test-tree
 test-host: all $(VENV)/.test
 	$(BIN)/python -m pytest -m "not guest and not tree and not booted" $(ARGS)
 
-test-tree: all
+test-tree: all $(SCHEMA)
 	tests/lanes/tree pytest -m tree $(ARGS)
 
-check: $(VENV)/.test
+# In the source tree for the tests and the type checker; an installation gets its own from the build.
+$(SCHEMA): tools/build_schema_table.py $(wildcard spec/*.json)
+	$(PYTHON) tools/build_schema_table.py spec pyoci/config
+
+check: $(VENV)/.test $(SCHEMA)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_sizes.py
 
-test-guest: all $(VENV)/.test
+test-guest: all $(SCHEMA)
 	tests/lanes/guest pytest -m guest $(ARGS)
 
 conformance: all

@@ -42,7 +42,7 @@ remove_lane_cgroups() {
             sleep 0.05 # dying processes leave a moment after the signal; the whole wait is bounded to 1 s
         done
         if [ -d "$dir" ]; then say "cgroup $dir could not be removed"; fi
-    done < <(cgroup_hierarchies)
+    done <<<"$(cgroup_hierarchies)"
 }
 
 # remove_stale_lane_cgroups: those of lanes that were killed (their number is no longer a process).
@@ -53,7 +53,7 @@ remove_stale_lane_cgroups() {
             name=${dir##*/}
             if [ -d "$dir" ] && [ ! -e "/proc/${name#pyoci-lane.}" ]; then remove_lane_cgroups "$name"; fi
         done
-    done < <(cgroup_hierarchies)
+    done <<<"$(cgroup_hierarchies)"
 }
 
 # enter_lane_cgroups NAME: makes the cgroup in every hierarchy and moves the calling shell there.
@@ -72,7 +72,7 @@ enter_lane_cgroups() {
             done
         fi
         echo "$BASHPID" >"$dir/cgroup.procs"
-    done < <(cgroup_hierarchies)
+    done <<<"$(cgroup_hierarchies)"
 }
 
 # enter_lane_leaf NAME: moves the calling shell into a leaf of the lane's cgroup in version 2, where a cgroup that has
@@ -83,7 +83,7 @@ enter_lane_leaf() {
         [ "$type" = cgroup2 ] || continue
         mkdir "$point/$1/init"
         echo "$BASHPID" >"$point/$1/init/cgroup.procs"
-    done < <(cgroup_hierarchies)
+    done <<<"$(cgroup_hierarchies)"
 }
 
 # give_controllers: what the machine gives to the lane in version 2, the lane gives to its cgroups.

@@ -60,7 +60,7 @@ lane_bind_at_same_path() {
 lane_root() {
     local root=$CACHE/root link dir path
     mount -t tmpfs -o mode=755 tmpfs "$root"
-    mkdir -p "$root"/{usr,etc,var,proc,sys,run,tmp,root,home,srv,mnt,media,boot,opt/pyoci,results,.lane/{etc,var}-{upper,work}}
+    mkdir -p "$root"/{usr,etc,var,proc,sys,run,tmp,root,home,srv,mnt,media,boot,opt/pyoci,results,.lane/{etc,var,project}-{upper,work}}
     chmod 1777 "$root/tmp"
     chmod 700 "$root/root"
     for link in bin sbin lib lib64; do ln -s "usr/$link" "$root/$link"; done
@@ -81,15 +81,18 @@ lane_root() {
         mount -t tmpfs tmpfs "$root/$dir"
     done
     chmod 1777 "$root/tmp" "$root/var/tmp"
-    lane_bind_at_same_path "$root" "$PROJECT" ro
-    if [ -d "$PROJECT/.cache" ]; then mount -t tmpfs tmpfs "$root$PROJECT/.cache"; fi # what the tests build
+    # The tests build into the project's folder (.cache, generated modules): they may, and it is forgotten.
+    mkdir -p "$root$PROJECT"
+    mount -t overlay -o "lowerdir=$PROJECT,upperdir=$root/.lane/project-upper,workdir=$root/.lane/project-work" \
+        project "$root$PROJECT"
     while IFS= read -r path; do
         if [ -n "$path" ]; then lane_bind_at_same_path "$root" "$path" ro; fi
     done <<<"$LANE_READ_ONLY"
     if [ -n "$LANE_PYOCI" ]; then
         mount --bind "$LANE_PYOCI" "$root/opt/pyoci"
         mount -o remount,bind,ro "$root/opt/pyoci"
-        if [ -d "$PROJECT/.venv" ]; then mount --rbind "$root/opt/pyoci" "$root$PROJECT/.venv"; fi
+        mkdir -p "$root$PROJECT/.venv" # this machine's is for this machine's Python
+        mount --rbind "$root/opt/pyoci" "$root$PROJECT/.venv"
     fi
     mount --bind "$LANE_RESULTS" "$root/results"
     if [ -n "${LANE_RUN:-}" ]; then

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 class Undo:
     """Use as a context manager; every action stands directly under what it undoes.
 
-    The actions run only when the block fails. An action's own OSError never replaces the first error.
+    The actions run only when the block fails. An action's own failure never replaces the first error, nor does it
+    keep the others from running.
     """
 
     def __init__(self) -> None:
@@ -32,5 +33,5 @@ class Undo:
             action, args = self._actions.pop()
             try:
                 action(*args)
-            except OSError:  # the first failure is the one to report
+            except Exception:  # the first failure is the one to report
                 pass

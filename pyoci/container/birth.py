@@ -71,11 +71,11 @@ class Birth:
         context = self.context
         context.pid = first
         try:
-            message = context.channel.receive()
+            message = self._receive()
             if message.kind == "unshared":
                 run(self.plan.maps, context)
-                context.channel.send("go")
-                message = context.channel.receive()
+                self._send("go")
+                message = self._receive()
             if message.kind != "stage2":
                 raise Error(f"stage 1 said {message.kind!r}")
             return int(message.fields[0]), message.descriptors[0]
@@ -89,11 +89,11 @@ class Birth:
     def complete(self) -> None:
         """From `go` to `ready`, with the hooks of the runtime's side in between."""
         try:
-            self.context.channel.send("go")
+            self._send("go")
             if self.plan.mounted:
                 self._expect("mounted")
                 run(self.plan.mounted, self.context)
-                self.context.channel.send("hooked")
+                self._send("hooked")
             self._expect("ready")
         except channel.Closed:
             raise self.died() from None
@@ -101,15 +101,29 @@ class Birth:
     def release(self) -> None:
         """Let the process live on without us. From here on it waits for `start`."""
         try:
-            self.context.channel.send("created")
+            self._send("created")
             self._expect("waiting")
         except channel.Closed:
             raise self.died() from None
         self.context.channel.close()
 
+    def _receive(self) -> channel.Message:
+        """The next message. Raises Interrupted while it waits, and what channel.receive() raises."""
+        assert self.context.interrupts is not None
+        self.context.interrupts.wait(self.context.channel.fileno())
+        return self.context.channel.receive()
+
+    def _send(self, kind: str) -> None:
+        """Raises Closed, or the error that the process has sent before it ended."""
+        try:
+            self.context.channel.send(kind)
+        except channel.Closed:
+            self.context.channel.receive()
+            raise
+
     def _expect(self, kind: str) -> None:
         while True:
-            message = self.context.channel.receive()
+            message = self._receive()
             if message.kind == "console":
                 self.console(message.fields[0], message.descriptors[0])
                 continue

@@ -20,6 +20,7 @@ from pyoci.errors import ConfigError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
+from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
 from pyoci.record import Record
 from pyoci.steps.step import Context, run
@@ -56,27 +57,14 @@ class CreateOptions(Record):
     trace: str = ""
 
 
-class Interrupted(BaseException):
-    """SIGTERM, SIGINT or SIGHUP came while a container was being made; the process dies of it after the undoing."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 def create(options: CreateOptions) -> None:
-    """Make the container, or nothing. Raises Error."""
-    signals.handle(ENDING, interrupt)
+    """Make the container, or nothing. Raises Error; ends by the signal that interrupted it."""
     try:
-        make(options, ConsoleOwner(options.console_socket, detach=True))
+        make(options, ConsoleOwner(options.console_socket, detach=True), Interrupts(ENDING))
     except Interrupted as interrupted:
         signals.reset()
         os.kill(os.getpid(), interrupted.number)
-
-
-def interrupt(number: int) -> None:
-    signals.ignore(ENDING)  # a second one must not stop the undoing
-    raise Interrupted(number)
+        raise
 
 
 def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
@@ -89,7 +77,7 @@ def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
     return config, raw
 
 
-def make(options: CreateOptions, terminal: ConsoleOwner, start: bool = False) -> Container:
+def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts, start: bool = False) -> Container:
     """Make the container and return it as it is once created. Raises Error, Interrupted.
 
     `start`: it will be started at once, for which `process` is required.
@@ -126,8 +114,9 @@ def make(options: CreateOptions, terminal: ConsoleOwner, start: bool = False) ->
         notify=bool(around.notify),
         hooks={kind: raw["hooks"][kind] for kind in ("poststart", "poststop") if raw.get("hooks", {}).get(kind)},
     )
+    interrupts.install()
     with Undo() as undo:
-        return _Creation(options, made, config, container, terminal, undo).carry_out()
+        return _Creation(options, made, config, container, terminal, undo).carry_out(interrupts)
 
 
 def _warn_of_capabilities(config: Config) -> None:
@@ -164,12 +153,15 @@ class _Creation:
         self.undo = undo
         self.directory = -1
 
-    def carry_out(self) -> Container:
+    def carry_out(self, interrupts: Interrupts) -> Container:
         options, undo = self.options, self.undo
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
         self._make_directory()
         ours, theirs = channel.pair()
+        undo.add(ours.close)
+        undo.add(theirs.close)
         context = Context(ours, undo)
+        context.interrupts = interrupts
         context.proc = procfs.open_private()
         undo.add(os.close, context.proc)
         bundle = os.open(options.bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -196,6 +188,7 @@ class _Creation:
             birth.release()
         except Error as error:
             raise _explained(error) from None
+        interrupts.check()
         if options.pid_file:
             write_pid_file(options.pid_file, context.pid)
         return self.container
@@ -359,12 +352,20 @@ def write_pid_file(path: str, pid: int) -> None:
     """Digits and nothing else, renamed into place: go-runc parses without trimming, conmon waits for the name."""
     directory, name = os.path.split(path)
     temporary = f"{directory}/.{name}"
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        os.write(file, str(pid).encode())
-    finally:
-        os.close(file)
-    os.rename(temporary, path)
+        try:
+            os.unlink(temporary)  # left by a create that was killed
+        except FileNotFoundError:
+            pass
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(file, str(pid).encode())
+        finally:
+            os.close(file)
+        os.rename(temporary, path)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise Error(f"open {temporary}: {reason.lower()}", pointer="--pid-file", errno=error.errno or 0) from None
 
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pyoci.kernel.process import pidfd_open
 from pyoci.log import log
 
 _DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
+_UNDOING = 3.0  # seconds for a create that is ended to undo what it has made
 
 
 def delete(root: str, id: str, force: bool) -> None:
@@ -67,27 +68,30 @@ def stop(container: Container, found: str) -> None:
 
 
 def _stop_runtime(container: Container) -> None:
-    """End a create that is still under way: it undoes what it made. What it cannot, because it hangs, we do."""
+    """End a create that is still under way: it undoes what it made, its hook included. What it cannot, because it
+    hangs, we do."""
+    from pyoci.kernel.process import pidfd_send_signal
+
     try:
         pidfd = pidfd_open(container.runtime_pid)
     except ProcessLookupError:
         return
     try:
         if state.is_alive(container.runtime_pid, container.runtime_start):
-            from pyoci.kernel.process import pidfd_send_signal
-
-            pidfd_send_signal(pidfd, 9)
-            _ended(pidfd)
+            pidfd_send_signal(pidfd, 15)
+            if not _ended(pidfd, _UNDOING):
+                pidfd_send_signal(pidfd, 9)
+                _ended(pidfd)
     except ProcessLookupError:
         pass
     finally:
         os.close(pidfd)
 
 
-def _ended(pidfd: int) -> bool:
+def _ended(pidfd: int, seconds: float = _DEADLINE) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(int(_DEADLINE * 1000)))
+    return bool(poll.poll(int(seconds * 1000)))
 
 
 def destroy(container: Container, force: bool = False) -> None:

@@ -50,6 +50,8 @@ def _guard(context: Context, other_end: channel.Channel | None, body: Callable[[
         seal_imports()
         process.set_parent_death_signal(signals.SIGKILL)
         process.set_name(WAITING_NAME)
+        signals.forget_wakeup()
+        context.interrupts = None
         signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
         if other_end is not None:
             other_end.close()

@@ -6,13 +6,14 @@ import os
 
 from pyoci.container import create, poststart, start, state
 from pyoci.container.console import ConsoleOwner
-from pyoci.container.create import CreateOptions, Interrupted
+from pyoci.container.create import CreateOptions
 from pyoci.container.delete import destroy, stop
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
-from pyoci.errors import Error, HookError
+from pyoci.errors import Error
 from pyoci.kernel import process, signals
 from pyoci.kernel.process import pidfd_open
+from pyoci.kernel.signals import Interrupted, Interrupts
 
 
 def run(options: CreateOptions) -> int:
@@ -20,12 +21,16 @@ def run(options: CreateOptions) -> int:
     if not options.detach and not options.no_subreaper:
         process.set_child_subreaper()
     terminal = ConsoleOwner(options.console_socket, options.detach)
-    signals.handle(create.ENDING, create.interrupt)
+    interrupts = Interrupts(create.ENDING)
     try:
-        container = create.make(options, terminal, start=True)
+        container = create.make(options, terminal, interrupts, start=True)
         try:
+            # From here on state.json knows all there is to remove: a signal may interrupt anything.
+            signals.handle(create.ENDING, _interrupt)
+            interrupts.close()
+            interrupts.check()
             return _started(options, container, terminal)
-        except (Error, Interrupted):
+        except (Exception, Interrupted):
             _remove(container)
             raise
     except Interrupted as interrupted:
@@ -34,6 +39,11 @@ def run(options: CreateOptions) -> int:
         raise
     finally:
         terminal.close()
+
+
+def _interrupt(number: int) -> None:
+    signals.ignore(create.ENDING)  # a second one must not stop the removing
+    raise Interrupted(number)
 
 
 def _started(options: CreateOptions, container: Container, terminal: ConsoleOwner) -> int:
@@ -68,9 +78,9 @@ def _remove(container: Container) -> None:
     try:
         stop(container, state.status(container))
         process.wait_status(container.pid)
-    except (ChildProcessError, Error):
+    except (OSError, Error):
         pass
     try:
         destroy(container, force=True)
-    except (Error, HookError):
+    except (OSError, Error):
         pass

@@ -135,7 +135,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         cgroups=raw["cgroup_paths"],
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
         private_pid=own["private_pid"],
-        has_process=own["has_process"],
+        has_process=own.get("has_process", True),
         notify=own["notify"],
         hooks=own["hooks"],
     )

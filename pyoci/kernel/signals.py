@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -37,3 +40,64 @@ def handle(numbers: tuple[int, ...], action: Callable[[int], object]) -> None:
 def ignore(numbers: tuple[int, ...]) -> None:
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)
+
+
+class Interrupted(BaseException):
+    """A signal that ends the runtime came while a container was being made; it dies of it after the undoing."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interrupts:
+    """Signals that end what we do, but only where we wait: what was just made is on the list of what to undo by then.
+
+    An exception from the handler itself could come between a mkdir(2) and the line that notes it.
+    """
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        self._numbers = numbers
+        self._arrived = 0
+        self._reading = self._writing = -1
+
+    def install(self) -> None:
+        """From now on. What the caller ignores (nohup) stays ignored."""
+        self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        _signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        handle(tuple(one for one in self._numbers if _signal.getsignal(one) != _signal.SIG_IGN), self._note)
+
+    def _note(self, number: int) -> None:
+        self._arrived = self._arrived or number
+
+    def fileno(self) -> int:
+        """Readable when a signal has come: for a poll(2) together with what is waited for; then check()."""
+        return self._reading
+
+    def check(self) -> None:
+        """Raises Interrupted if one of the signals has come."""
+        if self._arrived:
+            raise Interrupted(self._arrived)
+
+    def wait(self, descriptor: int) -> None:
+        """Until `descriptor` is readable. Raises Interrupted."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        poll.register(self._reading, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            self.check()
+            if descriptor in ready:
+                return
+            os.read(self._reading, 512)  # another signal
+
+    def close(self) -> None:
+        """No longer: the signals' handlers are the caller's to replace."""
+        _signal.set_wakeup_fd(-1)
+        os.close(self._reading)
+        os.close(self._writing)
+
+
+def forget_wakeup() -> None:
+    """In a child: the descriptor that signals write to belongs to the parent."""
+    _signal.set_wakeup_fd(-1)

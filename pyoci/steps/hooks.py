@@ -18,6 +18,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyoci.kernel.signals import Interrupts
+
 _GRACE = 0.1  # seconds to collect output after the end: a grandchild may hold the pipe for ever
 _OUTPUT_LIMIT = 64 << 10
 
@@ -47,7 +49,7 @@ class RunHooks(Step):
                     step.execute(context)
 
         directory = {"bundle": context.descriptors.get("bundle", -1), "root": context.root}.get(self.directory, -1)
-        run_hooks(self.kind, self.hooks, text, self.env, directory, before)
+        run_hooks(self.kind, self.hooks, text, self.env, directory, before, context.interrupts)
 
 
 def run_hooks(
@@ -57,10 +59,11 @@ def run_hooks(
     env: tuple[str, ...] | None,
     directory: int = -1,
     before: Callable[[], object] | None = None,
+    interrupts: Interrupts | None = None,
 ) -> None:
-    """Run `hooks` in order. Raises HookError with runc's words for the first that fails."""
+    """Run `hooks` in order. Raises HookError with runc's words for the first that fails; Interrupted."""
     for index, hook in enumerate(hooks):
-        reason = _run(hook, state, env, directory, before)
+        reason = _run(hook, state, env, directory, before, interrupts)
         if reason:
             raise HookError(
                 f"error running {kind} hook #{index}: {reason}",
@@ -71,7 +74,12 @@ def run_hooks(
 
 
 def _run(
-    hook: Hook, state: str, env: tuple[str, ...] | None, directory: int, before: Callable[[], object] | None
+    hook: Hook,
+    state: str,
+    env: tuple[str, ...] | None,
+    directory: int,
+    before: Callable[[], object] | None,
+    interrupts: Interrupts | None,
 ) -> str:
     """Run one hook; why it failed, or ""."""
     if hook.env is not None:
@@ -92,10 +100,14 @@ def _run(
     finally:
         for descriptor in theirs:
             os.close(descriptor)
-    conversation = _Conversation(pid, pidfd, ours, state.encode("utf-8", "surrogateescape"))
+    conversation = _Conversation(pid, pidfd, ours, state.encode("utf-8", "surrogateescape"), interrupts)
     try:
         in_time = conversation.run(hook.timeout)
         status = os.waitpid(pid, 0)[1]
+    except BaseException:  # the runtime is interrupted: a hook of a container that will not be has no business
+        conversation.kill()
+        os.waitpid(pid, 0)
+        raise
     finally:
         conversation.close()
     output = [bytes(text).decode("utf-8", "backslashreplace") for text in conversation.output]
@@ -117,7 +129,7 @@ def _ending(status: int) -> str:
 class _Conversation:
     """Feed stdin, collect stdout and stderr, watch for the end and the clock, in one poll loop."""
 
-    def __init__(self, pid: int, pidfd: int, pipes: list[int], text: bytes) -> None:
+    def __init__(self, pid: int, pidfd: int, pipes: list[int], text: bytes, interrupts: Interrupts | None) -> None:
         self.pid, self.pidfd = pid, pidfd
         self.stdin, *self.outputs = pipes
         self.text = text
@@ -130,6 +142,9 @@ class _Conversation:
             self.poll.register(descriptor, select.POLLIN)
         for descriptor in pipes:
             os.set_blocking(descriptor, False)
+        self.interrupts = interrupts
+        if interrupts is not None:
+            self.poll.register(interrupts.fileno(), select.POLLIN)
 
     def run(self, timeout: int | None) -> bool:
         """Until the hook has ended. False: it ran out of time and its process group was killed."""
@@ -139,13 +154,14 @@ class _Conversation:
             if deadline is not None and time.monotonic() >= deadline:
                 in_time = False
                 deadline = None
-                self._kill()
+                self.kill()
         grace = time.monotonic() + _GRACE
         while self.open.intersection(self.outputs) and time.monotonic() < grace:
             self._step(grace)
         return in_time
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """The hook and what it has started, as far as that is in its process group."""
         try:
             os.killpg(self.pid, 9)
         except OSError:
@@ -156,11 +172,13 @@ class _Conversation:
         wait = None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000) + 1)
         ended = False
         for descriptor, _ in self.poll.poll(wait):
+            if self.interrupts is not None:
+                self.interrupts.check()
             if descriptor == self.pidfd:
                 ended = True
             elif descriptor == self.stdin:
                 self._write()
-            else:
+            elif descriptor in self.open:
                 self._read(descriptor)
         return ended
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyoci.config.seccomp import Seccomp
     from pyoci.kernel.execute import Image
     from pyoci.kernel.seccomp import Prepared
+    from pyoci.kernel.signals import Interrupts
     from pyoci.undo import Undo
 
 
@@ -43,6 +44,7 @@ class Context:
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups
+        self.interrupts: Interrupts | None = None  # the runtime's, for whatever it waits for
         self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
         self.compile: Callable[[Seccomp], tuple[Prepared, int] | None] = lambda seccomp: None
 

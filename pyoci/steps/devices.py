@@ -80,8 +80,12 @@ class MakeDevice(Step):
             if stat.S_IFMT(status.st_mode) != _KINDS[one.type] or (one.type != "p" and status.st_rdev != number):
                 raise OSError(EEXIST, "somebody else made something else in its place", one.path)
             # Through the descriptor's entry in the private procfs: the name could be swapped meanwhile.
-            os.chown(f"self/fd/{made}", one.uid or 0, one.gid or 0, dir_fd=context.proc)
-            os.chmod(f"self/fd/{made}", one.mode, dir_fd=context.proc)
+            owner = (one.uid or 0, one.gid or 0)
+            if (status.st_uid, status.st_gid) != owner:
+                os.chown(f"self/fd/{made}", *owner, dir_fd=context.proc)
+                status = os.fstat(made)  # which may have cleared bits of the mode
+            if stat.S_IMODE(status.st_mode) != one.mode:
+                os.chmod(f"self/fd/{made}", one.mode, dir_fd=context.proc)
         finally:
             os.close(made)
 

@@ -74,10 +74,7 @@ def name_in_root(context: Context, target: int) -> str:
 
 def check(context: Context, step: Step, destination: str, target: int, is_procfs: bool) -> None:
     """Refuse targets that would hide the root or undermine /proc. `is_procfs`: the mount is the root of a procfs."""
-    if os.path.sameopenfile(target, context.root):
-        name = "/"
-    else:
-        name = name_in_root(context, target)
+    name = name_in_root(context, target)
     if name == "/":
         raise _refused(step, f"mountpoint {destination} is on the top of rootfs", "mount somewhere below /")
     if name == "/proc":

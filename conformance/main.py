@@ -29,6 +29,8 @@ THIN = (
     "poststop",
     "process_capabilities",
 )
+ATTEMPTS = {"hooks_stdin": 3, "killsig": 3, "pidfile": 3}
+"""Programs whose verdict is a race (README.md): all that may be asked is that one attempt is as expected."""
 SECONDS = {"guest": 600.0}
 
 
@@ -102,23 +104,27 @@ def _run(options: argparse.Namespace) -> int:
     with open(options.results / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would take each other's cgroups for their own
         for program in options.programs or build.programs():
-            outcome = confine.run(
-                [str(suite / program)],
-                cwd=suite,
-                environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": "/root", "RUNTIME": str(runtime.path)},
-                seconds=options.seconds or SECONDS.get(options.lane, 60),
-                cgroups=view,
-            )
-            result = results.judge(program, outcome)
+            entry = expected.entry_for(entries, program, where)
+            for attempt in range(1, ATTEMPTS.get(program, 1) + 1):
+                result = _judged(program, suite, runtime, view, options.seconds or SECONDS.get(options.lane, 60))
+                differences = expected.compare(result, entry) if options.expect else []
+                if not differences:
+                    break
+                print(f"     {program}: attempt {attempt} was not as expected")
             found.append(result)
-            differences: list[str] = []
-            if options.expect:
-                differences = expected.compare(result, expected.entry_for(entries, program, where))
             wrong += bool(differences)
             _print(result, differences, options.verbose)
     results.save(options.results / where / f"{runtime.label.replace(' ', '-')}.json", runtime.label, found)
     _print_sum(found, wrong if options.expect else None)
     return wrong
+
+
+def _judged(program: str, suite: Path, runtime: runtimes.Runtime, view: str, seconds: float) -> results.Result:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/root", "RUNTIME": str(runtime.path)}
+    command = [str(suite / program)]
+    return results.judge(
+        program, confine.run(command, cwd=suite, environment=environment, seconds=seconds, cgroups=view)
+    )
 
 
 def _print(result: results.Result, differences: list[str], verbose: bool) -> None:

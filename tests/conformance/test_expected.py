@@ -116,14 +116,17 @@ def test_results_are_kept(tmp_path: Path) -> None:
 def test_table_shows_who_is_behind(tmp_path: Path) -> None:
     """A program that a peer passes and pyoci does not is named."""
     good, bad = judged("1..2\nok 1\nok 2\n"), judged("1..2\nok 1\nnot ok 2 - b\n")
-    results.save(tmp_path / "host/pyoci.json", "pyoci 1", [bad])
-    results.save(tmp_path / "host/runc.json", "runc 2", [good])
+    default = judged("1..1\nok 1\n", program="default")
+    results.save(tmp_path / "host/pyoci.json", "pyoci 1", [bad, default])
+    results.save(tmp_path / "host/runc.json", "runc 2", [good, default])
+    results.save(tmp_path / "host/old.json", "runc 3", [good])
     columns = table.columns(tmp_path)
-    assert [heading for heading, _ in columns] == ["pyoci 1, host", "runc 2, host"]
+    assert [heading for heading, _ in columns] == ["pyoci 1, host", "runc 2, host", "runc 3, host"]
     assert table.behind(columns) == ["kill: passed by runc 2, host"]
     page = table.render(columns, expected.read(f'[kill]\n{GOOD}failures = ["b"]'))
-    assert "| kill | **1/2** | 2 |" in page
+    assert "| kill | **1/2** | 2 | 2 |" in page
     assert "* **kill**: needs a disk at 8:0" in page
+    assert "* kill: passed by runc 2, host" in page
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ def _measure(options: argparse.Namespace) -> int:
         bundle.make(f"{view.WORK}/true", ["/bin/true"])
         bundle.make(f"{view.WORK}/sleep", ["/bin/sleep", "86400"])
         print(f"{HERE_LANE}, Linux {platform.release()}, Python {platform.python_version()}, ", end="")
-        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {options.count} runs each\n")
+        print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; {options.count} runs each")
+        if os.getloadavg()[0] > 1:
+            print("other work runs on this machine: the figures are too high, and the ratios are coarse")
+        print()
         data = _timed(options, subjects)
         missed = any(item.missed for item in data["rows"])
         if not options.no_counts:

@@ -10,7 +10,7 @@ from pyoci.config import Config
 from pyoci.config.filesystem import Mount
 from pyoci.config.linux import Device
 from pyoci.errors import ConfigError
-from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 from pyoci.steps import devices, mounts, paths, rootfs
 from pyoci.steps.step import Step
 
@@ -69,11 +69,15 @@ class Mounts:
     def _source(self, one: Mount) -> str:
         return one.source if one.source.startswith("/") else f"{self.around.bundle}/{one.source}"
 
-    def _keeps_shared(self, one: Mount) -> bool:
-        """Whether the bind mount stays in the host's peer group, because it or the root asks for shared."""
-        if one.propagation:
-            return any(flags & ~MS_REC in (MS_SHARED,) for flags in one.propagation)
-        return self.propagation & ~MS_REC == MS_SHARED
+    def _source_propagation(self, one: Mount) -> int:
+        """What a bind mount keeps of the host's peer group: what it asks for itself, else what the root does.
+
+        Shared: 0, it stays a member. Private: nothing. Otherwise it receives the host's mounts and gives none.
+        """
+        wanted = {flags & ~MS_REC for flags in one.propagation or (self.propagation,)}
+        if MS_SHARED in wanted:
+            return 0
+        return MS_PRIVATE if MS_PRIVATE in wanted else MS_SLAVE
 
     def sources(self) -> tuple[Step, ...]:
         """Opening the sources of bind mounts, before the clone when the runtime may."""
@@ -91,7 +95,7 @@ class Mounts:
                     pointer=f"{one.pointer}/source",
                     mount=one,
                     source=self._source(one),
-                    keep_shared=self._keeps_shared(one),
+                    propagation=self._source_propagation(one),
                 )
             )
         return tuple(steps)
@@ -148,7 +152,7 @@ class Mounts:
 
     def _read_only_later(self, one: Mount) -> bool:
         """A tmpfs and /dev are filled first; without a mount namespace there is no later (rules.py refuses that)."""
-        if one.bind or one.remount or not one.attr_set & MOUNT_ATTR_RDONLY:
+        if one.bind or one.remount or not (one.attr_set | one.rec_attr_set) & MOUNT_ATTR_RDONLY:
             return False
         return one.type == "tmpfs" or clean(one.destination) == "/dev"
 
@@ -201,7 +205,7 @@ class Mounts:
         else:
             steps.append(rootfs.PivotRoot())
         kind = self.propagation & ~MS_REC
-        if self.private and self.propagation and kind not in (MS_PRIVATE, MS_SLAVE):
+        if self.private and kind == MS_SHARED:
             steps.append(rootfs.SetFinalPropagation(propagation=self.propagation))
         if not self.dev_is_bound:
             steps.append(rootfs.ReopenStandardStreams())
@@ -224,7 +228,7 @@ def _hierarchy_options(controller: str, point: str, every: dict[str, str]) -> st
 
 
 def hide(config: Config) -> tuple[Step, ...]:
-    """linux.readonlyPaths, then linux.maskedPaths; each path once."""
+    """linux.readonlyPaths, then linux.maskedPaths; each path once. Only after them may the root become unbindable."""
     steps: list[Step] = []
     for one in _unique(config.linux.readonly_paths):
         steps.append(paths.MakePathReadOnly(pointer=one.pointer, path=one.path))
@@ -232,6 +236,9 @@ def hide(config: Config) -> tuple[Step, ...]:
     steps += [paths.MaskPath(pointer=one.pointer, path=one.path) for one in masked]
     if masked:
         steps.append(paths.ForgetMask())
+    propagation = config.linux.rootfs_propagation
+    if propagation & ~MS_REC == MS_UNBINDABLE and config.linux.namespace("mount") is not None:
+        steps.append(rootfs.SetFinalPropagation(propagation=propagation))
     return tuple(steps)
 
 

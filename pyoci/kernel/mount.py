@@ -22,6 +22,9 @@ _FSMOUNT_CLOEXEC = 1
 _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
+_FSCONFIG_CMD_RECONFIGURE = 7
+_FSPICK_CLOEXEC = 1
+_FSPICK_EMPTY_PATH = 8
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -37,6 +40,7 @@ _move_mount = syscall("move_mount", 429, c_int, c_char_p, c_int, c_char_p, c_uin
 _fsopen = syscall("fsopen", 430, c_char_p, c_uint)
 _fsconfig = syscall("fsconfig", 431, c_int, c_uint, c_char_p, c_char_p, c_int)
 _fsmount = syscall("fsmount", 432, c_int, c_uint, c_uint)
+_fspick = syscall("fspick", 433, c_int, c_char_p, c_uint)
 _mount_setattr = syscall("mount_setattr", 442, c_int, c_char_p, c_uint, c_void_p, c_size_t)
 _pivot_root = syscall("pivot_root", number("pivot_root"), c_char_p, c_char_p)
 _umount2 = function("umount2", c_char_p, c_int)
@@ -55,14 +59,7 @@ def new_filesystem(
     try:
         if source:
             _fsconfig(context, _FSCONFIG_SET_STRING, b"source", source.encode(), 0)
-        for name in flags:
-            _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
-        for item in data:
-            key, equals, value = item.partition("=")
-            if equals:
-                _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
-            else:
-                _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
+        _configure(context, data, flags)
         _fsconfig(context, _FSCONFIG_CMD_CREATE, None, None, 0)
         return _fsmount(context, _FSMOUNT_CLOEXEC, attributes)
     except OSError as error:
@@ -72,6 +69,17 @@ def new_filesystem(
         raise
     finally:
         os.close(context)
+
+
+def _configure(context: int, data: tuple[str, ...], flags: tuple[str, ...]) -> None:
+    for name in flags:
+        _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
+    for item in data:
+        key, equals, value = item.partition("=")
+        if equals:
+            _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+        else:
+            _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
 
 
 def _context_log(context: int) -> str:
@@ -112,9 +120,24 @@ def _change(tree: int, recursive: bool, *attributes: int) -> None:
     _mount_setattr(tree, b"", flags, struct.pack("4Q", *attributes), 32)
 
 
-def mount_long_data(kind: str, source: str, target: bytes, data: str) -> None:
+def reconfigure(target: int, data: tuple[str, ...], flags: tuple[str, ...]) -> None:
+    """Change options of the file system that the descriptor's mount belongs to; what is not named stays."""
+    context = _fspick(target, b"", _FSPICK_CLOEXEC | _FSPICK_EMPTY_PATH)
+    try:
+        _configure(context, data, flags)
+        _fsconfig(context, _FSCONFIG_CMD_RECONFIGURE, None, None, 0)
+    except OSError as error:
+        log = _context_log(context)
+        if log:
+            error.add_note(log)
+        raise
+    finally:
+        os.close(context)
+
+
+def mount_long_data(kind: str, source: str, target: bytes, data: str, flags: int = 0) -> None:
     """mount(2) of a new filesystem on `target`, a name below a procfs fd directory that is the working directory."""
-    _mount(source.encode(), target, kind.encode(), 0, data.encode(), path=target)
+    _mount(source.encode(), target, kind.encode(), flags, data.encode(), path=target)
 
 
 def pivot_root_here() -> None:

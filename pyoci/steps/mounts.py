@@ -7,14 +7,17 @@ import stat
 from errno import EBUSY, EPERM
 
 from pyoci.config.filesystem import Mount
-from pyoci.kernel import mount
-from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_REC, MS_SLAVE
+from pyoci.kernel import mount, path
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.kernel.procfs import root_is_procfs
 from pyoci.steps import targets
 from pyoci.steps.step import Context, Step
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
+
+# What mount(2) takes for the flags that fsconfig(2) takes by name.
+_LEGACY_FLAGS = {"sync": 0x10, "mand": 0x40, "dirsync": 0x80, "lazytime": 1 << 25}
 
 # What a bind mount loses when it is given options that do not name it, as with MS_BIND | MS_REMOUNT.
 _REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW
@@ -23,13 +26,13 @@ _REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, 
 class OpenSource(Step):
     """Open the source of a bind mount as a detached copy, with its attributes set.
 
-    The copy is made a slave before it leaves our hands, unless a shared one is asked for: else what the container
-    mounts below it would appear on the host.
+    The copy leaves the host's peer group before it leaves our hands, unless a shared one is asked for: else what the
+    container mounts below it would appear on the host.
     """
 
     mount: Mount
     source: str
-    keep_shared: bool = False
+    propagation: int = MS_SLAVE  # of the whole copy; 0: as it is
 
     def describe(self) -> str:
         return f"open {self.source} for {self.mount.destination}"
@@ -38,8 +41,8 @@ class OpenSource(Step):
         wanted = self.mount
         tree = mount.clone_tree(mount.AT_FDCWD, self.source.encode("utf-8", "surrogateescape"), wanted.recursive)
         context.undo.add(os.close, tree)
-        if not self.keep_shared:
-            mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
+        if self.propagation:
+            mount.set_attributes(tree, propagation=self.propagation, recursive=True)
         if wanted.id_map:
             user_namespace = context.descriptors[f"{wanted.pointer}/uidMappings"]
             mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
@@ -120,10 +123,12 @@ class MountFilesystem(Step):
             tree = self._mount_long(context, target, data)
         else:
             tree = self._new(data)
-            self.fill(context, tree, target)
+            if existed:
+                self.fill(context, tree, target)
             mount.attach(tree, target)
-        if wanted.rec_attr_set or wanted.rec_attr_clr:
-            mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
+        later = MOUNT_ATTR_RDONLY if self.read_only_later else 0
+        if wanted.rec_attr_set & ~later or wanted.rec_attr_clr:
+            mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
         os.close(tree)
 
@@ -144,10 +149,12 @@ class MountFilesystem(Step):
             if wanted.type != "sysfs" or error.errno not in (EPERM, EBUSY):
                 raise
         # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with
-        # every attribute that was asked for.
+        # every attribute that was asked for. What is mounted below (cgroups above all) is nothing to write to.
         tree = mount.clone_tree(mount.AT_FDCWD, b"/sys", recursive=True)
         mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
-        mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
+        mount.set_attributes(tree, wanted.attr_set | MOUNT_ATTR_RDONLY, wanted.attr_clr, recursive=True)
+        if not wanted.attr_set & MOUNT_ATTR_RDONLY:
+            mount.set_attributes(tree, clear=MOUNT_ATTR_RDONLY)
         return tree
 
     def _mount_long(self, context: Context, target: int, data: tuple[str, ...]) -> int:
@@ -156,7 +163,10 @@ class MountFilesystem(Step):
         here = os.open(".", os.O_PATH | os.O_CLOEXEC)
         try:
             os.fchdir(context.proc)
-            mount.mount_long_data(wanted.type, wanted.source, f"self/fd/{target}".encode(), ",".join(data))
+            flags = sum(_LEGACY_FLAGS[name] for name in wanted.super_flags)
+            flags |= MS_RDONLY if wanted.attr_set & MOUNT_ATTR_RDONLY else 0
+            source = wanted.source or wanted.type
+            mount.mount_long_data(wanted.type, source, f"self/fd/{target}".encode(), ",".join(data), flags)
         finally:
             os.fchdir(here)
             os.close(here)
@@ -166,7 +176,7 @@ class MountFilesystem(Step):
 
 
 class ChangeMount(Step):
-    """Change the attributes of what is mounted already (option "remount")."""
+    """Change what is mounted already (option "remount"): its attributes, and of the file system what is named."""
 
     mount: Mount
 
@@ -174,9 +184,12 @@ class ChangeMount(Step):
         return f"change the mount on {self.mount.destination}"
 
     def execute(self, context: Context) -> None:
-        target, _ = targets.find(context, self.mount.destination, directory=True)
+        wanted = self.mount
+        target = path.open_in_root(context.root, targets.encode(wanted.destination))
         try:
-            _set_bind_attributes(target, self.mount)
-            set_propagation(target, self.mount)
+            if not wanted.bind and (wanted.data or wanted.super_flags):
+                mount.reconfigure(target, wanted.data, wanted.super_flags)
+            _set_bind_attributes(target, wanted)
+            set_propagation(target, wanted)
         finally:
             os.close(target)

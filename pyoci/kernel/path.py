@@ -74,6 +74,9 @@ def ensure(root: int, path: bytes, directory: bool, mode: int = 0o755) -> int:
     walk = _Walk(root)
     try:
         return _ensure(walk, path, directory, mode)
+    except OSError as error:
+        error.filename = path  # not the one component at which it failed
+        raise
     finally:
         walk.close()
 
@@ -115,6 +118,7 @@ def _make(directory: int, name: bytes, is_directory: bool, mode: int) -> int:
             os.mkdir(name, mode, dir_fd=directory)
         except OSError as error:
             if error.errno != EEXIST:
+                error.add_note(f'mkdirat({directory}, "{os.fsdecode(name)}", {mode:#o})')
                 raise
         return os.open(name, _O_DIRECTORY_PATH, dir_fd=directory)
     flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
@@ -122,5 +126,6 @@ def _make(directory: int, name: bytes, is_directory: bool, mode: int) -> int:
         os.close(os.open(name, flags, 0o644, dir_fd=directory))
     except OSError as error:
         if error.errno != EEXIST:
+            error.add_note(f'openat({directory}, "{os.fsdecode(name)}", O_CREAT|O_EXCL|O_NOFOLLOW|O_WRONLY)')
             raise
     return os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)

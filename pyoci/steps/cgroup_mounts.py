@@ -7,7 +7,7 @@ from errno import EBUSY, ENOENT, EPERM
 
 from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount
-from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_SLAVE
+from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_SLAVE
 from pyoci.steps import targets
 from pyoci.steps.mounts import set_propagation
 from pyoci.steps.step import Context, Step
@@ -80,7 +80,8 @@ class MountCgroup1(Step):
         wanted = self.mount
         target, _ = targets.find(context, wanted.destination, directory=True)
         try:
-            tmpfs = mount.new_filesystem("tmpfs", "tmpfs", ("mode=755",), (), wanted.attr_set & ~MOUNT_ATTR_RDONLY)
+            attributes = wanted.attr_set & ~MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+            tmpfs = mount.new_filesystem("tmpfs", "tmpfs", ("mode=755",), (), attributes)
             mount.attach(tmpfs, target)
         finally:
             os.close(target)

@@ -49,7 +49,7 @@ class MaskPath(Step):
         first = context.descriptors.get("mask")
         if first is None:
             attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-            tree = mount.new_filesystem("tmpfs", "tmpfs", ("nr_blocks=1", "nr_inodes=2"), (), attributes)
+            tree = mount.new_filesystem("tmpfs", "tmpfs", ("nr_blocks=1", "nr_inodes=2"), ("ro",), attributes)
             context.descriptors["mask"] = tree
             mount.attach(tree, target)
             return

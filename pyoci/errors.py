@@ -92,8 +92,10 @@ def system_call(error: OSError) -> str:
 
 
 def os_error_text(error: OSError) -> str:
-    """`/path: No such file or directory`: what failed on which file, without Python's "[Errno 2]"."""
+    """`/path: no such file or directory`: what failed on which file, in the spelling of Go, which engines match on."""
     text = error.strerror or str(error)
+    if text[1:2].islower():
+        text = text[:1].lower() + text[1:]
     if error.filename is None:
         return text
     name = error.filename.decode("utf-8", "backslashreplace") if isinstance(error.filename, bytes) else error.filename

@@ -203,7 +203,7 @@ def test_as_error_of_a_system_call() -> None:
     problem = FileNotFoundError(2, "No such file or directory", "/x")
     problem.add_note('openat(3, "x")')
     error = as_error(problem)
-    assert (error.message, error.call, error.errno) == ("/x: No such file or directory", 'openat(3, "x")', 2)
+    assert (error.message, error.call, error.errno) == ("/x: no such file or directory", 'openat(3, "x")', 2)
 
 
 def test_as_error_of_anything() -> None:

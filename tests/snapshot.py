@@ -72,7 +72,7 @@ def _compare(before: Snapshot, after: Snapshot) -> list[str]:
     for kind in Snapshot.__dataclass_fields__:
         old, new = getattr(before, kind), getattr(after, kind)
         found += [f"+ {kind}: {line}" for line in sorted(new - old)]
-        if kind != "programs":  # one that was somebody else's may go at any time
+        if kind not in ("processes", "programs"):  # one may end at any time, and a program may be somebody else's
             found += [f"- {kind}: {line}" for line in sorted(old - new)]
     return found
 
@@ -154,9 +154,9 @@ def programs(mark: str) -> Iterator[str]:
         for path in _every_cgroup():
             if mark not in path:
                 found -= set(_attached(path))
-    for number in sorted(found):
-        if _program(number)[0]:
-            yield f"{number} {PROGRAM_NAME}"
+    for one in sorted(found):
+        if _program(one)[0]:
+            yield f"{one} {PROGRAM_NAME}"
 
 
 def _attached(path: str) -> list[int]:

@@ -23,18 +23,29 @@ def delete(root: str, id: str, force: bool) -> None:
     """
     state.check_id(id)
     try:
-        container = state.load(root, id)
+        directory = state.open_directory(root, id)
+        try:
+            _delete(root, id, force, directory)
+        finally:
+            os.close(directory)
     except NotFoundError:
-        _discard(root, id)
-        if force:
-            return
+        _discard_graves(root, id)
+        if not force:
+            raise
+
+
+def _delete(root: str, id: str, force: bool, directory: int) -> None:
+    try:
+        container = state.read(root, id, directory)
+    except NotFoundError:
+        _discard(root, id, directory)
         raise
     found = state.status(container)
     if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
         raise StateError(f"cannot delete container {id} that is not stopped: {found}")
     if found != "stopped":
         stop(container, found)
-    destroy(container, force)
+    destroy(container, directory)
 
 
 def stop(container: Container, found: str) -> None:
@@ -94,30 +105,50 @@ def _ended(pidfd: int, seconds: float = _DEADLINE) -> bool:
     return bool(poll.poll(int(seconds * 1000)))
 
 
-def destroy(container: Container, force: bool = False) -> None:
+def destroy(container: Container, directory: int) -> None:
     """Remove the cgroups and the directory of a container without processes, then run its poststop hooks.
 
-    Two deletes at once: the one whose rename of the directory succeeds is the one that succeeds.
+    Two deletes at once: the one whose rename of the directory succeeds is the one that succeeds. `directory` is open,
+    so that what has its name now can be told from a container that was created after another delete.
+    Raises NotFoundError: another delete was faster.
     """
+    root = state.open_root(container.root)
+    try:
+        if not _bury(container, root, directory):
+            raise NotFoundError
+    finally:
+        os.close(root)
+    _poststop(container)
+
+
+def _bury(container: Container, root: int, directory: int) -> bool:
+    """False: another delete was faster."""
+    if not _is_named(root, container.id, directory):
+        return False
     if container.cgroups:
         from pyoci.cgroups import members, removal
 
         if not container.private_pid or _has_processes(container.cgroups):
             members.kill(container.cgroups)
         removal.remove(container.cgroups)
-    root = state.open_root(container.root)
+    grave = f"@{container.id}.{os.getpid()}"
     try:
-        grave = f"@{container.id}.{os.getpid()}"
-        try:
-            os.rename(container.id, grave, src_dir_fd=root, dst_dir_fd=root)
-        except FileNotFoundError:
-            if force:
-                return
-            raise NotFoundError from None
-        state.remove_directory(root, grave)
-    finally:
-        os.close(root)
-    _poststop(container)
+        os.rename(container.id, grave, src_dir_fd=root, dst_dir_fd=root)
+    except FileNotFoundError:
+        return False
+    if not _is_named(root, grave, directory):
+        os.rename(grave, container.id, src_dir_fd=root, dst_dir_fd=root)
+        return False
+    state.remove_directory(root, grave)
+    return True
+
+
+def _is_named(root: int, name: str, directory: int) -> bool:
+    """Whether the open `directory` has this name."""
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=root, follow_symlinks=False), os.fstat(directory))
+    except FileNotFoundError:
+        return False
 
 
 def _has_processes(cgroups: dict[str, str]) -> bool:
@@ -147,15 +178,25 @@ def _poststop(container: Container) -> None:
             log.warning(error.message)
 
 
-def _discard(root: str, id: str) -> None:
-    """Remove a directory without a state: a create was killed before its first write, or a delete halfway."""
+def _discard(root: str, id: str, directory: int) -> None:
+    """Remove a directory without a state: a create was killed before its first write."""
+    parent = state.open_root(root)
+    try:
+        if _is_named(parent, id, directory):
+            state.remove_directory(parent, id)
+    finally:
+        os.close(parent)
+
+
+def _discard_graves(root: str, id: str) -> None:
+    """Remove what a delete that was killed halfway has left: the cgroups were gone by then."""
     try:
         parent = state.open_root(root)
     except FileNotFoundError:
         return
     try:
         for name in os.listdir(root):
-            if name == id or name.startswith(f"@{id}.") and name[len(id) + 2 :].isdigit():
+            if name.startswith(f"@{id}.") and name[len(id) + 2 :].isdigit():
                 state.remove_directory(parent, name)
     finally:
         os.close(parent)

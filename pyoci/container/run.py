@@ -10,7 +10,7 @@ from pyoci.container.create import CreateOptions
 from pyoci.container.delete import destroy, stop
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
-from pyoci.errors import Error
+from pyoci.errors import Error, NotFoundError
 from pyoci.kernel import process, signals
 from pyoci.kernel.process import pidfd_open
 from pyoci.kernel.signals import Interrupted, Interrupts
@@ -69,8 +69,22 @@ def _started(options: CreateOptions, container: Container, terminal: ConsoleOwne
             foreground.close()
         os.close(pidfd)
     if not options.keep:
-        destroy(container)
+        _destroy(container)
     return status
+
+
+def _destroy(container: Container) -> None:
+    """Somebody else may have deleted it meanwhile: then the exit status is all that is left to tell."""
+    try:
+        directory = state.open_directory(container.root, container.id)
+    except NotFoundError:
+        return
+    try:
+        destroy(container, directory)
+    except NotFoundError:
+        pass
+    finally:
+        os.close(directory)
 
 
 def _remove(container: Container) -> None:
@@ -81,6 +95,6 @@ def _remove(container: Container) -> None:
     except (OSError, Error):
         pass
     try:
-        destroy(container, force=True)
+        _destroy(container)
     except (OSError, Error):
         pass

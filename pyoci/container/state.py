@@ -187,7 +187,10 @@ def save(container: Container, directory: int) -> None:
 
 
 def remove_directory(root: int, name: str) -> None:
-    """Remove a container's directory: files and one level of directories, all ours, links never followed."""
+    """Remove a container's directory: files and directories, all ours, links never followed.
+
+    What is gone already is fine: a delete that was late may be removing the same.
+    """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         directory = os.open(name, flags, dir_fd=root)
@@ -199,9 +202,14 @@ def remove_directory(root: int, name: str) -> None:
                 os.unlink(entry, dir_fd=directory)
             except IsADirectoryError:
                 remove_directory(directory, entry)
+            except FileNotFoundError:
+                pass
     finally:
         os.close(directory)
-    os.rmdir(name, dir_fd=root)
+    try:
+        os.rmdir(name, dir_fd=root)
+    except FileNotFoundError:
+        pass
 
 
 def process(pid: int) -> tuple[str, int] | None:

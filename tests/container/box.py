@@ -34,6 +34,7 @@ class Box:
         self.reporter = directory / "reporter"
         self.prefix: tuple[str, ...] = (*V2_ONLY, "sh") if view == "v2" else ()
         self.gates: list[Gate] = []
+        self.running: list[Running] = []
         self.count = 0
         shutil.copy(reporter, self.reporter)
 
@@ -52,7 +53,8 @@ class Box:
             process = subprocess.Popen(
                 self.command(*argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory, **options
             )
-        return Running(process, output)
+        self.running.append(Running(process, output))
+        return self.running[-1]
 
     def end(self, running: Running, timeout: float = LIMIT) -> Done:
         return running.end(timeout)
@@ -97,12 +99,14 @@ class Box:
         return snapshot.differences(before, self.mark, self.directory, self.root)
 
     def clean(self) -> None:
-        """Open every gate, delete every container, remove the cgroup that all of them shared."""
+        """Open every gate, delete every container, wait for every command, remove the cgroup that all had above."""
         for gate in self.gates:
             gate.abandon()
         for name in {name.removeprefix("@").partition(".")[0] for name in os.listdir(self.root)} - {"seccomp"}:
             done = self("delete", "--force", name)
             assert done.returncode == 0, done.stderr
+        for running in self.running:
+            running.end()
         self.remove_parents()
 
     def remove_parents(self) -> None:

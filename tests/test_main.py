@@ -27,18 +27,20 @@ SLOW = {
 }
 
 
-def run(command: list[str], *argv: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PYTHONPATH": str(PACKAGE.parent), **env}
+def run(
+    command: list[str], *argv: str, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    environment = {"PYTHONPATH": str(PACKAGE.parent), **(env or {})}
     return subprocess.run(
         [*command, *argv], env=environment, cwd=cwd, capture_output=True, text=True, timeout=30, check=False
     )
 
 
-def imports(*argv: str, **env: str) -> set[str]:
+def imports(*argv: str, env: dict[str, str]) -> set[str]:
     """The modules that a command line loads beyond those of the bare interpreter."""
 
     def loaded(command: list[str]) -> set[str]:
-        lines = run([*command[:1], "-X", "importtime", *command[1:]], **env).stderr.splitlines()
+        lines = run([*command[:1], "-X", "importtime", *command[1:]], env=env).stderr.splitlines()
         return {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
 
     return loaded([*AS_FILE, *argv]) - loaded([*AS_FILE[:-1], "-c", "pass"])
@@ -60,7 +62,7 @@ def test_a_neighbour_of_the_package_replaces_no_standard_module(tmp_path: Path) 
     """site-packages holds whatever was installed; the standard library comes first."""
     (tmp_path / "pyoci").symlink_to(PACKAGE)
     (tmp_path / "traceback.py").write_text("raise SystemExit('the neighbour ran')")
-    done = run([*AS_FILE[:-1], str(tmp_path / "pyoci" / "__main__.py")], "--debug", "--root", "/", "list", **LAUNCHED)
+    done = run([*AS_FILE[:-1], str(tmp_path / "pyoci" / "__main__.py")], "--debug", "--root", "/", "list", env=LAUNCHED)
     assert "Traceback" in done.stderr
     assert "the neighbour ran" not in done.stderr
 
@@ -92,20 +94,20 @@ LINES = ("--version", "features", "spec -b /nonexistent", "bogus", "--help", "st
 
 @pytest.mark.parametrize("argv", [line.split() for line in LINES], ids=LINES)
 def test_loads_nothing_slow(argv: list[str]) -> None:
-    assert not imports(*argv, **LAUNCHED) & SLOW
+    assert not imports(*argv, env=LAUNCHED) & SLOW
 
 
 @pytest.mark.parametrize("argv", [line.split() for line in LINES[2:]], ids=LINES[2:])
 def test_what_needs_no_system_call_of_its_own_loads_no_ctypes(argv: list[str]) -> None:
-    assert not imports(*argv, **LAUNCHED) & {"ctypes", "_ctypes"}
+    assert not imports(*argv, env=LAUNCHED) & {"ctypes", "_ctypes"}
 
 
 def test_a_command_loads_no_other_command() -> None:
     commands = {f"pyoci.cli.{path.stem}" for path in (PACKAGE / "cli").glob("*.py")}
     shared = {f"pyoci.cli.{name}" for name in ("commands", "launch", "main", "options", "output", "root")}
     own = {f"pyoci.cli.{name}" for name in ("bundle", "spec", "version")}
-    assert imports("spec", "-b", "/nonexistent", **LAUNCHED) & commands == shared | own
-    assert imports("bogus", **LAUNCHED) & commands == shared
+    assert imports("spec", "-b", "/nonexistent", env=LAUNCHED) & commands == shared | own
+    assert imports("bogus", env=LAUNCHED) & commands == shared
 
 
 # -- sealing ---------------------------------------------------------------------------------------------------------
@@ -142,7 +144,7 @@ def test_without_a_launcher_it_says_where_it_looked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["create", "run"])
 def test_what_the_launcher_left_unsealed_does_not_run(tmp_path: Path, command: str) -> None:
     """It reads the command line by itself; if it ever reads it differently, that must not run a container unsealed."""
-    done = run(AS_FILE, "--root", str(tmp_path), command, "id", **LAUNCHED)
+    done = run(AS_FILE, "--root", str(tmp_path), command, "id", env=LAUNCHED)
     assert done.returncode == 1
     assert f"pyoci {command} failed: this command must run from a sealed interpreter" in done.stderr
 
@@ -153,10 +155,10 @@ def test_the_launcher_s_variables_do_not_stay() -> None:
         "print(taken.argv0, oct(taken.umask), taken.launched, taken.sealed)"
     )
     environment = SEALED | {"LC_ALL": "C", "LD_LIBRARY_PATH": "/x", "HOME": "/root"}
-    done = run([sys.executable, "-c", code], **environment)
+    done = run([sys.executable, "-c", code], env=environment)
     assert done.stdout.splitlines() == ["['HOME', 'PYTHONPATH']", "pyoci 0o22 True test"]
 
 
 def test_a_user_s_variables_stay_if_there_was_no_launcher() -> None:
     code = "import os; from pyoci.cli import launch; launch.take(); print(os.environ['LC_ALL'], oct(os.umask(0)))"
-    assert run([sys.executable, "-c", code], LC_ALL="C.UTF-8").stdout == "C.UTF-8 0o0\n"
+    assert run([sys.executable, "-c", code], env={"LC_ALL": "C.UTF-8"}).stdout == "C.UTF-8 0o0\n"

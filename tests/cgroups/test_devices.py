@@ -59,11 +59,9 @@ def tried(planned: dict[str, str]) -> set[Access]:
             manager.join(planned, os.getpid())
             for major, minor in NODES:
                 for letters, mode in MODES.items():
-                    if _may(
-                        lambda path=f"/mnt/{major}:{minor}", mode=mode: os.close(os.open(path, mode | os.O_NOCTTY))
-                    ):
+                    if _may(_opening, f"/mnt/{major}:{minor}", mode):
                         os.write(writing, f"c {major} {minor} {letters}\n".encode())
-                if _may(lambda m=major, n=minor: os.mknod(f"/mnt/new{m}:{n}", 0o20600, os.makedev(m, n))):
+                if _may(os.mknod, f"/mnt/new{major}:{minor}", 0o20600, os.makedev(major, minor)):
                     os.write(writing, f"c {major} {minor} m\n".encode())
         finally:
             os._exit(0)
@@ -74,9 +72,13 @@ def tried(planned: dict[str, str]) -> set[Access]:
     return {(kind, int(major), int(minor), letters) for kind, major, minor, letters in map(str.split, lines)}
 
 
-def _may(attempt: Callable[[], object]) -> bool:
+def _opening(path: str, mode: int) -> None:
+    os.close(os.open(path, mode | os.O_NOCTTY))
+
+
+def _may(attempt: Callable[..., object], *arguments: object) -> bool:
     try:
-        attempt()
+        attempt(*arguments)
     except PermissionError:
         return False
     except OSError:  # no driver behind the number: the filter let us through to it

@@ -64,7 +64,7 @@ def test_detected_as_mountinfo_has_it() -> None:
 
 def test_controllers_mounted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hierarchy of this machine has two; the directory's name may have them in any order."""
-    monkeypatch.setattr(layout.os, "listdir", lambda _: ["cpu", "cpuacct", "cpuacct,cpu", "systemd"])
+    monkeypatch.setattr(os, "listdir", lambda _: ["cpu", "cpuacct", "cpuacct,cpu", "systemd"])
     monkeypatch.setattr(layout, "magic", lambda _: constants.CGROUP_SUPER_MAGIC)
     own = layout.parse_own("3:cpu,cpuacct:/\n2:name=other:/\n1:name=systemd:/\n")
     found = layout._layout(layout._customary(own))

@@ -12,6 +12,7 @@ import pytest
 from pyoci.cgroups import device_rules, files, layout, manager, paths
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
+from pyoci.kernel.path import openat2
 from pyoci.undo import Undo
 from tests.cgroups.conftest import made
 
@@ -317,8 +318,8 @@ def fail_at_each_call(monkeypatch: pytest.MonkeyPatch, planned: dict[str, str], 
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "openat2", counted(files.openat2))
-        patch.setattr(files.os, "mkdir", counted(os.mkdir))
+        patch.setattr(files, "openat2", counted(openat2))
+        patch.setattr(os, "mkdir", counted(os.mkdir))
         patch.setattr(bpf, "_bpf", counted(bpf._bpf))
         patch.setattr(files.Directory, "write", counted(files.Directory.write))
         patch.setattr(files, "read", counted(files.read))

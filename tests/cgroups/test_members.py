@@ -91,9 +91,9 @@ def test_a_child_joins_v1_by_itself(v1: dict[str, str], name: str) -> None:
         os.close(descriptor)
     os.close(writing)
     with open(reading) as file:
-        still_open, _, own = file.read().partition(" ")
+        open_there, _, own = file.read().partition(" ")
     os.waitpid(child, 0)
-    assert still_open == "0" and len(os.listdir("/proc/self/fd")) == before
+    assert open_there == "0" and len(os.listdir("/proc/self/fd")) == before
     joined = {line.split(":", 2)[1] for line in own.splitlines() if line.endswith(f":/{name}")}
     assert set(",".join(joined).split(",")) == set(v1)
     manager.remove(v1)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import files, manager, removal
+from pyoci.cgroups import files, manager, members, removal
 from pyoci.errors import Error
 from pyoci.kernel import constants
 from pyoci.undo import Undo
@@ -86,8 +86,8 @@ def test_wait_and_remove_do_not_poll(
     for process in (processes := [sleeper(), sleeper()]):
         manager.join(kind, process)
     looks: list[object] = []
-    look, keyed = removal.members.below, files.keyed
-    monkeypatch.setattr(removal.members, "below", lambda top: looks.append(top) or look(top))
+    look, keyed = members.below, files.keyed
+    monkeypatch.setattr(members, "below", lambda top: looks.append(top) or look(top))
     monkeypatch.setattr(files, "keyed", lambda *arguments: looks.append(arguments) or keyed(*arguments))
     timers = [threading.Timer(0.1 * number, os.kill, (process, 9)) for number, process in enumerate(processes, 1)]
     for timer in timers:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,9 @@ AS_USER += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 def run_cli(tmp_path: Path) -> Run:
     """`run_cli("kill", "a")`: rc, stdout and stderr of that command line, its root below tmp_path by default."""
 
-    def run(*argv: str, env: dict[str, str] | None = None, flags: tuple[str, ...] = (), **options: object):
+    def run(
+        *argv: str, env: dict[str, str] | None = None, flags: tuple[str, ...] = (), **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         environment = {"PATH": os.environ["PATH"], "PYOCI_ARGV0": "pyoci", "PYOCI_UMASK": "022"}
         command = [sys.executable, "-I", "-X", "utf8", *flags, str(MAIN), *argv]
         return subprocess.run(

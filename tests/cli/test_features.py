@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,20 +14,21 @@ from .conftest import Run
 
 
 @pytest.fixture
-def features(run_cli: Run) -> dict:
+def features(run_cli: Run) -> dict[str, Any]:
     done = run_cli("features")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith('{\n    "ociVersionMin": "1.0.0",\n')
     assert done.stdout.endswith("\n}\n")
-    return json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
-def test_is_what_the_specification_calls_features(features: dict) -> None:
+def test_is_what_the_specification_calls_features(features: dict[str, Any]) -> None:
     assert report.schema_violations(features, "features-schema.json") == []
     assert features["annotations"]["io.github.pyoci.version"] == pyoci.__version__
 
 
-def test_says_what_engines_decide_by(features: dict) -> None:
+def test_says_what_engines_decide_by(features: dict[str, Any]) -> None:
     """containerd and CRI-O: recursive read-only mounts and user namespaces."""
     assert "rro" in features["mountOptions"]
     assert features["mountOptions"] == names()
@@ -34,7 +36,7 @@ def test_says_what_engines_decide_by(features: dict) -> None:
     assert features["linux"]["mountExtensions"]["idmap"]["enabled"] is True
 
 
-def test_claims_nothing_that_does_not_work(features: dict) -> None:
+def test_claims_nothing_that_does_not_work(features: dict[str, Any]) -> None:
     linux = features["linux"]
     assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
     assert "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" not in linux["seccomp"]["supportedFlags"]
@@ -43,13 +45,13 @@ def test_claims_nothing_that_does_not_work(features: dict) -> None:
     assert not any(key.startswith("org.opencontainers.runc") for key in features["annotations"])
 
 
-def test_capabilities_are_the_kernel_s(features: dict) -> None:
+def test_capabilities_are_the_kernel_s(features: dict[str, Any]) -> None:
     names = features["linux"]["capabilities"]
     assert names[0] == "CAP_CHOWN"
     assert len(names) == int(Path("/proc/sys/kernel/cap_last_cap").read_text()) + 1
 
 
-def test_seccomp(features: dict) -> None:
+def test_seccomp(features: dict[str, Any]) -> None:
     seccomp = features["linux"]["seccomp"]
     assert seccomp["enabled"] is True
     assert {"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"} <= set(seccomp["actions"])

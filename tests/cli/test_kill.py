@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import signal
 
 import pytest
@@ -13,9 +14,9 @@ KNOWN = [s for s in signal.Signals if s not in (signal.SIGRTMIN, signal.SIGRTMAX
 
 
 @given(st.sampled_from(KNOWN), st.booleans(), st.randoms(use_true_random=False))
-def test_names_in_any_spelling(known: signal.Signals, prefix: bool, random) -> None:
+def test_names_in_any_spelling(known: signal.Signals, prefix: bool, source: random.Random) -> None:
     name = known.name if prefix else known.name.removeprefix("SIG")
-    mixed = "".join(random.choice((str.upper, str.lower))(char) for char in name)
+    mixed = "".join(source.choice((str.upper, str.lower))(char) for char in name)
     assert parse_signal(mixed) == known
 
 

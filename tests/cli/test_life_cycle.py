@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def cli(pyoci: str, tmp_path: Path) -> Iterator[Cli]:
     """`cli("kill", "a")` of the installed runtime, root and log below tmp_path; containers are deleted at the end."""
     root = tmp_path / "root"
 
-    def run(*argv: str, **options: object) -> Done:
+    def run(*argv: str, **options: Any) -> Done:
         command = [pyoci, "--root", str(root), *argv]
         with (
             (tmp_path / "out").open("w") as out,

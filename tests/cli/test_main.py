@@ -29,7 +29,7 @@ def usage(line: str, command: str = "") -> str:
 UNDEFINED = "flag provided but not defined: -bogus"
 COUNT = 'pyoci: "{}" requires {} argument(s)'
 
-TABLE: list[tuple[str, int, str, str]] = [
+TABLE: list[tuple[str, int, str, str | None]] = [
     # arguments, exit status, stdout, msg of the error
     ("", 0, ROOT_HELP, ""),
     ("help", 0, ROOT_HELP, ""),

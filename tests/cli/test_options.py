@@ -60,7 +60,9 @@ def spelling(draw: st.DrawFn, name: str, value: object) -> list[str]:
 
 
 @given(settings(), st.lists(words, max_size=3), st.data())
-def test_all_spellings_and_orders_mean_the_same(said: list[tuple[str, object]], arguments: list[str], data) -> None:
+def test_all_spellings_and_orders_mean_the_same(
+    said: list[tuple[str, object]], arguments: list[str], data: st.DataObject
+) -> None:
     """Of several the last wins; arguments may stand anywhere, and keep their order."""
     chunks = [data.draw(spelling(name, value)) for name, value in said]
     places = sorted(data.draw(st.integers(0, len(chunks))) for _ in arguments)
@@ -74,7 +76,9 @@ def test_all_spellings_and_orders_mean_the_same(said: list[tuple[str, object]], 
 
 
 @given(settings(), st.lists(text, max_size=4), st.data())
-def test_nothing_behind_the_double_dash_is_a_flag(said: list[tuple[str, object]], tail: list[str], data) -> None:
+def test_nothing_behind_the_double_dash_is_a_flag(
+    said: list[tuple[str, object]], tail: list[str], data: st.DataObject
+) -> None:
     line = [word for name, value in said for word in data.draw(spelling(name, value))]
     assert read(*line, "--", *tail) == (defaults(FLAGS) | dict(said), tail)
 

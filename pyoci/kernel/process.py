@@ -72,9 +72,9 @@ def raise_hard_limit(pid: int, kind: int, hard: int) -> None:
 
 
 def wait_status(pid: int, flags: int = 0) -> int | None:
-    """waitpid(2) of a child, whatever its exit signal: its wait status, None when WNOHANG found it running."""
+    """waitpid(2) of a child: its wait status, None when WNOHANG found it running."""
     found, status = os.waitpid(pid, flags | _WALL)
     return status if found else None
 
 
-_WALL = 0x40000000  # __WALL: a child made by CLONE_PARENT with exit signal 0 is a "clone" child to wait(2)
+_WALL = 0x40000000  # __WALL: whatever its exit signal is

@@ -1,0 +1,72 @@
+"""How a system call is bound, and what its failure says."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyoci.errors import os_error_text, system_call
+from pyoci.kernel import libc
+
+
+def test_a_failure_is_the_right_error_with_the_call_as_made() -> None:
+    call = libc.syscall("openat2", 437, libc.c_int, libc.c_char_p, libc.c_void_p, libc.c_size_t)
+    with pytest.raises(FileNotFoundError) as caught:
+        call(-100, b"/none", b"\0" * 24, 24, path=b"/none")
+    assert system_call(caught.value) == 'openat2(-100, "/none", {...}, 24)'
+    assert os_error_text(caught.value).casefold() == "/none: no such file or directory"
+
+
+def test_a_function_of_the_library() -> None:
+    umount = libc.function("umount2", libc.c_char_p, libc.c_int)
+    with pytest.raises(OSError) as caught:
+        umount(b"\xff", 0)
+    assert caught.value.errno in (errno.ENOENT, errno.EPERM)
+    assert system_call(caught.value) == 'umount2("\\xff", 0)'
+
+
+def test_large_numbers_and_null_in_the_note() -> None:
+    call = libc.syscall("close_range", 436, libc.c_uint, libc.c_uint, libc.c_uint)
+    with pytest.raises(OSError) as caught:
+        call(5, 3, 0xFFFFFFFF)
+    assert system_call(caught.value) == "close_range(5, 3, 0xffffffff)"
+
+
+def test_memory_for_the_kernel() -> None:
+    memory = libc.buffer(8, b"abc")
+    assert memory.raw == b"abc\0\0\0\0\0"
+    assert libc.buffer(0).raw == b""
+
+
+def test_arrays_of_strings_end_with_null() -> None:
+    array = libc.pointers([b"a", b""], spare=2)
+    assert [array[index] for index in range(len(array))] == [b"a", b"", None, None, None]
+
+
+def test_a_number_that_is_not_known_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(libc, "MACHINE", "pdp11")
+    with pytest.raises(OSError, match="pdp11") as caught:
+        libc.number("pivot_root")
+    assert caught.value.errno == errno.ENOSYS
+
+
+def test_the_numbers_are_this_machines() -> None:
+    """Asked of the system's own headers."""
+    names = sorted(libc._NUMBERS[libc.MACHINE])
+    source = "#include <sys/syscall.h>\n" + "\n".join(f"{name} SYS_{name}" for name in names)
+    done = subprocess.run(["gcc", "-E", "-P", "-"], input=source, capture_output=True, text=True, check=True)
+    # the second word of each line, once the preprocessor has resolved it
+    found = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines() if line.split()[:1][0] in names}
+    assert found == libc._NUMBERS[libc.MACHINE]
+
+
+def test_ctypes_is_not_imported() -> None:
+    code = "import sys, pyoci.kernel.mount; print('ctypes' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."}
+    )
+    assert done.stdout == "False\n"

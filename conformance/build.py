@@ -17,6 +17,7 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+GO = HERE.parent / "tools/go"
 CACHE = Path(os.environ.get("PYOCI_CONFORMANCE_CACHE", "/var/cache/pyoci-conformance"))
 SUITE = CACHE / "suite"
 RESULTS = CACHE / "results"
@@ -28,7 +29,7 @@ STABLE_RUNC = "v1.5.2"
 def suite() -> Path:
     """The directory with the built suite; a minute's work the first time.
 
-    Raises CalledProcessError if it does not build, FileNotFoundError if there is no go.
+    Raises CalledProcessError if it does not build or there is no go.
     """
     identity = _identity(HERE / "go.mod", HERE / "go.sum")
     if _complete(SUITE, identity):
@@ -61,7 +62,7 @@ def runc(version: str) -> Path:
 
 def _go(arguments: list[str], **environment: str) -> str:
     """Runs go, gently: it shares the machine with other work."""
-    command = ["nice", "go", arguments[0], *(["-p", "2"] if arguments[0] != "list" else []), *arguments[1:]]
+    command = ["nice", str(GO), arguments[0], *(["-p", "2"] if arguments[0] != "list" else []), *arguments[1:]]
     return subprocess.run(
         command, cwd=HERE, env={**os.environ, **environment}, check=True, text=True, stdout=subprocess.PIPE
     ).stdout

@@ -62,10 +62,22 @@ def check_id(id: str) -> None:
 
 
 def open_root(root: str, make: bool = False) -> int:
-    """A descriptor of --root. Missing: made (0700), or FileNotFoundError."""
+    """A descriptor of --root. Missing: made (0700), or FileNotFoundError.
+
+    Raises Error if somebody else may rename what lies in it, and so give a container another one's state.
+    """
     if make:
         os.makedirs(root, 0o700, exist_ok=True)
-    return os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    status = os.fstat(directory)
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1002 == 0o0002:
+        os.close(directory)
+        raise Error(
+            f"the directory {root} may be changed by others",
+            pointer="--root",
+            hint=f"it must belong to root or uid {os.geteuid()}; others may write to it only if it is sticky",
+        )
+    return directory
 
 
 def open_directory(root: str, id: str) -> int:

@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 
-from pyoci.cli import spec
 from tests.container.box import Box, Done
 
 SOURCES = Path(__file__).parent
@@ -160,7 +159,7 @@ def parameters() -> list[str]:
 
 
 class Valuables:
-    """Files of the host that the runtime executes or maps, held open: replaced by an upgrade is fine, written is not."""
+    """Host files that the runtime executes or maps, held open: replaced by an upgrade is fine, written is not."""
 
     def __init__(self, pyoci: str) -> None:
         interpreter = Path(pyoci).parent / "python3"
@@ -184,31 +183,32 @@ def arenas(pyoci: str, directory: Path, mark: str, reporter: Path, mode: str) ->
     """For a fixture: an arena, and after the test everything outside of it is as it was, or the test has failed."""
     arena = Arena(pyoci, directory, mark, reporter, mode)
     arena.root.mkdir()
+    before = arena.snapshot()
     valuables = Valuables(pyoci)
 
     def outside() -> list[str]:
         return describe(arena.canary) + parameters() + valuables.hashes()
 
-    known, before = outside(), arena.snapshot()
+    known = outside()
     yield arena
     arena.clean()
     changed = [f"- {line}" for line in known if line not in outside()]
     changed += [f"+ {line}" for line in outside() if line not in known]
-    left = arena.differences(before)
     valuables.close()
+    left = arena.differences(before)
     assert changed == [], "the host was changed:\n" + "\n".join(changed)
     assert left == [], "\n".join(left)
 
 
-def helper(name: str) -> Path:
+def helper(name: str, *flags: str) -> Path:
     """Path of a compiled C program of this directory, in the cache as the reporter is."""
     source = SOURCES / f"{name}.c"
+    command = ["gcc", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", *(flags or ("-static",))]
     cache = Path(os.environ.get("PYOCI_TEST_CACHE", SOURCES.parent.parent / ".cache"))
-    program = cache / f"{name}-{digest(source.read_bytes())}" / name
+    program = cache / f"{name}-{digest(source.read_bytes() + repr(command).encode())}" / name
     if not program.exists():
         program.parent.mkdir(parents=True, exist_ok=True)
         temporary = program.with_name(f"{name}.{os.getpid()}")
-        command = ["gcc", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-static", "-o", temporary, source]
-        subprocess.run(command, check=True)
+        subprocess.run([*command, "-o", temporary, source], check=True)
         temporary.rename(program)
     return program

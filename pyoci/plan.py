@@ -84,10 +84,14 @@ class Plan(Record):
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step in the order of execution, with the process that executes it."""
+        asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
+        waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
         phases = (
             ("host", self.prepare),
-            ("stage 1", self.first),
-            ("host", self.maps + self.admit),
+            ("stage 1", self.first[:waits]),
+            ("host", self.maps if self.two_stage else ()),
+            ("stage 1", self.first[waits:]),
+            ("host", self.admit if self.two_stage else self.maps + self.admit),
             ("container", self.inside),
             ("host", self.mounted),
             ("container", self.finish),
@@ -117,7 +121,7 @@ def make(config: Config, around: Surroundings) -> Plan:
         clone_flags=shape.clone_flags,
         private_pid=_is_new(config.linux.namespace("pid")),
         prepare=_prepare(config, around, shape, mounts),
-        first=shape.first(),
+        first=shape.first(around),
         maps=_maps(config, around, shape),
         admit=_admit(config, shape, around),
         inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
@@ -146,6 +150,8 @@ class _Shape:
         joins_beside_user = self.user is not None and bool(self.joined)
         offsets = bool(config.linux.time_offsets)
         self.two_stage = joins_for_children or joins_beside_user or offsets
+        # Stage 1 waits for what only the runtime can write into its new namespaces.
+        self.waits = self.two_stage and (_is_new(self.user) or offsets)
         later = ("cgroup", "user", "time") if self.two_stage else ("cgroup",)
         self.clone_flags = 0
         for one in self.new:
@@ -157,13 +163,17 @@ class _Shape:
         """Whether clone3(2) may put the process into its v2 cgroup."""
         return "" in around.cgroups and not self.two_stage
 
-    def first(self) -> tuple[Step, ...]:
-        """The steps of stage 1. It hides before it joins anything that others can already see."""
+    def first(self, around: Surroundings) -> tuple[Step, ...]:
+        """The steps of stage 1. It hides before it joins anything that others can already see.
+
+        Only an unprivileged runtime has to write the maps before that; it cannot join anything beside.
+        """
         if not self.two_stage:
             return ()
         steps: list[Step] = []
         new_user = _is_new(self.user)
-        if not new_user:
+        late = new_user and around.host.euid != 0
+        if not late:
             steps.append(sync.HideProcess())
         joined = tuple(one for one in self.joined if one.type != "mount")
         if joined:
@@ -174,9 +184,9 @@ class _Shape:
         time = self.config.linux.namespace("time")
         if time is not None and not time.path:
             steps.append(namespaces.Unshare(pointer=time.pointer, kind="time", flag=CLONE_NEWTIME))
-        if new_user or self.config.linux.time_offsets:
+        if self.waits:
             steps += [sync.Send(kind="unshared"), sync.Await(kind="go")]
-        if new_user:
+        if late:
             steps.append(sync.HideProcess())
         if self.user is not None:
             steps.append(namespaces.BecomeRoot(drop_groups=False))
@@ -238,14 +248,23 @@ def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ..
         )
     if config.linux.time_offsets:
         steps.append(host.SetTimeOffsets(offsets=config.linux.time_offsets))
+    if shape.waits:
+        steps += _oom_score(config)
     return tuple(steps)
+
+
+def _oom_score(config: Config) -> tuple[Step, ...]:
+    """Before the process hides: in two stages that is stage 1, which passes it on."""
+    assert config.process is not None
+    value = config.process.oom_score_adj
+    return () if value is None else (host.SetOomScoreAdj(value=value),)
 
 
 def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, ...]:
     steps: list[Step] = []
     assert config.process is not None
-    if config.process.oom_score_adj is not None:
-        steps.append(host.SetOomScoreAdj(value=config.process.oom_score_adj))
+    if not shape.waits:
+        steps += _oom_score(config)
     if config.process.rlimits:
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
     if "" in around.cgroups and shape.two_stage:

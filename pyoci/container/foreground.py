@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from typing import Any
+
+    from pyoci.container.notify import Relay
 else:
     import _signal  # the signal module imports enum
 
@@ -68,9 +70,12 @@ class Foreground:
         except OSError:
             pass
 
-    def wait(self) -> int:
-        """Until the program has ended: its status, or 128 and the signal."""
+    def wait(self, relay: Relay | None = None) -> int:
+        """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes READY=1 on."""
         poll = select.poll()
+        listening = -1 if relay is None else relay.fileno()
+        if listening >= 0:
+            poll.register(listening, select.POLLIN)
         poll.register(self.pidfd, select.POLLIN)
         poll.register(self.wake, select.POLLIN)
         if self.master >= 0:
@@ -83,6 +88,11 @@ class Foreground:
                     ended = True
                 elif descriptor == self.wake:
                     os.read(self.wake, 512)
+                elif descriptor == listening and relay is not None:
+                    relay.receive()
+                    if relay.fileno() < 0:
+                        poll.unregister(listening)
+                        listening = -1
                 elif not _copy(descriptor, self.master if descriptor == 0 else 1):
                     poll.unregister(descriptor)
         self._drain()

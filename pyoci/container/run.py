@@ -50,21 +50,22 @@ def _started(options: CreateOptions, container: Container, terminal: ConsoleOwne
     """Start it; in the foreground wait and clean up."""
     pidfd = pidfd_open(container.pid)
     foreground = None if options.detach else Foreground(container.pid, pidfd, terminal)
+    relay = start.relay_for(container)
     try:
         directory = state.open_directory(container.root, container.id)
         try:
-            start.release(container, directory)
+            start.release(container, directory, relay)
         finally:
             os.close(directory)
         poststart.run(container)
-        if container.notify:
-            from pyoci.container import notify
-
-            notify.forward(container)
         if foreground is None:
+            if relay is not None:
+                relay.wait()
             return 0
-        status = foreground.wait()
+        status = foreground.wait(relay)
     finally:
+        if relay is not None:
+            relay.close()
         if foreground is not None:
             foreground.close()
         os.close(pidfd)

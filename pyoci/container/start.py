@@ -13,6 +13,10 @@ from pyoci.errors import Error, StateError
 from pyoci.kernel.process import pidfd_open
 from pyoci.steps.launch import GO
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.container.notify import Relay
+
 NO_PROCESS = "process property must not be empty"
 
 _REFUSED = {
@@ -26,19 +30,32 @@ _REFUSED = {
 def start(root: str, id: str) -> None:
     """Start a created container and run its poststart hooks. Raises Error."""
     directory = state.open_directory(root, id)
+    relay = None
     try:
-        container = state.read(root, id, directory)
-        release(container, directory)
+        try:
+            container = state.read(root, id, directory)
+            relay = relay_for(container)
+            release(container, directory, relay)
+        finally:
+            os.close(directory)  # and with it the lock: nothing is locked while hooks run
+        poststart.run(container)
+        if relay is not None:
+            relay.wait()
     finally:
-        os.close(directory)
-    poststart.run(container)
-    if container.notify:
-        from pyoci.container import notify
-
-        notify.forward(container)
+        if relay is not None:
+            relay.close()
 
 
-def release(container: Container, directory: int) -> None:
+def relay_for(container: Container) -> Relay | None:
+    """Who passes its READY=1 on, if it was created with NOTIFY_SOCKET."""
+    if not container.notify:
+        return None
+    from pyoci.container.notify import Relay
+
+    return Relay(container)
+
+
+def release(container: Container, directory: int, relay: Relay | None = None) -> None:
     """Open the fifo and read what the process says before its execve. Two starts at once: one of them succeeds.
 
     The lock on the directory decides between them; nobody but start takes it, and nobody waits for it.
@@ -56,6 +73,8 @@ def release(container: Container, directory: int) -> None:
     try:
         if not state.is_alive(container.pid, container.start_time):
             raise StateError(_REFUSED["stopped"])
+        if relay is not None:
+            relay.open(directory)
         fifo = os.open(state.FIFO, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
             said = _listen(fifo, pidfd)

@@ -1,0 +1,217 @@
+"""NOTIFY_SOCKET: a READY=1 of the program reaches the service manager that started the runtime (sd_notify(3))."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.box import SOON, Box, until
+
+pytestmark = pytest.mark.root
+
+# Sends its arguments as datagrams to $NOTIFY_SOCKET, at once; -N instead of a message waits N seconds.
+SOURCE = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, getenv("NOTIFY_SOCKET"), sizeof address.sun_path - 1);
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address))
+        return 50;
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] == '-')
+            sleep(atoi(argv[i] + 1));
+        else if (send(fd, argv[i], strlen(argv[i]), 0) < 0)
+            return 51;
+    return 0;
+}
+"""
+
+
+class Manager:
+    """The service manager: a datagram socket of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(path))
+        self.sock.settimeout(SOON)
+
+    def messages(self) -> list[str]:
+        """Everything that has been sent so far; descriptors are taken and closed, as systemd does."""
+        self.sock.setblocking(False)
+        found = []
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self.sock, 4096, 4)
+            except BlockingIOError:
+                return found
+            for one in descriptors:
+                os.close(one)
+            found.append(data.decode())
+
+
+@pytest.fixture
+def manager(box: Box, tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "manager.sock")
+    yield manager
+    manager.sock.close()
+
+
+@pytest.fixture(scope="module")
+def notifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("notifier") / "notifier"
+    subprocess.run(["gcc", "-static", "-O1", "-x", "c", "-o", str(program), "-"], input=SOURCE.encode(), check=True)
+    return program
+
+
+Bundle = Callable[..., Path]
+
+
+@pytest.fixture
+def bundle(box: Box, notifier: Path) -> Bundle:
+    def make(*messages: str, **more: Any) -> Path:
+        def change(config: dict[str, Any]) -> None:
+            config["process"]["args"] = ["/notifier", *messages]
+            config["mounts"].append({"destination": "/notifier", "source": str(notifier), "options": ["bind"]})
+            config["root"]["readonly"] = False
+            config.update(more)
+
+        return box.bundle(change=change)
+
+    return make
+
+
+def env(manager: Manager) -> dict[str, str]:
+    return {**os.environ, "NOTIFY_SOCKET": str(manager.path)}
+
+
+def taken(box: Box, manager: Manager, *argv: str) -> tuple[int, str, list[str]]:
+    """Run a command while the manager reads: its status, its stderr and the messages."""
+    running = box.begin(*argv, env=env(manager))
+    messages: list[str] = []
+
+    def ended() -> bool:
+        messages.extend(manager.messages())
+        return not running.is_running()
+
+    until(ended, "the command has ended")
+    messages.extend(manager.messages())
+    done = running.end()
+    return done.returncode, done.stderr, messages
+
+
+@pytest.mark.parametrize("how", ["start", "detached", "foreground"])
+def test_ready_at_once(box: Box, manager: Manager, bundle: Bundle, how: str) -> None:
+    """The program sends as its first act: the socket is there before it is."""
+    path = str(bundle("STATUS=soon", "READY=1\nSTATUS=here", "-1"))
+    pid_file = box.directory / "pid"
+    if how == "start":
+        assert box("create", "--pid-file", str(pid_file), "--bundle", path, "a", env=env(manager)).stderr == ""
+        result = taken(box, manager, "start", "a")
+    else:
+        detach = ("--detach",) if how == "detached" else ()
+        result = taken(box, manager, "run", *detach, "--pid-file", str(pid_file), "--bundle", path, "a")
+    ready = [f"READY=1\nMAINPID={pid_file.read_text()}"]
+    assert result == (0, "", ready if how == "foreground" else [*ready, "BARRIER=1"])
+    if how != "foreground":
+        assert not (box.root / "a/notify/notify.sock").exists()
+
+
+def test_the_manager_is_told_where_the_program_sends_to(box: Box, manager: Manager) -> None:
+    """The program's NOTIFY_SOCKET is its own, never the host's path."""
+    path = box.bundle("report-to", "/dev/shm/x", ",", "report", "/run/notify", change=writable)
+    done = box("run", "--bundle", str(path), "a", env=env(manager))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "NOTIFY_SOCKET=/run/notify/notify.sock" in done.stdout
+    assert str(manager.path) not in done.stdout
+
+
+def writable(config: dict[str, Any]) -> None:
+    config["root"]["readonly"] = False
+
+
+@pytest.mark.parametrize("how", ["start", "detached", "foreground"])
+def test_a_program_that_never_is_ready(box: Box, manager: Manager, bundle: Bundle, how: str) -> None:
+    """Nobody waits longer than it lives."""
+    path = str(bundle("STATUS=no", "-1"))
+    if how == "start":
+        assert box("create", "--bundle", path, "a", env=env(manager)).stderr == ""
+        assert taken(box, manager, "start", "a") == (0, "", [])
+    else:
+        detach = ("--detach",) if how == "detached" else ()
+        assert taken(box, manager, "run", *detach, "--bundle", path, "a") == (0, "", [])
+
+
+def test_start_waits_until_it_is_ready(box: Box, manager: Manager, bundle: Bundle) -> None:
+    path = str(bundle("-1", "READY=1", "-1"))
+    assert box("create", "--bundle", path, "a", env=env(manager)).stderr == ""
+    began = time.monotonic()
+    assert taken(box, manager, "start", "a")[:2] == (0, "")
+    assert time.monotonic() - began >= 1
+
+
+@pytest.mark.parametrize("how", ["gone", "no such thing", "full"])
+def test_a_manager_that_does_not_take_it(box: Box, manager: Manager, bundle: Bundle, how: str) -> None:
+    """A warning; the container runs."""
+    path = str(bundle("READY=1"))
+    if how == "gone":
+        manager.sock.close()
+    elif how == "no such thing":
+        manager.path.unlink()
+    else:
+        sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sender.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                sender.sendto(b"x", str(manager.path))
+        sender.close()
+    done = box("run", "--bundle", path, "a", env=env(manager), timeout=SOON)
+    assert done.returncode == 0
+    assert "cannot notify" in done.stderr and "level=warning" in done.stderr
+
+
+def test_foreground_forwards_signals_meanwhile(box: Box, manager: Manager) -> None:
+    """Before the program is ready, too."""
+    path = box.bundle("write", "/dev/shm/x", "", ",", "trap", "5", change=writable)
+    running = box.begin("run", "--bundle", str(path), "a", env=env(manager))
+    until(lambda: (box.root / "a").exists() and box("state", "a").returncode == 0, "it is there")
+    box.wait("a", "running")
+    running.signal(signal.SIGTERM)
+    assert running.end(SOON).returncode == 5
+
+
+def test_start_again_after_a_start_that_was_killed(box: Box, manager: Manager, bundle: Bundle) -> None:
+    """Its socket is still there."""
+    path = str(bundle("READY=1"))
+    assert box("create", "--bundle", path, "a", env=env(manager)).stderr == ""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
+        left.bind(str(box.root / "a/notify/notify.sock"))
+    assert taken(box, manager, "start", "a")[:2] == (0, "")
+
+
+def test_a_long_name(box: Box, manager: Manager, bundle: Bundle) -> None:
+    """A socket's path has at most 107 bytes, a container's name more."""
+    path = str(bundle("READY=1", "-1"))
+    status, error, messages = taken(box, manager, "run", "--bundle", path, "a" * 200)
+    assert (status, error, len(messages)) == (0, "", 1)
+
+
+def test_without_a_manager(box: Box) -> None:
+    """No socket, no variable, no directory."""
+    path = box.bundle("report", "/run/notify", change=writable)
+    done = box("run", "--bundle", str(path), "a")
+    assert "NOTIFY_SOCKET" not in done.stdout
+    assert '"/run/notify":{"error":"ENOENT"}' in done.stdout

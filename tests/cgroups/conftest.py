@@ -91,6 +91,12 @@ def thaw(pid: int) -> None:
             state.write("THAWED")
 
 
+def v2_alone() -> None:
+    """A view where a v2 hierarchy is all there is; in a mount namespace of the test's own."""
+    if layout.magic("/sys/fs/cgroup") != constants.CGROUP2_SUPER_MAGIC:  # again on top of itself is EBUSY
+        mount("none", "/sys/fs/cgroup", "cgroup2")
+
+
 @pytest.fixture
 def apart() -> Callable[[Callable[[], None]], None]:
     """Calls a function in a forked child with a mount namespace of its own; its exception fails the test."""
@@ -103,7 +109,7 @@ def in_v2(name: str) -> Callable[[Callable[[dict[str, str]], None]], None]:
 
     def run(body: Callable[[dict[str, str]], None]) -> None:
         def with_v2() -> None:
-            mount("none", "/sys/fs/cgroup", "cgroup2")
+            v2_alone()
             body(paths.plan(layout.detect(), f"/{name}", "id"))
 
         run_apart(with_v2)

@@ -22,7 +22,7 @@ from pyoci.undo import Undo
 from tests.cgroups.conftest import mount
 from tests.cgroups.device_reference import Hole, Reference
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 InV2 = Callable[[Callable[[dict[str, str]], None]], None]
 Access = tuple[str, int, int, str]

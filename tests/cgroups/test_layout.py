@@ -11,7 +11,7 @@ from pyoci.cgroups import layout, manager, paths
 from pyoci.errors import Error
 from pyoci.kernel import constants
 from pyoci.undo import Undo
-from tests.cgroups.conftest import mount
+from tests.cgroups.conftest import mount, v2_alone
 
 MOUNTINFO = r"""
 25 30 0:23 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
@@ -77,7 +77,7 @@ def test_controllers_mounted_together(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.root
 def test_v2_reads_no_mountinfo(apart: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
-        mount("none", "/sys/fs/cgroup", "cgroup2")
+        v2_alone()
         read = layout._read
         asked: list[str] = []
         monkeypatch.setattr(layout, "_read", lambda path: asked.append(path) or read(path))

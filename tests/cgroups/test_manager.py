@@ -16,7 +16,7 @@ from pyoci.kernel.path import openat2
 from pyoci.undo import Undo
 from tests.cgroups.conftest import made
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 DENY_ALL = (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),)
 RULES = DENY_ALL + device_rules.default_rules()
@@ -70,7 +70,7 @@ def test_undone_with_children_that_were_made_in_it(planned: dict[str, str]) -> N
         raise RuntimeError
 
 
-def test_a_failure_is_undone_at_once(planned: dict[str, str], name: str) -> None:
+def test_a_failure_is_undone_at_once(v1: dict[str, str], planned: dict[str, str], name: str) -> None:
     """Some hierarchies may be writable for an unprivileged runtime and others not; it goes on without any."""
     undo = Undo()
     with pytest.raises(StepError) as caught:

@@ -15,7 +15,7 @@ from pyoci.cgroups import files, manager, members
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 InV2 = Callable[[Callable[[dict[str, str]], None]], None]
 THREAD = """

@@ -17,8 +17,9 @@ from pyoci.kernel import constants
 from pyoci.undo import Undo
 from tests.cgroups.conftest import mount
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
+SOON = 0.1 if os.environ.get("PYOCI_LANE") != "guest" else 1  # seconds; emulated processors are slow
 KINDS = ("hybrid", "v1", "v2")
 
 
@@ -60,7 +61,7 @@ def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Call
     thread = threading.Thread(target=end)
     thread.start()
     assert manager.wait_empty(kind, 10)
-    assert len(ended) == 2 and time.monotonic() - ended[1] < 0.1
+    assert len(ended) == 2 and time.monotonic() - ended[1] < SOON
     thread.join()
     manager.remove(kind)
 
@@ -105,7 +106,7 @@ def test_what_is_held_is_named(kind: dict[str, str], sleeper: Callable[[], int])
     with pytest.raises(Error, match="^unable to remove container's cgroup: Failed to remove paths: map") as caught:
         manager.remove(kind, 0.05)
     assert caught.value.errno == 16
-    assert caught.value.hint == f"process {process} (sleep) in state S is still in it"
+    assert caught.value.hint in [f"process {process} (sleep) in state {state} is still in it" for state in "SR"]
     os.kill(process, 9)
     manager.remove(kind)
 
@@ -166,8 +167,10 @@ def test_removed_by_somebody_else_meanwhile(kind: dict[str, str]) -> None:
     manager.remove(kind)
 
 
-@pytest.mark.parametrize("evil", ["/sys/fs/cgroup/pids/../../../../var/tmp", "/sys/fs/cgroup/../../../var/tmp"])
-def test_a_path_with_dots_is_not_opened(evil: str) -> None:
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_path_with_dots_is_not_opened(inside: bool) -> None:
+    directory = next(entry.name for entry in os.scandir("/sys/fs/cgroup") if entry.is_dir(follow_symlinks=False))
+    evil = f"/sys/fs/cgroup/{directory}/../../../../var/tmp" if inside else "/sys/fs/cgroup/../../../var/tmp"
     with files.Tree() as tree, pytest.raises(OSError, match="cross-device|Invalid|ross"):
         tree.open(evil)
 

@@ -15,7 +15,7 @@ import pytest
 
 from pyoci.cli import spec
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 Done = subprocess.CompletedProcess[str]
 Cli = Callable[..., Done]

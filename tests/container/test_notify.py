@@ -52,7 +52,7 @@ class Manager:
     def messages(self) -> list[str]:
         """Everything that has been sent so far; descriptors are taken and closed, as systemd does."""
         self.sock.setblocking(False)
-        found = []
+        found: list[str] = []
         while True:
             try:
                 data, descriptors, _, _ = socket.recv_fds(self.sock, 4096, 4)

@@ -142,7 +142,7 @@ def test_odd_entries(arena: Arena, entry: bytes) -> None:
 
 
 def test_nothing_of_the_caller_arrives(arena: Arena) -> None:
-    env = {name: SECRET for name in ("FOO", *KEPT)} | {"PATH": f"/{SECRET}"}
+    env = dict.fromkeys(("FOO", *KEPT), SECRET) | {"PATH": f"/{SECRET}"}
     bundle = arena.bundle("/reporter", "report", change=lambda config: config["process"].update(env=["A=", "B=1"]))
     done = arena.run(bundle, env=env)
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.container.box import alive
 from tests.security.harness import Arena
 
 pytestmark = pytest.mark.root
@@ -34,12 +35,13 @@ def link(path: Path, canary: Path) -> None:
 
 def foreign(path: Path, canary: Path) -> None:
     path.mkdir()
-    (path / "state.json").write_text("{}")
+    shutil.copy(path.parent / "other/state.json", path)
     os.chown(path, STRANGER, STRANGER)
 
 
 def for_all(path: Path, canary: Path) -> None:
     path.mkdir()
+    shutil.copy(path.parent / "other/state.json", path)
     path.chmod(0o777)
 
 
@@ -52,7 +54,7 @@ def test_the_name_is_taken_by_a_trap(arena: Arena, trap: object) -> None:
     """Whoever prepared it: nothing is read from it, nothing written into it, and other containers are not affected."""
     assert callable(trap)
     bundle = str(arena.bundle("true"))
-    arena.create(Path(bundle), "other")
+    pid = arena.create(Path(bundle), "other")
     trap(arena.root / "c", arena.canary)
     known = os.listdir(arena.root / "c") if (arena.root / "c").is_dir() else []
     for command in (("create", "--bundle", bundle), ("run", "--bundle", bundle), ("state",), ("start",), ("kill",)):
@@ -60,6 +62,7 @@ def test_the_name_is_taken_by_a_trap(arena: Arena, trap: object) -> None:
     assert (os.listdir(arena.root / "c") if (arena.root / "c").is_dir() else []) == known
     listed = arena("list", "-q")
     assert (listed.returncode, listed.stdout) == (0, "other\n")
+    assert alive(pid)
     done = arena("delete", "--force", "c")
     assert done.returncode == 0 or arena.is_clean_failure(done)
     path = arena.root / "c"

@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_the_container_executes_the_interpreter(any_arena: Arena, pyoci: str, ta
 def test_a_neighbour_in_the_same_pid_namespace(arena: Arena, pyoci: str) -> None:
     """With CAP_SYS_PTRACE it opens /proc/PID/exe of containers that are being made beside it, and holds on to it."""
 
-    def hunter(config: dict) -> None:
+    def hunter(config: dict[str, Any]) -> None:
         everything(config)
         for kind in ("bounding", "effective", "permitted"):
             config["process"]["capabilities"][kind] += ["CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE"]
@@ -88,7 +89,7 @@ def test_a_neighbour_in_the_same_pid_namespace(arena: Arena, pyoci: str) -> None
     output = Path(arena.directory, f"output-{arena.count}.out")
     namespace = f"/proc/{arena.state('hunter')['pid']}/ns/pid"
 
-    def neighbour(config: dict) -> None:
+    def neighbour(config: dict[str, Any]) -> None:
         entry = next(one for one in config["linux"]["namespaces"] if one["type"] == "pid")
         entry["path"] = namespace
 

@@ -79,7 +79,7 @@ class BindMount(Step):
         target, _ = targets.find(context, self.mount.destination, directory)
         try:
             targets.check(context, self, self.mount.destination, target, root_is_procfs(tree))
-            mount.attach(tree, target)
+            targets.attach(tree, target, self.mount.destination)
         finally:
             os.close(target)
         set_propagation(tree, self.mount)
@@ -125,7 +125,7 @@ class MountFilesystem(Step):
             tree = self._new(data)
             if existed:
                 self.fill(context, tree, target)
-            mount.attach(tree, target)
+            targets.attach(tree, target, wanted.destination)
         later = MOUNT_ATTR_RDONLY if self.read_only_later else 0
         if wanted.rec_attr_set & ~later or wanted.rec_attr_clr:
             mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from errno import ELOOP, ENOENT, ENOTDIR
 
 from pyoci.errors import StepError
-from pyoci.kernel import path
+from pyoci.kernel import mount, path
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
 from pyoci.kernel.procfs import filesystem_type
 from pyoci.steps.step import Context, Step
@@ -64,6 +65,21 @@ def find_ordinary_directory(context: Context, step: Step, kind: str, destination
             errno=error.errno,
             hint=f"{destination} or a part of it is a link or a file in the root file system",
         ) from None
+
+
+def attach(tree: int, target: int, destination: str) -> None:
+    """Put a detached mount onto its target. The kernel's EINVAL for a directory on a file becomes ENOTDIR, and says so."""
+    try:
+        mount.attach(tree, target)
+    except OSError as error:
+        ours, theirs = (stat.S_ISDIR(os.fstat(one).st_mode) for one in (tree, target))
+        if ours == theirs:
+            raise
+        refused = OSError(ENOTDIR, os.strerror(ENOTDIR), destination)
+        refused.add_note(error.__notes__[0])
+        kinds = ("a directory", "a file") if ours else ("a file", "a directory")
+        refused.add_note(f"what is mounted is {kinds[0]}, and {destination} in the root file system is {kinds[1]}")
+        raise refused from None
 
 
 def name_in_root(context: Context, target: int) -> str:

@@ -1,0 +1,58 @@
+"""Steps carried out one by one, as the container's process would, in namespaces of the test's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pyoci import config
+from pyoci.config.filesystem import Mount
+from pyoci.kernel import procfs
+from pyoci.kernel.constants import MS_PRIVATE
+from pyoci.steps.rootfs import MountRoot
+from pyoci.steps.step import Context, Step, run
+from pyoci.undo import Undo
+from tests.isolation import CLONE_NEWNS, in_namespace
+
+T = TypeVar("T")
+
+
+def context() -> Context:
+    """A context without a runtime at the other end of its channel."""
+    made = Context(cast(Any, None), Undo())
+    made.proc = procfs.open_private()
+    return made
+
+
+def at_root(
+    rootfs: Path, body: Callable[[Context], T], flags: int = CLONE_NEWNS, prepare: Callable[[], object] | None = None
+) -> T:
+    """Run `body` where the root file system is mounted and the root is not switched yet.
+
+    `prepare` comes first, in the same namespaces: mounts of the "host". The umask is 0, as the launcher leaves it.
+    """
+
+    def inside() -> T:
+        os.umask(0)
+        if prepare is not None:
+            prepare()
+        made = context()
+        MountRoot(path=str(rootfs), parent=MS_PRIVATE).execute(made)
+        return body(made)
+
+    return in_namespace(inside, flags)
+
+
+def carry_out(made: Context, *steps: Step) -> None:
+    """Errors come as those of a plan, with the step's name."""
+    run(steps, made)
+
+
+def mount(destination: str, type: str = "", source: str = "", options: str = "", **more: Any) -> Mount:
+    """A mount as config.json gives it."""
+    entry = {"destination": destination, "type": type, "source": source, **more}
+    if options:
+        entry["options"] = options.split(",")
+    return config.read({"mounts": [entry]}).mounts[0]

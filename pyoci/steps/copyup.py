@@ -69,8 +69,9 @@ def _copy_file(source: int, target: int, name: str, status: os.stat_result) -> N
     try:
         writing = os.open(name, _CREATE, 0o600, dir_fd=target)
         try:
-            while chunk := os.read(reading, _CHUNK):
-                os.write(writing, chunk)
+            while chunk := memoryview(os.read(reading, _CHUNK)):
+                while chunk:  # a file system that fills up takes a part first
+                    chunk = chunk[os.write(writing, chunk) :]
             _copy_metadata(reading, writing, status)
         finally:
             os.close(writing)

@@ -68,7 +68,7 @@ def find_ordinary_directory(context: Context, step: Step, kind: str, destination
 
 
 def attach(tree: int, target: int, destination: str) -> None:
-    """Put a detached mount onto its target. The kernel's EINVAL for a directory on a file becomes ENOTDIR, and says so."""
+    """Put a detached mount onto its target; a directory on a file (EINVAL) becomes ENOTDIR with the reason."""
     try:
         mount.attach(tree, target)
     except OSError as error:

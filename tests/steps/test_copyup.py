@@ -1,0 +1,127 @@
+"""tmpcopyup: what a tmpfs starts with."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyoci.errors import StepError
+from pyoci.steps.copyup import MountCopy
+from pyoci.steps.step import Context
+from tests.isolation import top_mount
+from tests.steps.scene import at_root, carry_out, mount
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def rootfs(tmp_path: Path) -> Path:
+    """A root with a directory of everything that an image may hold."""
+    filled = tmp_path / "root/filled"
+    (filled / "inner/deep").mkdir(parents=True)
+    (filled / "file").write_bytes(os.urandom(3 << 20))
+    (filled / "inner/secret").write_text("secret")
+    (filled / "inner/secret").chmod(0o4711)
+    os.chown(filled / "inner/secret", 3, 4)
+    (filled / "inner/secret").chmod(0o4711)
+    os.setxattr(filled / "inner/secret", "trusted.pyoci", b"value")
+    os.symlink("/etc/shadow", filled / "link")
+    os.symlink("nowhere", filled / "dangling")
+    os.lchown(filled / "link", 5, 6)
+    os.mkfifo(filled / "fifo", 0o640)
+    os.mknod(filled / "null", 0o20600, os.makedev(1, 3))
+    os.utime(filled / "file", ns=(1_000_000_001, 2_000_000_002))
+    (filled / "inner").chmod(0o2751)
+    filled.chmod(0o1750)
+    os.chown(filled, 7, 8)
+    os.utime(filled / "inner", ns=(3, 4))
+    return tmp_path / "root"
+
+
+def walk(top: Path) -> dict[str, tuple[object, ...]]:
+    found: dict[str, tuple[object, ...]] = {}
+    for path in [top, *sorted(top.rglob("*"))]:
+        status = path.lstat()
+        content: object = None
+        if stat.S_ISREG(status.st_mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(status.st_mode):
+            content = os.readlink(path)
+        attributes = (
+            {} if stat.S_ISLNK(status.st_mode) else {name: os.getxattr(path, name) for name in os.listxattr(path)}
+        )
+        times = (
+            None
+            if stat.S_ISLNK(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)
+            else status.st_mtime_ns
+        )
+        found[str(path.relative_to(top))] = (
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            status.st_rdev,
+            content,
+            attributes,
+            times,
+        )
+    return found
+
+
+def test_everything_is_copied_as_it_is(rootfs: Path) -> None:
+    before = walk(rootfs / "filled")
+
+    def body(made: Context) -> tuple[dict[str, Any], dict[str, Any]]:
+        carry_out(made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
+        return walk(rootfs / "filled"), top_mount(f"{rootfs}/filled")
+
+    after, found = at_root(rootfs, body)
+    assert found["type"] == "tmpfs"
+    assert after == before
+    assert walk(rootfs / "filled") == before
+
+
+def test_links_are_not_followed(rootfs: Path, tmp_path: Path) -> None:
+    """A link to a directory outside stays a link."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").touch()
+    os.symlink(tmp_path / "outside", rootfs / "filled/away")
+
+    def body(made: Context) -> bool:
+        carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
+        return (rootfs / "filled/away").is_symlink()
+
+    assert at_root(rootfs, body)
+
+
+def test_what_does_not_exist_is_copied_as_nothing(rootfs: Path) -> None:
+    def body(made: Context) -> tuple[list[str], str]:
+        carry_out(made, MountCopy(mount=mount("/new", "tmpfs", "t", "tmpcopyup")))
+        return os.listdir(rootfs / "new"), top_mount(f"{rootfs}/new")["type"]
+
+    assert at_root(rootfs, body) == ([], "tmpfs")
+
+
+@pytest.mark.parametrize("size", ["1m", "2560k"])  # full between two blocks, and within the last one
+def test_a_tmpfs_that_is_too_small(rootfs: Path, size: str) -> None:
+    """It fails, and the rest of a file is not lost silently."""
+    with pytest.raises(StepError) as caught:
+        at_root(
+            rootfs,
+            lambda made: carry_out(
+                made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", f"tmpcopyup,size={size}"))
+            ),
+        )
+    assert os.strerror(caught.value.errno) == "No space left on device"
+
+
+def test_no_descriptor_is_left_open(rootfs: Path) -> None:
+    def body(made: Context) -> int:
+        before = len(os.listdir(f"/proc/{os.getpid()}/fd"))
+        carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
+        return len(os.listdir(f"/proc/{os.getpid()}/fd")) - before
+
+    assert at_root(rootfs, body) == 0

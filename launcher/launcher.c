@@ -14,7 +14,8 @@
  *                   sealed copy ($ORIGIN is taken from /proc/self/exe)
  *   __main__ takes these five out of os.environ before anything can inherit them.
  *   descriptors   0, 1 and 2 are open (/dev/null where the caller had closed them); nothing of the launcher's stays
- *   signals       SIGCHLD default. Mask and other dispositions are the caller's. Nothing about them is handed over:
+ *   signals       SIGCHLD default, and 32 and 33, which Python cannot reach. Mask and other dispositions are the
+ *                 caller's. Nothing about them is handed over:
  *                 what Python itself changes (SIGPIPE, SIGXFSZ, SIGINT) goes back to default before the container.
  *
  * Sealed are the commands whose process becomes the container's: create, run, exec, restore. Their Python side
@@ -143,10 +144,19 @@ static void open_standard_descriptors(void) {
             fail("cannot open ", "/dev/null", errno);
 }
 
+/* glibc's posix_spawn(3), which make uses, starts programs with the C library's own two signals ignored, and its
+ * sigaction(3) refuses to change them. */
+static void default_signals(void) {
+    const unsigned long zeroes[4] = {0}; /* the kernel's struct sigaction with SIG_DFL */
+    static const int numbers[] = {SIGCHLD, 32, 33};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        syscall(SYS_rt_sigaction, numbers[i], zeroes, NULL, 8);
+}
+
 int main(int argc, char **argv) {
     open_standard_descriptors();
     mode_t mask = umask(0);
-    signal(SIGCHLD, SIG_DFL);
+    default_signals();
 
     bool sealing = argc > 0 && needs_seal(find_command(argv));
     struct target target;

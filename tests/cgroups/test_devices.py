@@ -241,7 +241,7 @@ def test_v2_without_the_capability(
 
     def body(planned: dict[str, str]) -> None:
         manager.create(planned, Undo())
-        command = [sys.executable, "-c", NO_CAPABILITY, repr((planned, userns, allow))]
+        command = [sys.executable, "-P", "-c", NO_CAPABILITY, repr((planned, userns, allow))]
         done = subprocess.run(command, capture_output=True, text=True, env=for_anybody)
         assert done.stdout.strip() == verdict, done.stderr
         assert ids(planned) == []
@@ -254,7 +254,7 @@ def test_v2_without_the_capability(
 def test_v1_without_the_capability(v1: dict[str, str], for_anybody: dict[str, str], userns: bool, verdict: str) -> None:
     planned = {"devices": v1["devices"]}
     manager.create(planned, Undo())
-    command = [sys.executable, "-c", NO_CAPABILITY, repr((planned, userns, False))]
+    command = [sys.executable, "-P", "-c", NO_CAPABILITY, repr((planned, userns, False))]
     done = subprocess.run(command, capture_output=True, text=True, env=for_anybody)
     assert done.stdout.startswith(verdict), (done.stdout, done.stderr)
     manager.remove(planned)

@@ -39,6 +39,7 @@ seen = {
     "modules": sorted(sys.modules), "encoding": sys.getfilesystemencoding(), "stdout": sys.stdout.encoding,
     "cmdline": os.fsdecode(open("/proc/self/cmdline", "rb").read()).split("\\0")[:-1],
     "file": __file__, "pid": os.getpid(),
+    "ignored": [int(l.split()[1], 16) for l in open("/proc/self/status") if l.startswith("SigIgn")][0],
 }
 print(json.dumps(seen), flush=True)
 if "wait" in sys.argv:

@@ -3,6 +3,7 @@ could use (SEC-28, SEC-29 as far as the launcher goes)."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from tests.launcher.conftest import Installation
 
+RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 KEPT = {
     "PATH": "/bin",
     "HOME": "/root",
@@ -153,6 +155,17 @@ def test_umask_and_signals(installation: Installation) -> None:
     seen = installation.run("create", preexec_fn=prepare)
     assert (seen["env"]["PYOCI_UMASK"], seen["umask"]) == ("027", 0)
     assert seen["sigchld"]
+
+
+def test_signals_of_the_c_library(installation: Installation) -> None:
+    """glibc's posix_spawn, and so make, starts programs with 32 and 33 ignored; Python could not change that."""
+    ignored = (ctypes.c_ulong * 4)(1)
+
+    def prepare() -> None:
+        for number in (32, 33):
+            assert ctypes.CDLL(None).syscall(RT_SIGACTION[os.uname().machine], number, ignored, None, 8) == 0
+
+    assert installation.run("create", preexec_fn=prepare)["ignored"] & (3 << 31) == 0
 
 
 def test_runs_without_compiled_modules(installation: Installation) -> None:

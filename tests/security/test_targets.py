@@ -1,0 +1,148 @@
+"""SEC-10, SEC-17: where mounts go: static and raced links in the root file system and in shared volumes.
+
+CVE-2021-30465, CVE-2024-45310 and their kind. `a` is the attacked name. A link may lead anywhere inside the root: there
+the mount must be, or the create has failed; outside nothing is made and nothing is mounted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.security.harness import CANARY, RACES, Arena
+
+pytestmark = pytest.mark.root
+
+LINKS = {
+    "absolute": "{canary}",
+    "relative": "../../canary",
+    "many levels up": "../../../../../../../../../../../../..{canary}",
+    "through a directory": "tmp/../../../canary",
+    "to itself": "a",
+    "to a link": "tmp/second",
+    "dangling inside": "/nowhere/at/all",
+    "into procfs": "/proc/self/root",
+    "to a descriptor": "/proc/self/fd/3",
+    "to the working directory": "/proc/self/cwd",
+    "to the first process": "/proc/1/root{canary}",
+}
+MARKS = 4  # mounts by attack()
+
+
+def attack(arena: Arena, config: dict[str, Any], top: str) -> None:
+    """Mounts below `top`/a and on it: each with a source that shows in mountinfo, or content of its own."""
+    (arena.directory / "source").mkdir(exist_ok=True)
+    (arena.directory / "source/mark-dir").write_text("")
+    (arena.directory / "source-file").write_text("mark-file")
+    config["mounts"] += [
+        {"destination": f"{top}/a/dir", "type": "tmpfs", "source": "mark-1"},
+        {"destination": f"{top}/a/new/deep/er", "type": "tmpfs", "source": "mark-2"},
+        {"destination": f"{top}/a/bound", "source": str(arena.directory / "source"), "options": ["bind"]},
+        {"destination": f"{top}/a/made", "source": str(arena.directory / "source-file"), "options": ["bind"]},
+    ]
+
+
+# Counts our mounts and looks for the canary's content wherever one could be.
+LOOK = (
+    "grep -c -e ' mark-[12] ' -e '/source ' -e '/source-file ' /proc/self/mountinfo;"
+    f"grep -rl \"{CANARY}\" /a /l /vol /tmp 2>/dev/null | grep -v '^/proc' && echo ESCAPED; true"
+)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_in_the_root(any_arena: Arena, link: str) -> None:
+    bundle = any_arena.bundle(LOOK, change=lambda config: attack(any_arena, config, ""))
+    rootfs = bundle / "rootfs"
+    (rootfs / "a").symlink_to(LINKS[link].format(canary=any_arena.canary))
+    (rootfs / "tmp/second").symlink_to(f"../../../{any_arena.canary.name}")
+    done = any_arena.run(bundle)
+    if done.returncode:
+        assert any_arena.is_clean_failure(done), done
+        assert link in (
+            "to itself",
+            "into procfs",
+            "to a descriptor",
+            "to the working directory",
+            "to the first process",
+        )
+    else:
+        assert done.stdout == f"{MARKS}\n"
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "/../../canary/dir",
+        "/tmp/../../../canary/dir",
+        "../../canary/dir",
+        "/tmp/l",
+        "/tmp/l/",
+        "/tmp/l/.",
+        "//tmp//l//",
+    ],
+)
+@pytest.mark.parametrize("kind", ["tmpfs", "directory", "file"])
+def test_a_destination_that_leads_up(any_arena: Arena, destination: str, kind: str) -> None:
+    """ ".." stops at the root; a link at the end is followed inside the root, with and without a trailing slash."""
+    source = any_arena.directory / "source"
+    if kind == "file":
+        source.write_text("mark")
+    else:
+        source.mkdir()
+    mount = {"destination": destination, "source": str(source), "options": ["bind"]}
+    if kind == "tmpfs":
+        mount = {"destination": destination, "source": "/source", "type": "tmpfs"}
+    script = f"grep -c '/source ' /proc/self/mountinfo; grep -rl \"{CANARY}\" /tmp /canary && echo ESCAPED; true"
+    bundle = any_arena.bundle(script, change=lambda config: config["mounts"].append(mount))
+    (bundle / "rootfs/tmp/l").symlink_to("../../../canary/dir")
+    done = any_arena.run(bundle)
+    if done.returncode:
+        assert any_arena.is_clean_failure(done), done
+        assert kind == "file"  # whose target is made as a directory, or not at all, when the name says it is one
+    else:
+        assert done.stdout == "1\n"
+
+
+def race(arena: Arena, bundle: Path, first: Path, second: Path) -> list[int]:
+    """RACES runs while two names are swapped; how many mounts each that succeeded has."""
+    seen = []
+    with arena.swapping(first, second):
+        for _ in range(RACES):
+            done = arena.run(bundle)
+            assert "ESCAPED" not in done.stdout
+            if done.returncode:
+                assert arena.is_clean_failure(done), done
+            else:
+                seen.append(int(done.stdout))
+    return seen
+
+
+@pytest.mark.parametrize("link", ["relative", "absolute"])
+def test_a_race_in_the_root(any_arena: Arena, link: str) -> None:
+    """What is a directory when it is looked up is a link when it is mounted on, and the other way round."""
+    bundle = any_arena.bundle(LOOK, change=lambda config: attack(any_arena, config, ""))
+    rootfs = bundle / "rootfs"
+    (rootfs / "a/dir").mkdir(parents=True)
+    (rootfs / "l").symlink_to(LINKS[link].format(canary=any_arena.canary))
+    seen = race(any_arena, bundle, rootfs / "a", rootfs / "l")
+    assert len(seen) > RACES // 10, "it hardly ever worked: that was no race but a breakage"
+    assert set(seen) == {MARKS}, "a mount went somewhere else"
+
+
+@pytest.mark.parametrize("link", ["relative", "absolute"])
+def test_a_race_in_a_volume(arena: Arena, link: str) -> None:
+    """The same in a directory of the host that two containers share: the other one may swap names at any time."""
+    volume = arena.directory / "volume"
+    (volume / "a/dir").mkdir(parents=True)
+    (volume / "l").symlink_to(LINKS[link].format(canary=arena.canary))
+
+    def change(config: dict[str, Any]) -> None:
+        config["mounts"].append({"destination": "/vol", "source": str(volume), "options": ["rbind"]})
+        attack(arena, config, "/vol")
+
+    bundle = arena.bundle(LOOK, change=change)
+    seen = race(arena, bundle, volume / "a", volume / "l")
+    assert len(seen) > RACES // 10, "it hardly ever worked: that was no race but a breakage"
+    assert set(seen) == {MARKS}, "a mount went somewhere else"

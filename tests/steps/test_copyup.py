@@ -106,15 +106,13 @@ def test_what_does_not_exist_is_copied_as_nothing(rootfs: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["1m", "2560k"])  # full between two blocks, and within the last one
-def test_a_tmpfs_that_is_too_small(rootfs: Path, size: str) -> None:
-    """It fails, and the rest of a file is not lost silently."""
+def test_a_tmpfs_that_is_too_small(tmp_path: Path, size: str) -> None:
+    """It fails; the rest of a file is not lost silently."""
+    (tmp_path / "root/filled").mkdir(parents=True)
+    (tmp_path / "root/filled/file").write_bytes(bytes(3 << 20))
+    step = MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", f"tmpcopyup,size={size}"))
     with pytest.raises(StepError) as caught:
-        at_root(
-            rootfs,
-            lambda made: carry_out(
-                made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", f"tmpcopyup,size={size}"))
-            ),
-        )
+        at_root(tmp_path / "root", lambda made: carry_out(made, step))
     assert os.strerror(caught.value.errno) == "No space left on device"
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import struct
 
 from pyoci.errors import Error, HookError, StepError
@@ -56,6 +57,12 @@ class Channel:
         """Go on with `descriptor`, a copy of ours; ours has been closed behind the socket's back."""
         self._socket.detach()
         self._socket = _socket.socket(fileno=descriptor)
+
+    def is_readable(self) -> bool:
+        """Whether receive() would not wait."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def send(self, kind: str, *fields: str, descriptors: tuple[int, ...] = ()) -> None:
         """Raises Closed when nobody listens any more."""

@@ -3,8 +3,8 @@
 The machine does other things meanwhile, so everything is counted that carries the test's `mark` or lies in its
 directory: processes (those of a cgroup with the mark, those whose command line names the directory, and our own
 children, zombies too), cgroups of every hierarchy, session keyrings, the state directory. The host's mounts and our
-own descriptors are counted whole. A device program is counted if it bears pyoci's name and is not attached to
-somebody else's cgroup: nothing else tells whose it is.
+own descriptors are counted whole, but for mounts in the directories of other test runs. A device program is counted if
+it bears pyoci's name and is not attached to somebody else's cgroup: nothing else tells whose it is.
 
 The kernel frees some things later (a keyring, a program, a zombie): compare with `differences`, which waits for that.
 """
@@ -49,7 +49,7 @@ def take(mark: str, directory: Path, root: Path) -> Snapshot:
     return Snapshot(
         processes=frozenset(processes(mark, str(directory))),
         cgroups=frozenset(cgroups(mark)),
-        mounts=frozenset(Path("/proc/self/mountinfo").read_text().splitlines()),
+        mounts=frozenset(mounts(str(directory))),
         state=frozenset(files(root)),
         descriptors=frozenset(descriptors()),
         keys=frozenset(keys(mark)),
@@ -114,6 +114,13 @@ def _every_cgroup() -> Iterator[str]:
         yield from paths
         if directory.count("/") < _DEPTH:
             waiting += paths
+
+
+def mounts(directory: str) -> Iterator[str]:
+    """The host's, as lines of mountinfo."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if directory in line or "/pyoci-tests/" not in line:
+            yield line
 
 
 def files(root: Path) -> Iterator[str]:

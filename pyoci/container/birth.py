@@ -71,11 +71,11 @@ class Birth:
         context = self.context
         context.pid = first
         try:
-            message = self._receive()
+            message = self._receive(pidfd)
             if message.kind == "unshared":
                 run(self.plan.maps, context)
                 self._send("go")
-                message = self._receive()
+                message = self._receive(pidfd)
             if message.kind != "stage2":
                 raise Error(f"stage 1 said {message.kind!r}")
             return int(message.fields[0]), message.descriptors[0]
@@ -107,11 +107,17 @@ class Birth:
             raise self.died() from None
         self.context.channel.close()
 
-    def _receive(self) -> channel.Message:
-        """The next message. Raises Interrupted while it waits, and what channel.receive() raises."""
-        assert self.context.interrupts is not None
-        self.context.interrupts.wait(self.context.channel.fileno())
-        return self.context.channel.receive()
+    def _receive(self, pidfd: int) -> channel.Message:
+        """The next message of this process. Raises Interrupted while it waits, and what channel.receive() raises.
+
+        The end of the process counts as much as end-of-file: stage 2 keeps the channel open when stage 1 has died.
+        """
+        context = self.context
+        assert context.interrupts is not None
+        context.interrupts.wait(context.channel.fileno(), pidfd)
+        if not context.channel.is_readable():
+            raise channel.Closed
+        return context.channel.receive()
 
     def _send(self, kind: str) -> None:
         """Raises Closed, or the error that the process has sent before it ended."""
@@ -123,7 +129,7 @@ class Birth:
 
     def _expect(self, kind: str) -> None:
         while True:
-            message = self._receive()
+            message = self._receive(self.context.pidfd)
             if message.kind == "console":
                 self.console(message.fields[0], message.descriptors[0])
                 continue

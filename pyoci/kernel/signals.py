@@ -79,15 +79,15 @@ class Interrupts:
         if self._arrived:
             raise Interrupted(self._arrived)
 
-    def wait(self, descriptor: int) -> None:
-        """Until `descriptor` is readable. Raises Interrupted."""
+    def wait(self, *descriptors: int) -> None:
+        """Until one of them is readable. Raises Interrupted."""
         poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        poll.register(self._reading, select.POLLIN)
+        for descriptor in (*descriptors, self._reading):
+            poll.register(descriptor, select.POLLIN)
         while True:
             ready = dict(poll.poll())
             self.check()
-            if descriptor in ready:
+            if any(descriptor in ready for descriptor in descriptors):
                 return
             os.read(self._reading, 512)  # another signal
 

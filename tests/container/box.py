@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyoci.cli import spec
 from tests import snapshot
+from tests.container import tracer
 from tests.snapshot import Snapshot
 
 LIMIT = 60  # seconds: only a hang takes so long
 SOON = 10  # seconds in which a command that must not wait for another process has to be done on a busy machine
 
 Done = subprocess.CompletedProcess[str]
-V2_ONLY = ("unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount -t cgroup2 c /sys/fs/cgroup; exec "$@"')
+V2_ONLY = (
+    "/usr/bin/unshare",
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-c",
+    'mount -t cgroup2 c /sys/fs/cgroup; exec "$@"',
+)
 
 
 class Box:
@@ -35,7 +46,7 @@ class Box:
         self.prefix: tuple[str, ...] = (*V2_ONLY, "sh") if view == "v2" else ()
         self.gates: list[Gate] = []
         self.running: list[Running] = []
-        self.count = 0
+        self.numbers = itertools.count()  # whose next() is atomic: a test may run commands in threads
         shutil.copy(reporter, self.reporter)
 
     def command(self, *argv: str) -> list[str]:
@@ -45,13 +56,18 @@ class Box:
         """Run `pyoci ARGV` to its end; what it prints goes through files, because a container may keep a pipe open."""
         return self.end(self.begin(*argv, **options), timeout)
 
-    def begin(self, *argv: str, **options: Any) -> Running:
+    def begin(self, *argv: str, tracer: Sequence[str] = (), **options: Any) -> Running:
         """Start `pyoci ARGV` and return at once."""
-        self.count += 1
+        self.count = next(self.numbers)
         output = self.directory / f"output-{self.count}"
         with output.with_suffix(".out").open("w") as out, output.with_suffix(".err").open("w") as err:
             process = subprocess.Popen(
-                self.command(*argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory, **options
+                [*tracer, *self.command(*argv)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self.directory,
+                **options,
             )
         self.running.append(Running(process, output))
         return self.running[-1]
@@ -59,10 +75,22 @@ class Box:
     def end(self, running: Running, timeout: float = LIMIT) -> Done:
         return running.end(timeout)
 
+    def trace(self, *argv: str, **request: Any) -> tuple[Done, dict[str, Any]]:
+        """Run `pyoci ARGV` under the tracer (tracer.py says what a request is); how it ended, and what was traced.
+
+        The default counts the runtime's own calls, from the first directory it makes.
+        """
+        log = self.directory / "trace"
+        log.unlink(missing_ok=True)
+        default = {"inside": False, "calls": None, "begin": ["mkdir", "mkdirat"], "at": None}
+        full = {**default, "signal": 0, "early": False, "errno": 0, "log": str(log), **request}
+        done = self(*argv, tracer=[sys.executable, "-I", tracer.__file__, json.dumps(full)])
+        answer: dict[str, Any] = json.loads(log.read_text())
+        return Done(done.args, os.waitstatus_to_exitcode(answer["status"]), done.stdout, done.stderr), answer
+
     def bundle(self, *args: str, change: Callable[[dict[str, Any]], object] | None = None) -> Path:
         """A bundle whose program is the reporter with `args`; `change` edits its config.json."""
-        path = self.directory / f"bundle-{self.count}"
-        self.count += 1
+        path = self.directory / f"bundle-{next(self.numbers)}"
         (path / "rootfs").mkdir(parents=True)
         shutil.copy(self.reporter, path / "rootfs/reporter")
         config = spec.example(v2=False)
@@ -142,7 +170,7 @@ class Running:
             stack = Path(f"/proc/{self.pid}/wchan").read_text()
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
-            raise AssertionError(f"{self.process.args} has not ended after {timeout} s (waits in {stack})") from None
+            raise AssertionError(f"{self.process.args!r} has not ended after {timeout} s (waits in {stack})") from None
         out, err = self.output.with_suffix(".out"), self.output.with_suffix(".err")
         return Done(self.process.args, status, out.read_text("utf-8"), err.read_text("utf-8"))
 

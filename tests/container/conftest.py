@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,30 @@ def box(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Box]:
 def either_box(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Box]:
     """The same twice: with the machine's own cgroups, and where cgroup v2 is all there is."""
     yield from boxes(pyoci, tmp_path, f"pyoci-box-{os.getpid()}-{next(_numbers)}", reporter, request.param)
+
+
+_lines = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A line for the end of the run: what a long test has done, how often, and in what time."""
+    begin = time.monotonic()
+
+    def say(line: str) -> None:
+        text = f"{line}; {time.monotonic() - begin:.1f} s"
+        request.config.stash.setdefault(_lines, []).append(text)
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_lines, []):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def seeded(tell: Callable[[str], None]) -> Iterator[tuple[int, random.Random]]:
+    """A seed and its random numbers: $PYOCI_TEST_SEED, else a new one every time; the tests print it."""
+    seed = int(os.environ.get("PYOCI_TEST_SEED", time.time_ns() % 1_000_000))
+    yield seed, random.Random(seed)

@@ -66,7 +66,7 @@ class ProcessPlan:
         steps += hide(config)
         if wanted.no_new_privileges:
             steps.append(identity.NoNewPrivileges())
-        if wanted.env is not None and not self._has_home():
+        if not self._has_home():
             steps.append(process.SetHome(uid=user.uid))
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
         steps += self._become_user()
@@ -113,7 +113,7 @@ class ProcessPlan:
                     hooks=hooks,
                     state=self.state,
                     status="created",
-                    env=self.environment(),
+                    env=None,
                     inside=True,
                     before=limits + filter,
                 )

@@ -171,9 +171,9 @@ def _poststop(container: Container) -> None:
     from pyoci.steps.hooks import run_hooks
 
     text = poststart.hook_state(container, "stopped", 0)
-    for hook in hooks:
+    for index, hook in enumerate(hooks):
         try:
-            run_hooks("poststop", (hook,), text, None)
+            run_hooks("poststop", (hook,), text, None, first=index)
         except HookError as error:
             log.warning(error.message)
 

@@ -31,6 +31,10 @@ class Image:
         self.env[self._used] = entry
         self._used += 1
 
+    def environment(self) -> tuple[str, ...]:
+        """The entries as they are now."""
+        return tuple(entry.decode("utf-8", "surrogateescape") for entry in self.env if entry is not None)
+
     def warm(self) -> None:
         """Walk the path to execve(2) once, with an empty name (ENOENT): the real call finds everything in place."""
         try:

@@ -31,7 +31,7 @@ class RunHooks(Step):
     hooks: tuple[Hook, ...]
     state: HookState
     status: str
-    env: tuple[str, ...] | None  # for a hook without "env"; None: the runtime's own environment
+    env: tuple[str, ...] | None  # for a hook without "env"; None: the runtime's or, in the container, the program's
     inside: bool  # run by the container's process
     directory: str = ""  # where it starts: "bundle", "root" (the container's), "" for the current directory
     before: tuple[Step, ...] = ()  # done in the hook's process right before execve(2)
@@ -48,8 +48,12 @@ class RunHooks(Step):
                 for step in self.before:
                     step.execute(context)
 
+        env = self.env
+        if env is None and self.inside:
+            assert context.image is not None
+            env = context.image.environment()
         directory = {"bundle": context.descriptors.get("bundle", -1), "root": context.root}.get(self.directory, -1)
-        run_hooks(self.kind, self.hooks, text, self.env, directory, before, context.interrupts)
+        run_hooks(self.kind, self.hooks, text, env, directory, before, context.interrupts)
 
 
 def run_hooks(
@@ -60,9 +64,12 @@ def run_hooks(
     directory: int = -1,
     before: Callable[[], object] | None = None,
     interrupts: Interrupts | None = None,
+    first: int = 0,
 ) -> None:
-    """Run `hooks` in order. Raises HookError with runc's words for the first that fails; Interrupted."""
-    for index, hook in enumerate(hooks):
+    """Run `hooks` in order. Raises HookError with runc's words for the one that fails, counted from `first`;
+    Interrupted.
+    """
+    for index, hook in enumerate(hooks, first):
         reason = _run(hook, state, env, directory, before, interrupts)
         if reason:
             raise HookError(
@@ -176,6 +183,7 @@ class _Conversation:
                 self.interrupts.check()
             if descriptor == self.pidfd:
                 ended = True
+                self.poll.unregister(descriptor)  # it stays readable: the grace below would not sleep
             elif descriptor == self.stdin:
                 self._write()
             elif descriptor in self.open:

@@ -55,7 +55,9 @@ def clear_onlcr(terminal: int) -> None:
 
 
 def make_raw(terminal: int) -> list[Any]:
-    """cfmakeraw(3); the attributes as they were, for restore()."""
+    """cfmakeraw(3) but for the output: a newline still gets its carriage return, which the terminal at the other end
+    leaves out (clear_onlcr). Returns the attributes as they were, for restore().
+    """
     before: list[Any] = termios.tcgetattr(terminal)
     raw = termios.tcgetattr(terminal)
     raw[0] &= ~(
@@ -68,7 +70,7 @@ def make_raw(terminal: int) -> list[Any]:
         | termios.ICRNL
         | termios.IXON
     )
-    raw[1] &= ~termios.OPOST
+    raw[1] |= termios.OPOST
     raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
     termios.tcsetattr(terminal, termios.TCSANOW, raw)

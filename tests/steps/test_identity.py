@@ -1,173 +1,248 @@
-"""Who the program is: ids, groups, umask, the owner of its standard streams, the five capability sets."""
+"""Who the program runs as."""
 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.container.box import Box
-from tests.steps.look import Change, Config, Look, changes, namespaces, parse, process, user_namespace
+from pyoci.config.capabilities import Capabilities
+from pyoci.errors import StepError
+from pyoci.kernel import capability
+from pyoci.steps.identity import (
+    CAP_SYS_ADMIN,
+    JoinSessionKeyring,
+    LimitBoundingSet,
+    NoNewPrivileges,
+    OwnStandardStreams,
+    SetCapabilities,
+    SetUmask,
+    SetUser,
+)
+from tests.isolation import CLONE_NEWUSER, in_namespace
+from tests.steps.look import Config, Look, process
+from tests.steps.scene import carry_out, context
 
 pytestmark = pytest.mark.root
 
-CHOWN, KILL, NET_BIND, NET_RAW, SYS_ADMIN = 0, 5, 10, 13, 21
-NUMBERS = {"CHOWN": CHOWN, "KILL": KILL, "NET_BIND_SERVICE": NET_BIND, "NET_RAW": NET_RAW, "SYS_ADMIN": SYS_ADMIN}
-KINDS = ("bounding", "effective", "permitted", "inheritable", "ambient")
+CHOWN, KILL, SETUID, SYS_TIME = 1 << 0, 1 << 5, 1 << 7, 1 << 25
 
 
-def mask(*names: str) -> str:
-    return f"{sum(1 << NUMBERS[name] for name in names):016x}"
+def status(name: str) -> str:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return line.partition(":")[2].strip()
+    raise AssertionError(name)
 
 
-def sets(**kinds: tuple[str, ...]) -> Change:
-    """process.capabilities."""
-    value = {kind: [f"CAP_{name}" for name in names] for kind, names in kinds.items()}
-    return lambda config: config["process"].update(capabilities=value)
+def sets() -> dict[str, int]:
+    return {name: int(status(f"Cap{name}"), 16) for name in ("Bnd", "Eff", "Inh", "Prm", "Amb")}
 
 
-def a_filter(config: Config) -> None:
-    """A seccomp filter, to be loaded with and without noNewPrivileges."""
-    rule = {"names": ["acct"], "action": "SCMP_ACT_ERRNO"}
-    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+def user(uid: int, gid: int, *groups: int, **more: Any) -> SetUser:
+    return SetUser(uid=uid, gid=gid, groups=groups, **more)
 
 
-THREE = ("CHOWN", "KILL", "NET_BIND_SERVICE")
-# What process.capabilities asks for, and what the program has, in the order of KINDS, for root and for uid 1000: the
-# same with runc 1.6.0-rc.1 (PYOCI=/path/to/runc runs these tests on it). Root gets what inheritable and bounding give
-# (capabilities(7), "Capabilities and execution of programs by root"), others what is ambient.
-CASES: dict[str, tuple[dict[str, tuple[str, ...]], tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]] = {
-    "as runc spec": (
-        {"bounding": THREE, "effective": THREE, "permitted": THREE},
-        (THREE, THREE, THREE, (), ()),
-        (THREE, (), (), (), ()),
-    ),
-    "none": (dict.fromkeys(KINDS, ()), ((), (), (), (), ()), ((), (), (), (), ())),
-    "ambient": (
-        dict.fromkeys(KINDS, THREE),
-        (THREE, THREE, THREE, THREE, THREE),
-        (THREE, THREE, THREE, THREE, THREE),
-    ),
-    "ambient, one of them": (
-        {**dict.fromkeys(KINDS, THREE), "ambient": ("KILL",)},
-        (THREE, THREE, THREE, THREE, ("KILL",)),
-        (THREE, ("KILL",), ("KILL",), THREE, ("KILL",)),
-    ),
-    "bounding only": (
-        {"bounding": ("NET_RAW",)},
-        (("NET_RAW",), ("NET_RAW",), ("NET_RAW",), (), ()),
-        (("NET_RAW",), (), (), (), ()),
-    ),
-    "with SYS_ADMIN": (
-        {"bounding": ("SYS_ADMIN",), "effective": ("SYS_ADMIN",), "permitted": ("SYS_ADMIN",)},
-        (("SYS_ADMIN",), ("SYS_ADMIN",), ("SYS_ADMIN",), (), ()),
-        (("SYS_ADMIN",), (), (), (), ()),
-    ),
-}
+@pytest.mark.parametrize("groups", [(), (5, 6), (1000, 1000, 7)])
+def test_ids_and_groups(groups: tuple[int, ...]) -> None:
+    """An empty list too: else the caller's groups would be the container's."""
+
+    def body() -> tuple[tuple[int, ...], tuple[int, ...], list[int], str, str]:
+        made = context()
+        os.setgroups([99])
+        carry_out(made, user(1000, 1001, *groups))
+        return os.getresuid(), os.getresgid(), sorted(os.getgroups()), status("Uid"), status("Gid")
+
+    found = in_namespace(body, 0)
+    assert found[:2] == ((1000,) * 3, (1001,) * 3)
+    assert set(found[2]) == set(groups)
+    assert found[3:] == ("1000\t1000\t1000\t1000", "1001\t1001\t1001\t1001")  # the file system's ids too
 
 
-@pytest.mark.parametrize("filtered", [False, True], ids=["no filter", "filter"])
-@pytest.mark.parametrize("no_new_privileges", [False, True], ids=["new privileges", "no new"])
+def test_the_process_stays_hidden_and_dies_with_the_runtime() -> None:
+    """A change of ids makes a process dumpable and clears its death signal."""
+
+    def body() -> tuple[int, int, bool]:
+        carry_out(context(), user(1000, 1000))
+        import ctypes
+
+        libc, signal = ctypes.CDLL(None), ctypes.c_int()
+        libc.prctl(2, ctypes.byref(signal), 0, 0, 0)  # PR_GET_PDEATHSIG
+        return libc.prctl(3, 0, 0, 0, 0), signal.value, sets()["Prm"] != 0  # PR_GET_DUMPABLE
+
+    assert in_namespace(body, 0) == (0, 9, True)
+
+
+@pytest.mark.parametrize(("uid", "gid", "kind"), [(70000, 0, "uid"), (0, 70000, "gid")])
+def test_ids_without_a_mapping(uid: int, gid: int, kind: str) -> None:
+    with pytest.raises(StepError, match=f"cannot set{kind} to unmapped {kind} 70000 in user namespace") as caught:
+        in_namespace(lambda: carry_out(_unreported(), user(uid, gid)), CLONE_NEWUSER)
+    assert caught.value.pointer == f"/process/user/{kind}"
+
+
+def _unreported() -> Any:
+    from pyoci.steps.step import Context
+
+    return Context(None, None)  # type: ignore[arg-type]
+
+
+def test_groups_where_they_are_denied() -> None:
+    """An unprivileged user namespace with setgroups "deny"."""
+
+    def body() -> list[int]:
+        carry_out(_unreported(), user(0, 0, set_groups=False))
+        return os.getgroups()
+
+    assert in_namespace(body, CLONE_NEWUSER) == []
+
+
 @pytest.mark.parametrize("uid", [0, 1000])
-@pytest.mark.parametrize("case", CASES)
-def test_capabilities(look: Look, case: str, uid: int, no_new_privileges: bool, filtered: bool) -> None:
-    """CAP_SYS_ADMIN, which is kept for loading a filter, does not reach the program."""
-    asked, for_root, for_user = CASES[case]
-    change = changes(
-        process(user={"uid": uid, "gid": uid}, noNewPrivileges=no_new_privileges),
-        sets(**asked),
-        *((a_filter,) if filtered else ()),
+def test_the_five_sets(uid: int) -> None:
+    wanted = Capabilities(
+        bounding=CHOWN | KILL | SETUID,
+        permitted=CHOWN | KILL,
+        effective=CHOWN,
+        inheritable=KILL,
+        ambient=KILL,
+        unknown=(),
     )
-    seen = look(change)
-    if case == "bounding only" and no_new_privileges:
-        for_root = (("NET_RAW",), (), (), (), ())  # nothing that it does not have already
-    expected = dict(zip(KINDS, (mask(*names) for names in (for_user if uid else for_root)), strict=True))
-    assert {kind: f"{int(value, 16):016x}" for kind, value in seen["capabilities"].items()} == expected
-    assert seen["no_new_privileges"] == no_new_privileges
-    assert (seen["status"]["Seccomp"] == "2") == filtered
-    assert seen["securebits"] == 0
+
+    def body() -> dict[str, int]:
+        made = context()
+        carry_out(
+            made, LimitBoundingSet(capabilities=wanted.bounding), user(uid, uid), SetCapabilities(capabilities=wanted)
+        )
+        return sets()
+
+    assert in_namespace(body, 0) == {
+        "Bnd": CHOWN | KILL | SETUID,
+        "Prm": CHOWN | KILL,
+        "Eff": CHOWN,
+        "Inh": KILL,
+        "Amb": KILL,
+    }
 
 
-def test_without_capabilities_the_sets_are_the_runtimes(look: Look) -> None:
+def test_what_loading_a_filter_needs_is_kept() -> None:
+    none = Capabilities(bounding=CAP_SYS_ADMIN, permitted=0, effective=0, inheritable=0, ambient=0, unknown=())
+
+    def body() -> dict[str, int]:
+        carry_out(context(), user(1000, 1000), SetCapabilities(capabilities=none, keep=CAP_SYS_ADMIN))
+        return sets()
+
+    found = in_namespace(body, 0)
+    assert (found["Eff"], found["Prm"], found["Inh"], found["Amb"]) == (CAP_SYS_ADMIN, CAP_SYS_ADMIN, 0, 0)
+
+
+def test_what_we_do_not_hold_is_not_granted() -> None:
+    """The specification wants a warning, which create() gives, and no failure."""
+    wanted = Capabilities(
+        bounding=KILL, permitted=KILL | SYS_TIME, effective=SYS_TIME, inheritable=SYS_TIME, ambient=SYS_TIME, unknown=()
+    )
+
+    def body() -> dict[str, int]:
+        made = context()
+        capability.set(KILL | SETUID | 1 << 6, KILL | SETUID | 1 << 6, 0)
+        carry_out(made, user(1000, 1000), SetCapabilities(capabilities=wanted))
+        return sets()
+
+    found = in_namespace(body, 0)
+    assert (found["Prm"], found["Eff"], found["Inh"], found["Amb"]) == (KILL, 0, 0, 0)
+
+
+def test_small_ones() -> None:
+    def body() -> tuple[str, str, list[str]]:
+        made = context()
+        name = f"_ses.identity-{os.getpid()}"
+        carry_out(made, SetUmask(umask=0o137), NoNewPrivileges(), JoinSessionKeyring(name=name))
+        rings = [line for line in Path("/proc/keys").read_text().splitlines() if f" {name}:" in line]
+        return status("Umask"), status("NoNewPrivs"), rings
+
+    umask, privileges, rings = in_namespace(body, 0)
+    assert (umask, privileges, len(rings)) == ("0137", "1", 1)
+
+
+def test_standard_streams_belong_to_the_user(tmp_path: Path) -> None:
+    """But for /dev/null, which everybody shares; the group stays."""
+    (tmp_path / "file").touch()
+    null = os.stat("/dev/null")
+
+    def body() -> list[tuple[int, int]]:
+        reading, writing = os.pipe()
+        file = os.open(tmp_path / "file", os.O_RDWR)
+        for number, source in enumerate((os.open("/dev/null", os.O_RDWR), file, writing)):
+            os.dup2(source, number)
+        carry_out(context(), OwnStandardStreams(uid=1234))
+        return [(os.fstat(number).st_uid, os.fstat(number).st_gid) for number in range(3)]
+
+    owners = in_namespace(body, 0)
+    assert owners == [(null.st_uid, null.st_gid), (1234, 0), (1234, 0)]
+
+
+def test_streams_whose_owner_cannot_change(tmp_path: Path) -> None:
+    """Another user namespace's file."""
+    (tmp_path / "file").touch()
+
+    def body() -> int:
+        os.dup2(os.open(tmp_path / "file", os.O_RDONLY), 1)
+        carry_out(_unreported(), OwnStandardStreams(uid=5))
+        return 7
+
+    assert in_namespace(body, CLONE_NEWUSER) == 7
+    assert (tmp_path / "file").stat().st_uid == 0
+
+
+# -- whole containers ------------------------------------------------------------------------------------------------
+
+
+def test_a_user_with_everything(look: Look) -> None:
+    seen = look(process(user={"uid": 1000, "gid": 1001, "umask": 0o27, "additionalGids": [5, 60000]}))
+    assert (seen["uid"], seen["gid"], sorted(seen["groups"]), seen["umask"]) == (
+        [1000] * 3,
+        [1001] * 3,
+        [5, 60000],
+        0o27,
+    )
+    assert seen["capabilities"]["effective"] == seen["capabilities"]["permitted"] == "0" * 16
+
+
+def test_without_capabilities_they_are_the_callers(look: Look) -> None:
     def change(config: Config) -> None:
         del config["process"]["capabilities"]
 
-    mine = dict(line.split(":\t") for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
-    assert look(change)["capabilities"]["bounding"].lstrip("0x") == mine["CapBnd"].lstrip("0")
+    assert int(look(change)["capabilities"]["effective"], 16) == capability.get()[0]
 
 
-# ids
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("no_new_privileges", [False, True])
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_the_programs_sets_do_not_depend_on_the_filter(
+    look: Look, filtered: bool, no_new_privileges: bool, uid: int
+) -> None:
+    """CAP_SYS_ADMIN is kept for loading it; execve computes the program's sets from those that are final."""
 
+    def change(config: Config) -> None:
+        names = ["CAP_KILL", "CAP_NET_RAW"]
+        config["process"].update(
+            user={"uid": uid, "gid": 0},
+            noNewPrivileges=no_new_privileges,
+            capabilities={
+                "bounding": names,
+                "permitted": names,
+                "effective": names,
+                "inheritable": ["CAP_KILL"],
+                "ambient": ["CAP_KILL"],
+            },
+        )
+        if filtered:
+            config["linux"]["seccomp"] = {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}],
+            }
 
-@pytest.mark.parametrize(
-    "user",
-    [
-        {"uid": 0, "gid": 0},
-        {"uid": 1000, "gid": 1000},
-        {"uid": 1000, "gid": 0, "additionalGids": [5, 1000, 70000]},
-        {"uid": 0, "gid": 7, "additionalGids": [7]},
-    ],
-)
-@pytest.mark.parametrize("where", ["host ids", "user namespace"])
-def test_ids_and_groups(look: Look, user: dict[str, Any], where: str) -> None:
-    """The caller's groups do not come along, not even when config.json names none (CVE-2022-2995)."""
-    # the runtime's root is root in there too: another one may not make the mount points
-    change = changes(process(user=user), *((user_namespace(0, 80000),) if where == "user namespace" else ()))
-    seen = look(change, extra_groups=[4, 27, 99])
-    assert (seen["uid"], seen["gid"]) == ([user["uid"]] * 3, [user["gid"]] * 3)
-    assert seen["groups"] == user.get("additionalGids", [])
-
-
-@pytest.mark.parametrize("member", ["uid", "gid", "additionalGids"])
-def test_an_id_that_is_not_mapped(box: Box, member: str) -> None:
-    user = {"uid": 0, "gid": 0, member: [70000] if member == "additionalGids" else 70000}
-    bundle = box.bundle("exit", "0", change=changes(process(user=user), user_namespace(size=65536)))
-    done = box("run", "--bundle", str(bundle), "a")
-    assert done.returncode == 1
-    assert "/process/user" in done.stderr
-    if member != "additionalGids":
-        assert f"cannot set{member} to unmapped {member} 70000 in user namespace" in done.stderr.splitlines()[0]
-
-
-@pytest.mark.parametrize("own_mounts", [True, False], ids=["mount namespace", "none"])
-@pytest.mark.parametrize("caller", [0o077, 0o000])
-@pytest.mark.parametrize(("given", "expected"), [(None, 0o022), (0o027, 0o027), (0, 0)])
-def test_umask(look: Look, caller: int, given: int | None, expected: int, own_mounts: bool) -> None:
-    """process.user.umask, else 022; never the caller's, also without a mount namespace (trap 111)."""
-    user = {"uid": 0, "gid": 0} | ({} if given is None else {"umask": given})
-    bare = changes(no_mounts, namespaces("pid", "ipc", "uts", "network"))
-    seen = look(changes(process(user=user), *(() if own_mounts else (bare,))), preexec_fn=lambda: os.umask(caller))
-    assert seen["umask"] == expected
-
-
-def no_mounts(config: Config) -> None:
-    config["mounts"] = []
-    config["root"]["readonly"] = False
-    config["linux"].update(maskedPaths=[], readonlyPaths=[])
-
-
-# the standard streams
-
-
-def test_pipes_and_files_are_given_to_the_user(box: Box) -> None:
-    """So that /dev/stdout can be opened again; the group stays."""
-    bundle = box.bundle("report", change=process(user={"uid": 1000, "gid": 1000}))
-    done = box("run", "--bundle", str(bundle), "a")
-    [seen] = parse(done)
-    assert [(seen["fds"][n]["uid"], seen["fds"][n]["gid"]) for n in ("1", "2")] == [(1000, 0)] * 2
-    null = os.stat("/dev/null")
-    assert (null.st_uid, null.st_gid, stat.S_IMODE(null.st_mode)) == (0, 0, 0o666), "the host's is everybody's"
-
-
-def test_the_session_keyring_is_new(look: Look) -> None:
-    mine = look(options=("--no-new-keyring",))["session_keyring_description"]
-    assert look()["session_keyring_description"].split(";")[-1] == "_ses.look-2"
-    assert not mine.endswith("_ses.look-1")
-
-
-@pytest.mark.parametrize("value", [0, 500, 1000])
-def test_oom_score_adj(look: Look, value: int) -> None:
-    assert look(process(oomScoreAdj=value))["oom_score_adj"] == str(value)
+    seen = {name: int(value, 16) for name, value in look(change)["capabilities"].items()}
+    both, kill = 1 << 5 | 1 << 13, 1 << 5
+    mine = both if uid == 0 else kill
+    assert seen == {"bounding": both, "permitted": mine, "effective": mine, "inheritable": kill, "ambient": kill}

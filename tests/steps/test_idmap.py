@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pyoci import config
+from pyoci.cli import spec
 from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
@@ -19,7 +20,7 @@ from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWUSER, in_namespace
-from tests.steps.look import Config, Look, changes
+from tests.steps.look import Config, Look, changes, parse
 from tests.steps.scene import at_root, carry_out, context, mount
 
 pytestmark = pytest.mark.root
@@ -249,3 +250,30 @@ def test_text() -> None:
     assert idmap.text(mappings((0, 1, 2), (3, 4, 5)), "\n") == "0 1 2\n3 4 5"
     assert config.read({}).linux.uid_mappings == ()
     assert procfs.root_is_procfs(os.open("/proc", os.O_PATH))
+
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+def test_a_container_of_an_unprivileged_user(box: Box, offsets: bool) -> None:
+    """In one stage and in two: its own id is mapped, and its oom_score_adj written before the process hides."""
+
+    def change(config: Config) -> None:
+        config.update(spec.rootless(config, NOBODY, NOBODY))
+        del config["linux"]["cgroupsPath"]
+        config["process"]["oomScoreAdj"] = 500
+        if offsets:
+            config["linux"]["namespaces"].append({"type": "time"})
+            config["linux"]["timeOffsets"] = {"monotonic": {"secs": 1}}
+
+    bundle = box.bundle("report", change=change)
+    for path in (box.root, bundle, bundle / "rootfs"):
+        os.chown(path, NOBODY, NOBODY)
+    box.prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+    done = box("run", "--bundle", str(bundle), "rootless")
+    box.prefix = ()
+    assert (done.returncode, done.stderr) == (0, ""), done
+    [found] = parse(done)
+    assert [line.split() for line in found["uid_map"]] == [["0", str(NOBODY), "1"]]
+    assert (found["uid"], found["setgroups"], found["oom_score_adj"]) == ([0, 0, 0], "deny", "500")

@@ -3,6 +3,7 @@
 # make test      every test that needs no guest: test-host and test-tree
 # make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part
 # make test-tree those that need a Debian 13 tree: podman, containerd, Docker
+# make test-new  those of this machine with that tree's Python 3.13 and libseccomp 2.6
 # make check     formatting, lint, types, layers
 # make test-guest, make conformance, make bench    see docs/
 
@@ -18,7 +19,7 @@ SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproj
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := busybox-static iproute2 procps strace util-linux
 
-.PHONY: all demo test test-host test-tree check test-guest conformance bench clean
+.PHONY: all demo test test-host test-tree test-new check test-guest conformance bench clean
 
 all: $(BIN)/pyoci
 
@@ -48,6 +49,9 @@ test-host: all $(VENV)/.test
 
 test-tree: all $(SCHEMA)
 	tests/lanes/tree pytest -m tree $(ARGS)
+
+test-new: all $(SCHEMA)
+	tests/lanes/tree pytest -m "not guest and not tree and not booted" $(ARGS)
 
 # In the source tree for the tests and the type checker; an installation gets its own from the build.
 $(SCHEMA): tools/build_schema_table.py $(wildcard spec/*.json)

@@ -14,6 +14,7 @@ RESOLVE_NO_SYMLINKS = 4
 RESOLVE_BENEATH = 8
 RESOLVE_IN_ROOT = 16
 
+_ATTEMPTS = 1000  # whoever renames or mounts all the time, anywhere, spoils a lookup with ".." in it
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -24,11 +25,11 @@ _openat2 = syscall("openat2", 437, c_int, c_char_p, c_void_p, c_size_t)
 def openat2(directory: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
     """Open `path` below `directory`. EAGAIN, a race with a rename elsewhere on the system, is tried again."""
     how = struct.pack("3Q", flags | os.O_CLOEXEC, mode, resolve)  # struct open_how
-    for attempt in range(128):
+    for attempt in range(_ATTEMPTS):
         try:
             return _openat2(directory, path, how, len(how), path=path)
         except OSError as error:
-            if error.errno != EAGAIN or attempt == 127:
+            if error.errno != EAGAIN or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
@@ -69,7 +70,7 @@ def ensure(root: int, path: bytes, directory: bool, mode: int = 0o755) -> int:
     """
     try:
         return open_in_root(root, path)
-    except FileNotFoundError:
+    except (FileNotFoundError, BlockingIOError):  # EAGAIN: the walk below needs no luck
         pass
     walk = _Walk(root)
     try:

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 from collections.abc import Iterator
-from errno import ELOOP, ENOTDIR, EXDEV
+from errno import EAGAIN, ELOOP, ENOTDIR, EXDEV
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,19 @@ def test_ensure_makes_what_a_dangling_link_names(root: int, tree: Path) -> None:
 def test_ensure_of_the_root_itself(root: int, tree: Path) -> None:
     for name in (b"/", b"", b".", b"..", b"/../.."):
         assert place(path.ensure(root, name, directory=True)) == tree
+
+
+def test_ensure_needs_no_luck(root: int, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others rename and mount, openat2 may answer EAGAIN for ever; then the components are opened one by one."""
+
+    def unlucky(*_: object, **__: object) -> int:
+        raise BlockingIOError(EAGAIN, os.strerror(EAGAIN))
+
+    monkeypatch.setattr(path, "_openat2", unlucky)
+    with pytest.raises(BlockingIOError):
+        path.open_in_root(root, b"/inner")
+    assert place(path.ensure(root, b"/inner/../inner", directory=True)) == tree / "inner"
+    assert place(path.ensure(root, b"/inner/new", directory=False)) == tree / "inner/new"
 
 
 def test_ensure_of_links_in_a_circle(root: int, tree: Path) -> None:

@@ -305,7 +305,7 @@ def test_a_dev_of_the_callers_own_is_left_alone(destination: str) -> None:
 
 
 def test_home_only_where_it_is_missing() -> None:
-    for env, adds in ((None, False), ([], True), (["HOME="], True), (["HOME=/x"], False), (["A=1"], True)):
+    for env, adds in ((None, True), ([], True), (["HOME="], True), (["HOME=/x"], False), (["A=1"], True)):
         raw: Raw = {"process": {"args": ["x"], "cwd": "/"} | ({} if env is None else {"env": env})}
         made = plan.make(config.read(raw), around(raw))
         assert ("SetHome" in names(made.finish)) is adds, env

@@ -9,8 +9,10 @@ from typing import Any, TypeVar, cast
 
 from pyoci import config
 from pyoci.config.filesystem import Mount
+from pyoci.kernel import mount as kernel
 from pyoci.kernel import procfs
 from pyoci.kernel.constants import MS_PRIVATE
+from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.rootfs import MountRoot
 from pyoci.steps.step import Context, Step, run
 from pyoci.undo import Undo
@@ -56,3 +58,16 @@ def mount(destination: str, type: str = "", source: str = "", options: str = "",
     if options:
         entry["options"] = options.split(",")
     return config.read({"mounts": [entry]}).mounts[0]
+
+
+def put(tree: int, place: Path) -> None:
+    """Attach a detached mount and close it."""
+    target = os.open(place, os.O_PATH)
+    kernel.attach(tree, target)
+    os.close(target)
+    os.close(tree)
+
+
+def filesystem(made: Context, wanted: Mount, **step: Any) -> None:
+    """Mount it, as entry 0 of `mounts`."""
+    carry_out(made, MountFilesystem(pointer="/mounts/0", mount=wanted, **step))

@@ -1,10 +1,10 @@
-"""`mounts`: every type and option on the real kernel."""
+"""Bind mounts: every option on the real kernel."""
 
 from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL, ENOENT, ENOTDIR
+from errno import ENOENT, ENOTDIR
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,16 @@ from pyoci.kernel.constants import (
     MS_SHARED,
     MS_SLAVE,
 )
-from pyoci.steps.mounts import BindMount, ChangeMount, MountFilesystem, OpenSource
-from pyoci.steps.rootfs import MakeReadOnly
+from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.isolation import (
-    CLONE_NEWIPC,
-    CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWPID,
     CLONE_NEWUSER,
     in_namespace,
     mountinfo,
     top_mount,
 )
-from tests.steps.scene import at_root, carry_out, context, mount
+from tests.steps.scene import at_root, carry_out, context, filesystem, mount, put
 
 pytestmark = pytest.mark.root
 
@@ -52,21 +48,10 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def put(tree: int, place: Path) -> None:
-    target = os.open(place, os.O_PATH)
-    kernel.attach(tree, target)
-    os.close(target)
-    os.close(tree)
-
-
 def bind(made: Context, source: Path, destination: str, options: str, **step: Any) -> None:
     wanted = mount(destination, "none", str(source), options)
     carry_out(made, OpenSource(pointer="/mounts/0/source", mount=wanted, source=str(source), **step))
     carry_out(made, BindMount(pointer="/mounts/0", mount=wanted))
-
-
-def filesystem(made: Context, wanted: Any, **step: Any) -> None:
-    carry_out(made, MountFilesystem(pointer="/mounts/0", mount=wanted, **step))
 
 
 # -- bind mounts -----------------------------------------------------------------------------------------------------
@@ -270,204 +255,6 @@ def test_what_is_mounted_below_a_bind_of_a_shared_mount(
 
     found = at_root(rootfs, body, prepare=lambda: shared(source))
     assert found == (outside, inside)
-
-
-# -- new filesystems -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("existing", "options", "mode"),
-    [
-        (0o700, "", 0o700),
-        (0o1777, "size=64k", 0o1777),
-        (0o2750, "", 0o2750),
-        (0o700, "mode=711", 0o711),
-        (None, "", 0o1777),  # made for the purpose: the kernel's default, as runc
-        (None, "mode=755", 0o755),
-    ],
-)
-def test_mode_of_a_tmpfs(rootfs: Path, existing: int | None, options: str, mode: int) -> None:
-    if existing is not None:
-        (rootfs / "t").mkdir()
-        (rootfs / "t").chmod(existing)
-
-    def body(made: Context) -> int:
-        filesystem(made, mount("/t", "tmpfs", "t", options))
-        return stat.S_IMODE((rootfs / "t").stat().st_mode)
-
-    assert at_root(rootfs, body) == mode
-
-
-def test_data_and_flags_of_a_tmpfs(rootfs: Path) -> None:
-    def body(made: Context) -> dict[str, Any]:
-        filesystem(
-            made, mount("/t", "tmpfs", "", "size=64k,nr_inodes=9,uid=3,gid=4,sync,dirsync,nosuid,noatime,mode=700")
-        )
-        return top_mount(f"{rootfs}/t") | {"owner": (os.stat(rootfs / "t").st_uid, os.stat(rootfs / "t").st_gid)}
-
-    found = at_root(rootfs, body)
-    assert found["options"] == {"rw", "nosuid", "noatime"}
-    assert {"size=64k", "nr_inodes=9", "uid=3", "gid=4", "mode=700", "sync", "dirsync"} <= found["super"]
-    assert (found["source"], found["owner"]) == ("tmpfs", (3, 4))
-
-
-def test_bad_data_says_what_the_filesystem_says(rootfs: Path) -> None:
-    with pytest.raises(StepError) as caught:
-        at_root(rootfs, lambda made: filesystem(made, mount("/t", "tmpfs", "t", "size=huge")))
-    assert caught.value.errno == EINVAL
-    assert "size" in caught.value.hint
-
-
-@pytest.mark.parametrize("option", ["ro", "rro"])
-def test_a_read_only_tmpfs_is_filled_first(rootfs: Path, option: str) -> None:
-    def body(made: Context) -> tuple[bool, bool]:
-        filesystem(made, mount("/t", "tmpfs", "t", option + ",nosuid"), read_only_later=True)
-        (rootfs / "t/inside").touch()
-        carry_out(made, MakeReadOnly(pointer="/mounts/0", path="/t"))
-        return (rootfs / "t/inside").exists(), top_mount(f"{rootfs}/t")["options"] >= {"ro", "nosuid"}
-
-    assert at_root(rootfs, body) == (True, True)
-
-
-def test_other_types(rootfs: Path) -> None:
-    """proc, sysfs, mqueue and devpts, each of the namespace that it belongs to, with their data."""
-    wanted = [
-        mount("/proc", "proc", "proc", "hidepid=2,nosuid,nodev,noexec"),
-        mount("/sys", "sysfs", "sysfs", "ro,nosuid"),
-        mount("/mq", "mqueue", "mqueue", "noexec"),
-        mount("/pts", "devpts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5"),
-    ]
-
-    def body(made: Context) -> tuple[list[dict[str, Any]], list[str], list[str], int]:
-        for one in wanted:
-            filesystem(made, one)
-        found = [top_mount(f"{rootfs}{one.destination}") for one in wanted]
-        links = sorted(os.listdir(rootfs / "sys/class/net"))
-        return found, links, os.listdir(rootfs / "pts"), stat.S_IMODE(os.stat(rootfs / "pts/ptmx").st_mode)
-
-    found, links, pts, mode = at_root(rootfs, body, CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
-    proc, sysfs, mqueue, devpts = found
-    assert [one["type"] for one in found] == ["proc", "sysfs", "mqueue", "devpts"]
-    assert proc["options"] == {"rw", "nosuid", "nodev", "noexec", "relatime"}
-    assert proc["super"] & {"hidepid=invisible", "hidepid=2"}
-    assert sysfs["options"] == {"ro", "nosuid", "relatime"} and links == ["lo"]
-    assert "noexec" in mqueue["options"]
-    assert {"gid=5", "mode=620", "ptmxmode=666"} <= devpts["super"]
-    assert (pts, mode) == (["ptmx"], 0o666)
-
-
-def test_modes_of_the_kernels_filesystems_are_left_alone(rootfs: Path) -> None:
-    """Only a tmpfs takes over the mode of the directory that it covers."""
-    for name in ("proc", "mq"):
-        (rootfs / name).mkdir(mode=0o700)
-
-    def body(made: Context) -> list[int]:
-        filesystem(made, mount("/proc", "proc"))
-        filesystem(made, mount("/mq", "mqueue"))
-        return [stat.S_IMODE(os.stat(rootfs / name).st_mode) for name in ("proc", "mq")]
-
-    assert at_root(rootfs, body, CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID) == [0o555, 0o1777]
-
-
-@pytest.mark.parametrize("options", ["nosuid", "ro,nosuid", "nosuid,noexec,nodev,ro"])
-def test_sysfs_without_a_network_namespace_of_its_own(rootfs: Path, options: str) -> None:
-    """The kernel refuses a new sysfs: the host's is bound, with every attribute, and nothing below it is writable."""
-    os.chown(rootfs, 100000, 100000)
-
-    def body(made: Context) -> list[dict[str, Any]]:
-        filesystem(made, mount("/sys", "sysfs", "sysfs", options))
-        return mountinfo(f"{rootfs}/sys")
-
-    top, *below = at_root(rootfs, body, CLONE_NEWUSER | CLONE_NEWNS)
-    assert top["type"] == "sysfs"
-    assert set(options.split(",")) <= top["options"]
-    assert ("ro" in top["options"]) is ("ro" in options.split(","))
-    assert below, "the host has cgroups there"
-    for one in below:
-        assert {"ro", "nosuid"} <= one["options"]
-
-
-def overlay(tmp_path: Path, length: int) -> str:
-    layers = []
-    for number in range(length):
-        layer = tmp_path / f"a-layer-with-a-long-name-{number}"
-        layer.mkdir()
-        (layer / f"file-{number}").touch()
-        layers.append(str(layer))
-    return f"lowerdir={':'.join(layers)}"
-
-
-@pytest.mark.parametrize("layers", [2, 12])
-@pytest.mark.parametrize("options", ["", ",ro", ",nosuid,nodev"])
-def test_overlay_with_few_and_with_many_layers(rootfs: Path, tmp_path: Path, layers: int, options: str) -> None:
-    """One option longer than fsconfig(2) takes goes through mount(2), with the same result."""
-    data = overlay(tmp_path, layers)
-    assert (len(data) > kernel.FSCONFIG_MAX) is (layers == 12)
-
-    def body(made: Context) -> tuple[dict[str, Any], list[str], str]:
-        before = os.getcwd()
-        filesystem(made, mount("/over", "overlay", "", data + options))
-        return top_mount(f"{rootfs}/over"), os.listdir(rootfs / "over"), os.path.relpath(os.getcwd(), before)
-
-    found, names, moved = at_root(rootfs, body)
-    assert sorted(names) == sorted(f"file-{number}" for number in range(layers))
-    assert (found["type"], found["source"], moved) == ("overlay", "overlay", ".")
-    assert set(options.split(",")) - {""} <= found["options"]
-
-
-def test_relative_destinations(rootfs: Path) -> None:
-    def body(made: Context) -> str:
-        filesystem(made, mount("a/b/", "tmpfs", "name"))
-        return str(top_mount(f"{rootfs}/a/b")["source"])
-
-    assert at_root(rootfs, body) == "name"
-
-
-def test_an_unknown_type(rootfs: Path) -> None:
-    with pytest.raises(StepError) as caught:
-        at_root(rootfs, lambda made: filesystem(made, mount("/x", "nonesuchfs", "x")))
-    assert caught.value.call == 'fsopen("nonesuchfs", 1)'
-
-
-# -- remount ---------------------------------------------------------------------------------------------------------
-
-
-def changed(rootfs: Path, first: str, then: str, kind: str = "tmpfs") -> dict[str, Any]:
-    def body(made: Context) -> dict[str, Any]:
-        filesystem(made, mount("/t", "tmpfs", "t", first))
-        carry_out(made, ChangeMount(pointer="/mounts/1", mount=mount("/t", kind, "t", f"remount,{then}")))
-        return top_mount(f"{rootfs}/t")
-
-    return at_root(rootfs, body)
-
-
-def test_remount_of_a_filesystem(rootfs: Path) -> None:
-    found = changed(rootfs, "size=64k,nosuid", "size=128k,nodev")
-    assert "size=128k" in found["super"]
-    assert found["options"] == {"rw", "nodev", "relatime"}
-
-
-def test_remount_of_a_mount_leaves_the_filesystem_alone(rootfs: Path) -> None:
-    found = changed(rootfs, "size=64k,noexec", "bind,ro", "bind")
-    assert {"rw", "size=64k"} <= found["super"]
-    assert found["options"] == {"ro", "relatime"}
-
-
-def test_remount_changes_propagation(rootfs: Path) -> None:
-    assert changed(rootfs, "size=64k", "shared")["propagation"][0].startswith("shared:")
-
-
-def test_remount_with_nonsense_is_an_error(rootfs: Path) -> None:
-    with pytest.raises(StepError) as caught:
-        changed(rootfs, "size=64k", "size=many")
-    assert (caught.value.errno, caught.value.pointer) == (EINVAL, "/mounts/1")
-
-
-def test_remount_of_what_is_not_there_makes_nothing(rootfs: Path) -> None:
-    step = ChangeMount(pointer="/mounts/0", mount=mount("/missing", "tmpfs", "t", "remount,ro"))
-    with pytest.raises(StepError):
-        at_root(rootfs, lambda made: carry_out(made, step))
-    assert os.listdir(rootfs) == []
 
 
 def test_no_descriptor_is_left_open(rootfs: Path, source: Path) -> None:

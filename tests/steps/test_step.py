@@ -1,0 +1,55 @@
+"""--trace: the time of every step, as a timeline (DESIGN 1)."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import Any
+
+import pytest
+
+from tests.container.box import Box
+
+pytestmark = pytest.mark.root
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The file's end may be missing, as the format allows: the closing bracket, and there is a comma too many."""
+    assert text.startswith("[\n")
+    loaded: list[dict[str, Any]] = json.loads(text.rstrip().rstrip(",") + "]")
+    return loaded
+
+
+def test_every_step_of_both_sides(box: Box) -> None:
+    path = box.directory / "trace"
+    bundle = box.bundle("report")
+    done = box("run", "--trace", str(path), "--bundle", str(bundle), "a")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = events(path.read_text())
+    names = [event["name"] for event in found]
+    for name in ("MakeCgroups", "MountRoot", "MountFilesystem", "PivotRoot", "MaskPath", "SetCapabilities"):
+        assert name in names, name
+    assert names.index("MakeCgroups") < names.index("MountRoot") < names.index("PivotRoot")
+    assert {event["ph"] for event in found} == {"X"}
+    assert all(event["dur"] >= 0 and event["ts"] > 0 for event in found)
+    assert len({event["pid"] for event in found}) == 2, "the runtime's and the container's process"
+    [null] = [event for event in found if event["name"] == "PivotRoot"]
+    assert null["args"] == {"pointer": "/root/path", "what": "switch to the container's root"}
+
+
+def test_the_program_does_not_have_the_file(box: Box) -> None:
+    path = box.directory / "trace"
+    done = box("run", "--trace", str(path), "--bundle", str(box.bundle("report")), "a")
+    assert json.loads(done.stdout)["fds"].keys() == {"0", "1", "2"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_a_failed_create_is_traced_up_to_the_failure(box: Box) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["process"]["args"] = ["/nothing"]
+
+    path = box.directory / "trace"
+    done = box("create", "--trace", str(path), "--bundle", str(box.bundle(change=change)), "a")
+    assert done.returncode == 1 and os.listdir(box.root) == []
+    assert events(path.read_text())[-1]["name"] == "ChangeDirectory"

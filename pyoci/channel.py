@@ -76,11 +76,9 @@ class Channel:
     def receive(self) -> Message:
         """Wait for the next message. Raises Closed at end-of-file, and the error itself when the message is one."""
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(
-                _LIMIT + 1, _socket.CMSG_LEN(8 * 4), _socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:
-            raise Closed from None
+            data, ancillary = self._receive()
+        except ConnectionResetError:  # it died with a message of ours unread; what it said before comes after that
+            data, ancillary = self._receive()
         descriptors: tuple[int, ...] = ()
         for level, kind, content in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
@@ -96,6 +94,12 @@ class Channel:
         if name == "error":
             raise decode_error(fields)
         return Message(kind=name, fields=fields, descriptors=descriptors)
+
+
+    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        limit = _socket.CMSG_LEN(8 * 4)
+        data, ancillary, _, _ = self._socket.recvmsg(_LIMIT + 1, limit, _socket.MSG_CMSG_CLOEXEC)
+        return data, ancillary
 
 
 def pair() -> tuple[Channel, Channel]:

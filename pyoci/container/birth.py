@@ -8,9 +8,10 @@ from pyoci import channel
 from pyoci.cgroups import manager
 from pyoci.container import init
 from pyoci.errors import Error, StepError
-from pyoci.kernel.clone import assert_single_thread, clone
+from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.plan import Plan
+from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.step import Context, run
 
 TYPE_CHECKING = False
@@ -41,15 +42,13 @@ class Birth:
         context.channel = self.other_end
         try:
             if plan.two_stage:
-                pid, pidfd = clone(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context, ours))
+                pid, pidfd = init.make(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context, ours), 0)
             else:
-                pid, pidfd = clone(lambda: init.main(steps, context, ours), plan.clone_flags, context.cgroup)
+                pid, pidfd = init.make(lambda: init.main(steps, context, ours), plan.clone_flags, context.cgroup)
         finally:
             context.channel = ours
         self.other_end.close()
-        for descriptor in context.tasks:
-            os.close(descriptor)
-        context.tasks = ()
+        close_tasks(context)
         try:
             self._admit(pid, pidfd, born)
         except channel.Closed:

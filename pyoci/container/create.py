@@ -23,7 +23,7 @@ from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
 from pyoci.record import Record
-from pyoci.steps.step import Context, run
+from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
 
 TYPE_CHECKING = False
@@ -116,6 +116,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     )
     interrupts.install()
     with Undo() as undo:
+        undo.add(interrupts.close)
         return _Creation(options, made, config, container, terminal, undo).carry_out(interrupts)
 
 
@@ -156,13 +157,15 @@ class _Creation:
     def carry_out(self, interrupts: Interrupts) -> Container:
         options, undo = self.options, self.undo
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
-        self._make_directory()
+        with During("make the container's directory"):
+            self._make_directory()
         ours, theirs = channel.pair()
         undo.add(ours.close)
         undo.add(theirs.close)
         context = Context(ours, undo)
         context.interrupts = interrupts
-        context.proc = procfs.open_private()
+        with During("open a private procfs"):
+            context.proc = procfs.open_private()
         undo.add(os.close, context.proc)
         bundle = os.open(options.bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         undo.add(os.close, bundle)
@@ -172,7 +175,8 @@ class _Creation:
         if options.trace:
             context.trace = open_trace(options.trace)
             undo.add(os.close, context.trace)
-        self._make_fifo(context)
+        with During("make the fifo that start opens"):
+            self._make_fifo(context)
         run(self.plan.prepare, context)
         birth = Birth(self.plan, context, theirs, self.terminal.receive)
         try:
@@ -214,7 +218,8 @@ class _Creation:
         """Write down that the process exists, or that the container is complete."""
         changed = {"pid": pid, "start_time": _start_time(pid), "creating": creating}
         self.container = Container(**{**self.container.__dict__, **changed})
-        state.save(self.container, self.directory)
+        with During("write state.json"):
+            state.save(self.container, self.directory)
 
     def _make_fifo(self, context: Context) -> None:
         """The fifo where start and the process meet; the process gets an O_PATH descriptor, never the directory.

@@ -7,7 +7,7 @@ import sys
 
 from pyoci import channel
 from pyoci.container.state import WAITING_NAME
-from pyoci.errors import Error
+from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import process, signals
 from pyoci.kernel.clone import CLONE_PARENT, clone
 from pyoci.steps import launch
@@ -39,10 +39,24 @@ def stage_one(
 
     def body() -> None:
         run(first, context)
-        pid, pidfd = clone(lambda: _guard(context, None, lambda: run(steps, context)), flags | CLONE_PARENT)
+        pid, pidfd = make(lambda: _guard(context, None, lambda: run(steps, context)), flags | CLONE_PARENT)
         context.channel.send("stage2", str(pid), descriptors=(pidfd,))
 
     _guard(context, other_end, body)
+
+
+def make(body: Callable[[], object], flags: int, cgroup: int = -1) -> tuple[int, int]:
+    """clone() of the container's process. Raises StepError."""
+    try:
+        return clone(body, flags, cgroup)
+    except OSError as error:
+        raise StepError(
+            f"clone the container's process: {os_error_text(error)}",
+            pointer="/linux/namespaces",
+            step="Clone",
+            call=f"clone3({flags:#x})",
+            errno=error.errno or 0,
+        ) from error
 
 
 def _guard(context: Context, other_end: channel.Channel | None, body: Callable[[], object]) -> None:

@@ -31,9 +31,17 @@ class MakeCgroups(Step):
             return
         context.cgroups = self.paths
         context.tasks = members.open_tasks(self.paths)
+        context.undo.add(close_tasks, context)
         if self.born_inside:
             context.cgroup = manager.open_v2(self.paths)
             context.undo.add(os.close, context.cgroup)
+
+
+def close_tasks(context: Context) -> None:
+    """The container's process has its own copies once it is cloned."""
+    for descriptor in context.tasks:
+        os.close(descriptor)
+    context.tasks = ()
 
 
 class LimitPids(Step):

@@ -43,6 +43,7 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups
         self.interrupts: Interrupts | None = None  # the runtime's, for whatever it waits for
         self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
@@ -94,6 +95,22 @@ def _trace(file: int, step: Step, start: int) -> None:
         "args": {"pointer": step.pointer, "what": step.describe()},
     }
     os.write(file, f"{dumps(event)},\n".encode("utf-8", "surrogateescape"))
+
+
+class During:
+    """With During("write state.json"): an OSError becomes a StepError that says so. For what is no step of a plan."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StepError(
+                f"{self.what}: {os_error_text(error)}", step="Create", call=system_call(error), errno=error.errno or 0
+            ) from error
 
 
 def failed(step: Step, error: OSError, hint: str = "") -> StepError:

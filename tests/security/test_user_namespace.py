@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.container.box import boxes
-from tests.security.harness import Arena, helper
+from tests.security.harness import arenas
 
 pytestmark = pytest.mark.root
 
@@ -51,20 +52,20 @@ def test_the_initial_one_is_none() -> None:
 
 def test_devices_are_bound_where_nodes_cannot_be_made(pyoci: str, tmp_path: Path, reporter: Path) -> None:
     """With an identity map mknod(2) fails all the same; the container has the devices, nosuid and noexec."""
-    arena = Arena(pyoci, tmp_path, "pyoci-security-userns", reporter, "nested")
-    arena.root.mkdir()
+    places = arenas(pyoci, tmp_path, f"pyoci-security-userns-{os.getpid()}", reporter, "nested")
+    arena = next(places)
     done = arena.run(arena.bundle("ls -l /dev/null; grep ' /dev/null ' /proc/self/mountinfo"))
     assert (done.returncode, done.stderr) == (0, "")
     assert "1,   3" in done.stdout
     options = done.stdout.splitlines()[1].split()[5]
     assert "nosuid" in options and "noexec" in options
-    assert helper("nest")
+    assert next(places, None) is None
 
 
 @pytest.mark.parametrize("deny", [True, False], ids=["rules that deny", "rules that allow all"])
 def test_a_device_filter_that_cannot_be_loaded(pyoci: str, tmp_path: Path, reporter: Path, deny: bool) -> None:
     """In the initial user namespace a container that was to be confined is not made without its filter."""
-    places = boxes(pyoci, tmp_path, "pyoci-security-filter", reporter, "v2")
+    places = boxes(pyoci, tmp_path, f"pyoci-security-filter-{os.getpid()}", reporter, "v2")
     box = next(places)
     rules = [{"allow": not deny, "access": "rwm"}]
 

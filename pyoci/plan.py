@@ -19,9 +19,9 @@ from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
-from pyoci.plan_process import ProcessPlan
+from pyoci.plan_process import DEFAULT_UMASK, ProcessPlan
 from pyoci.record import Record
-from pyoci.steps import cgroups, host, namespaces, sync
+from pyoci.steps import cgroups, host, identity, namespaces, sync
 from pyoci.steps.hook_state import HookState
 from pyoci.steps.rootfs import OpenProc
 from pyoci.steps.step import Step
@@ -79,6 +79,7 @@ class Plan(Record):
     mounted: tuple[Step, ...]
     finish: tuple[Step, ...]
     launch: tuple[Step, ...]
+    preserved: int  # descriptors 0 to preserved - 1 are the program's
     argv: tuple[str, ...]
     env: tuple[str, ...]
 
@@ -128,6 +129,7 @@ def make(config: Config, around: Surroundings) -> Plan:
         mounted=early,
         finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
         launch=process.launch(),
+        preserved=process.keep,
         argv=config.process.args,
         env=process.environment(),
     )
@@ -309,5 +311,6 @@ def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, .
             env=(),
             inside=True,
             directory="root",
+            before=(identity.SetUmask(umask=DEFAULT_UMASK),),  # until now the process has none
         ),
     )

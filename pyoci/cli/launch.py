@@ -27,16 +27,20 @@ class Invocation(Record):
 
 
 def take() -> Invocation:
-    """Read the launcher's variables and remove them, before a hook can inherit them. The umask is 0 afterwards."""
+    """Read the launcher's variables and remove them, before a hook can inherit them; the umask is the caller's again."""
     environment = os.environ
     argv0 = environment.pop("PYOCI_ARGV0", None)
     umask = environment.pop("PYOCI_UMASK", None)
     sealed = environment.pop("PYOCI_SEALED", "")
     if argv0 is None:
-        return Invocation(argv0=sys.argv[0], umask=os.umask(0), launched=False, sealed="")
+        mask = os.umask(0)
+        os.umask(mask)
+        return Invocation(argv0=sys.argv[0], umask=mask, launched=False, sealed="")
     environment.pop("LC_ALL", None)
     environment.pop("LD_LIBRARY_PATH", None)
-    return Invocation(argv0=argv0, umask=int(umask or "022", 8), launched=True, sealed=sealed)
+    mask = int(umask or "022", 8)
+    os.umask(mask)
+    return Invocation(argv0=argv0, umask=mask, launched=True, sealed=sealed)
 
 
 def require_sealed(invocation: Invocation, argv: list[str]) -> None:
@@ -58,7 +62,6 @@ def _start_over(invocation: Invocation, argv: list[str]) -> NoReturn:
         path = f"{directory}/pyoci"
         tried.append(path)
         if os.access(path, os.X_OK):
-            os.umask(invocation.umask)
             os.execv(path, [path, *argv])
     raise Error(
         "this command must run from a sealed interpreter, and the launcher that makes one was not found",

@@ -28,7 +28,11 @@ def make_default_root(root: str) -> None:
     (XDG base directory specification). Raises Error.
     """
     try:
-        os.makedirs(root, 0o700, exist_ok=True)
+        mask = os.umask(0o022)
+        try:
+            os.makedirs(root, 0o700, exist_ok=True)
+        finally:
+            os.umask(mask)
         os.chmod(root, 0o1700)
     except OSError as error:
         raise Error(

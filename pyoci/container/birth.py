@@ -42,13 +42,14 @@ class Birth:
         context.channel = self.other_end
         try:
             if plan.two_stage:
-                pid, pidfd = init.make(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context, ours), 0)
+                pid, pidfd = init.make(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context), 0)
             else:
-                pid, pidfd = init.make(lambda: init.main(steps, context, ours), plan.clone_flags, context.cgroup)
+                pid, pidfd = init.make(lambda: init.main(steps, context), plan.clone_flags, context.cgroup)
         finally:
             context.channel = ours
         self.other_end.close()
         close_tasks(context)
+        close_trees(context)
         try:
             self._admit(pid, pidfd, born)
         except channel.Closed:
@@ -154,3 +155,10 @@ def end(pid: int, pidfd: int) -> None:
         pass
     wait_status(pid)
     os.close(pidfd)
+
+
+def close_trees(context: Context) -> None:
+    """The sources of bind mounts are the process's own by now, or nobody's any more."""
+    for tree in context.trees.values():
+        os.close(tree)
+    context.trees = {}

@@ -13,7 +13,7 @@ from pyoci import channel, host, jsonfile, plan
 from pyoci.cgroups import layout, paths
 from pyoci.config import Config, read, rules, schema, unsupported
 from pyoci.container import console, state
-from pyoci.container.birth import Birth
+from pyoci.container.birth import Birth, close_trees
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.state import Container
 from pyoci.errors import ConfigError, Error, StateError
@@ -172,12 +172,17 @@ class _Creation:
         context.descriptors["bundle"] = bundle
         context.image = Image(self.plan.argv, self.plan.env)
         context.compile = self._compile
+        context.preserved = self.plan.preserved
+        undo.add(close_trees, context)
         if options.trace:
             context.trace = open_trace(options.trace)
             undo.add(os.close, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
         run(self.plan.prepare, context)
+        self._change(cgroups=context.cgroups, cgroups_made=True)
+        if not self.plan.private_pid:
+            undo.add(_kill_members, context.cgroups)
         birth = Birth(self.plan, context, theirs, self.terminal.receive)
         try:
             birth.clone(lambda: self._record(context.pid))
@@ -202,21 +207,25 @@ class _Creation:
         root = state.open_root(self.options.root, make=True)
         self.undo.add(os.close, root)
         try:
-            os.mkdir(self.options.id, 0o711, dir_fd=root)
+            os.mkdir(self.options.id, 0o700, dir_fd=root)
         except FileExistsError:
             raise StateError(
                 "container with given ID already exists",
                 hint=f"choose another one, or `pyoci delete {self.options.id}`",
             ) from None
-        self.undo.add(state.remove_directory, root, self.options.id)
+        self.undo.add(lambda: os.rmdir(self.options.id, dir_fd=root))  # as long as it is empty
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.directory = os.open(self.options.id, flags, dir_fd=root)
         self.undo.add(os.close, self.directory)
+        self.undo.add(_remove_directory, root, self.options.id, self.directory)
+        os.fchmod(self.directory, 0o711)  # whatever the umask: the root of a user namespace must get through
         state.save(self.container, self.directory)
 
     def _record(self, pid: int, creating: bool = True) -> None:
         """Write down that the process exists, or that the container is complete."""
-        changed = {"pid": pid, "start_time": _start_time(pid), "creating": creating}
+        self._change(pid=pid, start_time=_start_time(pid), creating=creating)
+
+    def _change(self, **changed: Any) -> None:
         self.container = Container(**{**self.container.__dict__, **changed})
         with During("write state.json"):
             state.save(self.container, self.directory)
@@ -226,7 +235,9 @@ class _Creation:
 
         It belongs to the container's root, who may open it for writing only.
         """
+        mask = os.umask(0)
         os.mkfifo(state.FIFO, 0o622, dir_fd=self.directory)
+        os.umask(mask)
         uid, gid = host_root(self.config)
         if (uid, gid) != (os.geteuid(), os.getegid()):
             os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
@@ -235,6 +246,7 @@ class _Creation:
         context.descriptors["fifo"] = fifo
         if self.container.notify:
             os.mkdir("notify", 0o755, dir_fd=self.directory)
+            os.chmod("notify", 0o755, dir_fd=self.directory)
 
     def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
         from pyoci.container import seccomp
@@ -321,6 +333,19 @@ def _check_preserved(count: int) -> None:
                 pointer="--preserve-fds",
                 hint=f"descriptor {number} is not open",
             ) from None
+
+
+def _remove_directory(root: int, id: str, directory: int) -> None:
+    """Undo of mkdir, unless a delete was faster and the name is another container's by now."""
+    if state.is_named(root, id, directory):
+        state.remove_directory(root, id)
+
+
+def _kill_members(cgroups: dict[str, str]) -> None:
+    """What hooks have left in the cgroups of a container without a pid namespace of its own."""
+    from pyoci.cgroups import members
+
+    members.kill(cgroups)
 
 
 def host_root(config: Config) -> tuple[int, int]:

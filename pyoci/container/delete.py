@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 
@@ -13,13 +14,15 @@ from pyoci.kernel.process import pidfd_open
 from pyoci.log import log
 
 _DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
+_LOCK = "delete.lock"
 _UNDOING = 3.0  # seconds for a create that is ended to undo what it has made
 
 
 def delete(root: str, id: str, force: bool) -> None:
     """Remove a container that is stopped; with `force` also one that is not, and one that does not exist.
 
-    A created container is killed as well, as runc does. Raises NotFoundError, StateError, Error.
+    A created container is killed as well, as runc does. Two deletes at once: one has the lock on the container's
+    directory and removes it, for the other one it does not exist. Raises NotFoundError, StateError, Error.
     """
     state.check_id(id)
     try:
@@ -29,29 +32,71 @@ def delete(root: str, id: str, force: bool) -> None:
         finally:
             os.close(directory)
     except NotFoundError:
-        _discard_graves(root, id)
         if not force:
             raise
 
 
 def _delete(root: str, id: str, force: bool, directory: int) -> None:
+    lock = _lock(root, id, directory)
     try:
-        container = state.read(root, id, directory)
-    except NotFoundError:
-        _discard(root, id, directory)
-        raise
-    found = state.status(container)
-    if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
-        raise StateError(f"cannot delete container {id} that is not stopped: {found}")
-    if found != "stopped":
+        try:
+            container = state.read(root, id, directory)
+        except NotFoundError:  # a create was killed before its first write, or a delete before its last
+            _remove_directory(root, id, directory)
+            raise
+        found = state.status(container)
+        if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
+            raise StateError(f"cannot delete container {id} that is not stopped: {found}")
+        if found == "creating":
+            _stop_runtime(container)
+            container = state.read(root, id, directory)  # with what it has made since; NotFoundError: it undid it all
         stop(container, found)
-    destroy(container, directory)
+        destroy(container, directory)
+    finally:
+        os.close(lock)
+
+
+def remove(container: Container) -> None:
+    """Kill and remove the container that this process has made, unless somebody else has done so."""
+    try:
+        directory = state.open_directory(container.root, container.id)
+    except NotFoundError:
+        return
+    try:
+        lock = _lock(container.root, container.id, directory)
+        try:
+            if state.read(container.root, container.id, directory).created == container.created:
+                stop(container, state.status(container))
+                destroy(container, directory)
+        finally:
+            os.close(lock)
+    except NotFoundError:
+        pass
+    finally:
+        os.close(directory)
+
+
+def _lock(root: str, id: str, directory: int) -> int:
+    """Take the lock that decides between deletes; it ends with its holder. Raises NotFoundError: another has it."""
+    try:
+        lock = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    except FileNotFoundError:  # the directory has been removed
+        raise NotFoundError from None
+    parent = state.open_root(root)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if state.is_named(parent, id, directory):
+            return lock
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(parent)
+    os.close(lock)
+    raise NotFoundError
 
 
 def stop(container: Container, found: str) -> None:
-    """Kill the process and wait, by its descriptor, until it is gone."""
-    if found == "creating":
-        _stop_runtime(container)
+    """Kill the process and wait, by its descriptor, until it is gone; whatever the status says of a dead create."""
     if not state.is_alive(container.pid, container.start_time):
         return
     try:
@@ -60,10 +105,9 @@ def stop(container: Container, found: str) -> None:
         return
     try:
         try:
-            if container.private_pid or not container.cgroups:
-                send(container, 9)
-            else:
+            if not container.private_pid and container.cgroups_made:
                 kill_cgroup(container)
+            send(container, 9)
         except StateError:
             return
         if found == "paused":
@@ -108,47 +152,29 @@ def _ended(pidfd: int, seconds: float = _DEADLINE) -> bool:
 def destroy(container: Container, directory: int) -> None:
     """Remove the cgroups and the directory of a container without processes, then run its poststop hooks.
 
-    Two deletes at once: the one whose rename of the directory succeeds is the one that succeeds. `directory` is open,
-    so that what has its name now can be told from a container that was created after another delete.
-    Raises NotFoundError: another delete was faster.
+    Cgroups that create had not made when it was killed are removed if they are empty: another's process may be there.
     """
-    root = state.open_root(container.root)
-    try:
-        if not _bury(container, root, directory):
-            raise NotFoundError
-    finally:
-        os.close(root)
-    _poststop(container)
-
-
-def _bury(container: Container, root: int, directory: int) -> bool:
-    """False: another delete was faster."""
-    if not _is_named(root, container.id, directory):
-        return False
     if container.cgroups:
         from pyoci.cgroups import members, removal
 
-        if not container.private_pid or _has_processes(container.cgroups):
+        if container.cgroups_made and (not container.private_pid or _has_processes(container.cgroups)):
             members.kill(container.cgroups)
-        removal.remove(container.cgroups)
-    grave = f"@{container.id}.{os.getpid()}"
-    try:
-        os.rename(container.id, grave, src_dir_fd=root, dst_dir_fd=root)
-    except FileNotFoundError:
-        return False
-    if not _is_named(root, grave, directory):
-        os.rename(grave, container.id, src_dir_fd=root, dst_dir_fd=root)
-        return False
-    state.remove_directory(root, grave)
-    return True
+        try:
+            removal.remove(container.cgroups)
+        except Error:
+            if container.cgroups_made:
+                raise
+    _remove_directory(container.root, container.id, directory)
+    _poststop(container)
 
 
-def _is_named(root: int, name: str, directory: int) -> bool:
-    """Whether the open `directory` has this name."""
+def _remove_directory(root: str, id: str, directory: int) -> None:
+    parent = state.open_root(root)
     try:
-        return os.path.samestat(os.stat(name, dir_fd=root, follow_symlinks=False), os.fstat(directory))
-    except FileNotFoundError:
-        return False
+        if state.is_named(parent, id, directory):
+            state.remove_directory(parent, id)
+    finally:
+        os.close(parent)
 
 
 def _has_processes(cgroups: dict[str, str]) -> bool:
@@ -176,27 +202,3 @@ def _poststop(container: Container) -> None:
             run_hooks("poststop", (hook,), text, None, first=index)
         except HookError as error:
             log.warning(error.message)
-
-
-def _discard(root: str, id: str, directory: int) -> None:
-    """Remove a directory without a state: a create was killed before its first write."""
-    parent = state.open_root(root)
-    try:
-        if _is_named(parent, id, directory):
-            state.remove_directory(parent, id)
-    finally:
-        os.close(parent)
-
-
-def _discard_graves(root: str, id: str) -> None:
-    """Remove what a delete that was killed halfway has left: the cgroups were gone by then."""
-    try:
-        parent = state.open_root(root)
-    except FileNotFoundError:
-        return
-    try:
-        for name in os.listdir(root):
-            if name.startswith(f"@{id}.") and name[len(id) + 2 :].isdigit():
-                state.remove_directory(parent, name)
-    finally:
-        os.close(parent)

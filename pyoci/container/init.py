@@ -26,23 +26,20 @@ def seal_imports() -> None:
     sys.path.clear()
 
 
-def main(steps: tuple[Step, ...], context: Context, other_end: channel.Channel) -> None:
-    """Body of the container's process. `other_end` is the runtime's end of the channel, closed here: only so does its
-    death reach us as end-of-file."""
-    _guard(context, other_end, lambda: run(steps, context))
+def main(steps: tuple[Step, ...], context: Context) -> None:
+    """Body of the container's process."""
+    _guard(context, lambda: run(steps, context))
 
 
-def stage_one(
-    first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], context: Context, other_end: channel.Channel
-) -> None:
+def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], context: Context) -> None:
     """Body of stage 1: it joins and unshares, clones the container's process as the runtime's own child, and ends."""
 
     def body() -> None:
         run(first, context)
-        pid, pidfd = make(lambda: _guard(context, None, lambda: run(steps, context)), flags | CLONE_PARENT)
+        pid, pidfd = make(lambda: main(steps, context), flags | CLONE_PARENT)
         context.channel.send("stage2", str(pid), descriptors=(pidfd,))
 
-    _guard(context, other_end, body)
+    _guard(context, body)
 
 
 def make(body: Callable[[], object], flags: int, cgroup: int = -1) -> tuple[int, int]:
@@ -59,22 +56,32 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1) -> tuple[int,
         ) from error
 
 
-def _guard(context: Context, other_end: channel.Channel | None, body: Callable[[], object]) -> None:
+def _guard(context: Context, body: Callable[[], object]) -> None:
     try:
         seal_imports()
+        _close_the_runtimes(context)
         process.set_parent_death_signal(signals.SIGKILL)
         process.set_name(WAITING_NAME)
+        os.umask(0)  # modes of mount points and devices are meant as they are written; process.user.umask comes later
         signals.forget_wakeup()
         context.interrupts = None
         signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
-        if other_end is not None:
-            other_end.close()
         body()
     except channel.Closed:
         os._exit(1)
     except BaseException as error:  # whatever it is, the runtime is told, and we end
         _report(context, error)
         os._exit(1)
+
+
+def _close_the_runtimes(context: Context) -> None:
+    """Keep what the steps use. The rest is the runtime's: directories of the host, and its end of the channel, whose
+    closing is how we notice its death."""
+    context.descriptors.pop("bundle", None)
+    kept = [*range(context.preserved), context.channel.fileno(), *context.trees.values(), *context.tasks]
+    kept += context.descriptors.values()
+    process.close_all_but(kept if context.trace < 0 else [*kept, context.trace])
+    context.proc = context.cgroup = -1
 
 
 def _report(context: Context, error: BaseException) -> None:

@@ -22,16 +22,20 @@ def kill(root: str, id: str, signal: int, all: bool) -> None:
     found = state.status(container)
     if found == "stopped":
         if all:
-            if not container.private_pid and signal == SIGKILL:
+            if not container.private_pid and container.cgroups_made and signal == SIGKILL:
                 kill_cgroup(container)
             return
         raise StateError("container not running")
     if found == "creating" and not container.pid:
         raise StateError("container not running", hint="it is still being created")
-    if signal == SIGKILL and not container.private_pid and container.cgroups:
+    if signal == SIGKILL and not container.private_pid and container.cgroups_made:
         kill_cgroup(container)
-        return
-    send(container, signal)
+        try:
+            send(container, signal)  # without rights to its cgroups it is not in any
+        except StateError:
+            pass
+    else:
+        send(container, signal)
     if found == "paused" and signal == SIGKILL:
         from pyoci.cgroups import members
 

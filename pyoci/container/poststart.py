@@ -35,7 +35,7 @@ def _stop(container: Container) -> None:
             pidfd_send_signal(pidfd, 9)
         finally:
             os.close(pidfd)
-        if not container.private_pid:
+        if not container.private_pid and container.cgroups_made:
             manager.kill(container.cgroups)
     except (OSError, Error):  # it is gone, or the failure to kill must not hide the hook's
         pass

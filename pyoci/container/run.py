@@ -7,10 +7,10 @@ import os
 from pyoci.container import create, poststart, start, state
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions
-from pyoci.container.delete import destroy, stop
+from pyoci.container.delete import remove
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
-from pyoci.errors import Error, NotFoundError
+from pyoci.errors import Error
 from pyoci.kernel import process, signals
 from pyoci.kernel.process import pidfd_open
 from pyoci.kernel.signals import Interrupted, Interrupts
@@ -70,32 +70,13 @@ def _started(options: CreateOptions, container: Container, terminal: ConsoleOwne
             foreground.close()
         os.close(pidfd)
     if not options.keep:
-        _destroy(container)
+        remove(container)
     return status
-
-
-def _destroy(container: Container) -> None:
-    """Somebody else may have deleted it meanwhile: then the exit status is all that is left to tell."""
-    try:
-        directory = state.open_directory(container.root, container.id)
-    except NotFoundError:
-        return
-    try:
-        destroy(container, directory)
-    except NotFoundError:
-        pass
-    finally:
-        os.close(directory)
 
 
 def _remove(container: Container) -> None:
     """Remove a container that did not start, or whose poststart hook failed; the first error counts."""
     try:
-        stop(container, state.status(container))
-        process.wait_status(container.pid)
-    except (OSError, Error):
-        pass
-    try:
-        _destroy(container)
-    except (OSError, Error):
+        remove(container)
+    except Error:
         pass

@@ -8,6 +8,7 @@ This module is all that `state` and `list` load: it does without ctypes.
 from __future__ import annotations
 
 import os
+from errno import ENOTEMPTY
 
 from pyoci import jsonfile
 from pyoci.errors import Error, NotFoundError, StateError
@@ -24,7 +25,7 @@ FIFO = "exec.fifo"
 WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
-_MAX_ID = 1024
+_MAX_ID = 255  # NAME_MAX
 
 
 class Container(Record):
@@ -46,6 +47,7 @@ class Container(Record):
     runtime_pid: int = 0
     runtime_start: int = 0
     cgroups: dict[str, str]
+    cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
@@ -66,11 +68,15 @@ def open_root(root: str, make: bool = False) -> int:
 
     Raises Error if somebody else may rename what lies in it, and so give a container another one's state.
     """
-    if make:
-        os.makedirs(root, 0o700, exist_ok=True)
+    if make and not os.path.isdir(root):
+        mask = os.umask(0o022)  # of the parents; the last one is 0700
+        try:
+            os.makedirs(root, 0o700, exist_ok=True)
+        finally:
+            os.umask(mask)
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     status = os.fstat(directory)
-    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1002 == 0o0002:
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1022 in (0o020, 0o002, 0o022):
         os.close(directory)
         raise Error(
             f"the directory {root} may be changed by others",
@@ -130,21 +136,22 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
     own, config = raw["pyoci"], raw["config"]
     if own["version"] > FORMAT:
         raise Error(f"{FILE} has version {own['version']}, this pyoci knows {FORMAT}", hint="use the newer pyoci")
-    labels = dict(entry.split("=", 1) for entry in config["labels"])
-    bundle = labels.pop("bundle", "")
+    labels = dict(entry.split("=", 1) for entry in config["labels"])  # for other readers: "a=b" would not come back
+    bundle = own.get("bundle", labels.pop("bundle", ""))
     return Container(
         root=root,
         id=id,
         bundle=bundle,
         rootfs=config["rootfs"],
         created=raw["created"],
-        annotations=labels,
+        annotations=own.get("annotations", labels),
         pid=raw["init_process_pid"],
         start_time=raw["init_process_start"],
         creating=own["creating"],
         runtime_pid=own["runtime_pid"],
         runtime_start=own["runtime_start"],
         cgroups=raw["cgroup_paths"],
+        cgroups_made=own.get("cgroups_made", True),
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
@@ -185,6 +192,9 @@ def to_json(container: Container) -> dict[str, Any]:
             "runtime_pid": container.runtime_pid,
             "runtime_start": container.runtime_start,
             "cgroup_driver": "cgroupfs",
+            "cgroups_made": container.cgroups_made,
+            "bundle": container.bundle,
+            "annotations": container.annotations,
             "private_pid": container.private_pid,
             "has_process": container.has_process,
             "notify": container.notify,
@@ -198,7 +208,7 @@ def save(container: Container, directory: int) -> None:
     jsonfile.write(directory, FILE, to_json(container))
 
 
-def remove_directory(root: int, name: str) -> None:
+def remove_directory(root: int, name: str, attempts: int = 20) -> None:
     """Remove a container's directory: files and directories, all ours, links never followed.
 
     What is gone already is fine: a delete that was late may be removing the same.
@@ -222,6 +232,18 @@ def remove_directory(root: int, name: str) -> None:
         os.rmdir(name, dir_fd=root)
     except FileNotFoundError:
         pass
+    except OSError as error:
+        if error.errno != ENOTEMPTY or attempts == 0:
+            raise
+        remove_directory(root, name, attempts - 1)  # a delete that came late has made its lock
+
+
+def is_named(root: int, name: str, directory: int) -> bool:
+    """Whether the open `directory` has this name, and not another one that was made after it."""
+    try:
+        return os.path.samestat(os.stat(name, dir_fd=root, follow_symlinks=False), os.fstat(directory))
+    except FileNotFoundError:
+        return False
 
 
 def process(pid: int) -> tuple[str, int] | None:
@@ -255,7 +277,9 @@ def status(container: Container) -> str:
         return "stopped"
     if _is_frozen(container.cgroups):
         return "paused"
-    return "created" if is_waiting(container) else "running"
+    if is_waiting(container):
+        return "created"
+    return "running" if is_alive(container.pid, container.start_time) else "stopped"
 
 
 def is_waiting(container: Container) -> bool:
@@ -285,11 +309,3 @@ def _read(path: str) -> str:
         return ""
     finally:
         os.close(file)
-
-
-def require(container: Container, *allowed: str) -> str:
-    """The status, if it is one of `allowed`; else StateError with runc's words."""
-    found = status(container)
-    if found in allowed:
-        return found
-    raise StateError("container not running" if found == "stopped" else f"container is {found}")

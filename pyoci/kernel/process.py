@@ -31,6 +31,16 @@ def close_from(first: int) -> None:
     _close_range(first, _LAST, 0)
 
 
+def close_all_but(kept: list[int]) -> None:
+    """Close every descriptor that is not in `kept`."""
+    first = 0
+    for descriptor in sorted(set(kept)):
+        if descriptor > first:
+            _close_range(first, descriptor - 1, 0)
+        first = descriptor + 1
+    close_from(first)
+
+
 def set_dumpable(dumpable: bool) -> None:
     """PR_SET_DUMPABLE: 0 keeps everyone without CAP_SYS_PTRACE over us out of our memory and /proc/PID files."""
     _prctl.prctl(_prctl.PR_SET_DUMPABLE, int(dumpable))

@@ -40,7 +40,6 @@ class OpenSource(Step):
     def execute(self, context: Context) -> None:
         wanted = self.mount
         tree = mount.clone_tree(mount.AT_FDCWD, self.source.encode("utf-8", "surrogateescape"), wanted.recursive)
-        context.undo.add(os.close, tree)
         if self.propagation:
             mount.set_attributes(tree, propagation=self.propagation, recursive=True)
         if wanted.id_map:

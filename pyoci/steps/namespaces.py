@@ -6,11 +6,11 @@ import os
 from errno import EPERM
 
 from pyoci.config.namespaces import Namespace
-from pyoci.kernel import namespace
+from pyoci.kernel import namespace, process
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step
 
-CLONE_NEWCGROUP = 0x02000000
+SIGKILL = 9
 
 
 class OpenNamespace(Step):
@@ -97,6 +97,7 @@ class BecomeRoot(Step):
             os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
+        process.set_parent_death_signal(SIGKILL)  # a change of ids clears it
 
 
 class LoopbackUp(Step):

@@ -27,7 +27,7 @@ class Invocation(Record):
 
 
 def take() -> Invocation:
-    """Read the launcher's variables and remove them, before a hook can inherit them; the umask is the caller's again."""
+    """Read and remove the launcher's variables, before a hook can inherit them; the umask is the caller's again."""
     environment = os.environ
     argv0 = environment.pop("PYOCI_ARGV0", None)
     umask = environment.pop("PYOCI_UMASK", None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pyoci import host, jsonfile, plan
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
-from pyoci.container.create import CreateOptions, load_config, surroundings
+from pyoci.container.create import CreateOptions, load_config
+from pyoci.container.surroundings import surroundings
 from pyoci.errors import UsageError
 from pyoci.log import printable
 

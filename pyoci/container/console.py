@@ -17,7 +17,7 @@ def connect(path: str, option: str) -> _socket.socket:
     except OSError as error:
         sock.close()
         raise Error(
-            f"dial unix {path}: connect: {os.strerror(error.errno or 0).lower()}",
+            f"dial unix {path}: connect: {(error.strerror or str(error)).lower()}",
             pointer=option,
             errno=error.errno or 0,
             hint="somebody must listen on the socket before the container is made",
@@ -37,22 +37,27 @@ class ConsoleOwner:
     def __init__(self, socket: str, detach: bool) -> None:
         self.detach = detach
         self.master = -1
-        self.sock = connect(socket, "--console-socket") if socket else None
+        self.path = socket
+        self.sock: _socket.socket | None = None
 
     def check(self, wanted: bool) -> None:
-        """Raises Error, in runc's words, unless there is a terminal exactly when there is somebody to take it."""
-        if wanted and self.detach and self.sock is None:
+        """Connect to the socket. Raises Error, in runc's words, unless there is a terminal exactly when there is
+        somebody to take it.
+        """
+        if wanted and self.detach and not self.path:
             raise Error(
                 "cannot allocate tty if runc will detach without setting console socket",
                 pointer="/process/terminal",
                 hint="give --console-socket, or set process.terminal to false",
             )
-        if self.sock is not None and not (wanted and self.detach):
+        if self.path and not (wanted and self.detach):
             raise Error(
                 "cannot use console socket if runc will not detach or allocate tty",
                 pointer="--console-socket",
                 hint="it takes the terminal of a detached container whose process.terminal is true",
             )
+        if self.path:
+            self.sock = connect(self.path, "--console-socket")
 
     def receive(self, name: str, master: int) -> None:
         if self.sock is None:

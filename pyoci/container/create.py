@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import time
 
-from pyoci import channel, host, jsonfile, plan
-from pyoci.cgroups import layout, paths
+from pyoci import channel, jsonfile, plan
 from pyoci.config import Config, read, rules, schema, unsupported
 from pyoci.container import console, state
 from pyoci.container.birth import Birth, close_trees
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.state import Container
+from pyoci.container.surroundings import check_preserved, host_root, surroundings
 from pyoci.errors import ConfigError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
@@ -95,8 +95,8 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     _warn_of_capabilities(config)
     around = surroundings(config, options)
     made = plan.make(config, around)
+    check_preserved(options.preserve_fds)
     terminal.check(config.process is not None and config.process.terminal)
-    _check_preserved(options.preserve_fds)
     container = Container(
         root=options.root,
         id=options.id,
@@ -263,78 +263,6 @@ def open_trace(path: str) -> int:
     return file
 
 
-def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> plan.Surroundings:
-    """Read what the plan needs besides config.json: facts of the host (unless given) and what the caller passed on."""
-    if config.root is None:
-        raise Error("root must not be empty", pointer="/root", hint="name the root file system in root.path")
-    facts = facts or host.read()
-    if facts.euid != 0 and config.linux.namespace("user") is None:
-        raise Error(
-            "rootless container requires user namespaces",
-            pointer="/linux/namespaces",
-            hint='add {"type": "user"} and id mappings; `pyoci spec --rootless` writes such a config.json',
-        )
-    where = layout.detect()
-    listen = _listen_fds()
-    rootfs = _rootfs(options.bundle, config.root.path)
-    socket = os.environ.get("NOTIFY_SOCKET", "")
-    rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
-    from pyoci.cgroups.devices import container_rules
-
-    return plan.Surroundings(
-        id=options.id,
-        bundle=options.bundle,
-        rootfs=rootfs,
-        host=facts,
-        layout=where,
-        cgroups=paths.plan(where, config.linux.cgroups_path, options.id),
-        device_rules=container_rules(config.linux.resources, config.linux.devices),
-        no_pivot=options.no_pivot,
-        no_new_keyring=options.no_new_keyring,
-        preserve=options.preserve_fds + listen,
-        listen=listen,
-        notify=f"{options.root}/{options.id}/notify" if socket else "",
-        rootless_cgroups=rootless,
-    )
-
-
-def _rootfs(bundle: str, path: str) -> str:
-    """The absolute path of the root file system, which must not go through a symbolic link."""
-    absolute = os.path.normpath(os.path.join(bundle, path))
-    if os.path.realpath(absolute) != absolute:
-        absolute = os.path.normpath(os.path.join(os.path.realpath(bundle), path))
-    if os.path.realpath(absolute) != absolute:
-        raise Error(
-            "invalid rootfs: not an absolute path, or a symlink",
-            pointer="/root/path",
-            hint=f"it leads to {os.path.realpath(absolute)}",
-        )
-    if not os.path.isdir(absolute):
-        raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
-    return absolute
-
-
-def _listen_fds() -> int:
-    """Descriptors of socket activation, if they are meant for this process (sd_listen_fds(3))."""
-    count = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
-        return 0
-    return int(count)
-
-
-def _check_preserved(count: int) -> None:
-    total = count + _listen_fds()
-    for number in range(3, 3 + total):
-        try:
-            os.fstat(number)
-        except OSError:
-            raise Error(
-                f"unable to stat preserved-fd {number - 3} (of {count})",
-                pointer="--preserve-fds",
-                hint=f"descriptor {number} is not open",
-            ) from None
-
-
 def _remove_directory(root: int, id: str, directory: int) -> None:
     """Undo of mkdir, unless a delete was faster and the name is another container's by now."""
     if state.is_named(root, id, directory):
@@ -346,18 +274,6 @@ def _kill_members(cgroups: dict[str, str]) -> None:
     from pyoci.cgroups import members
 
     members.kill(cgroups)
-
-
-def host_root(config: Config) -> tuple[int, int]:
-    """The host's ids of the container's root."""
-    return _mapped(config.linux.uid_mappings), _mapped(config.linux.gid_mappings)
-
-
-def _mapped(mappings: tuple[IdMapping, ...]) -> int:
-    for one in mappings:
-        if one.container_id <= 0 < one.container_id + one.size:
-            return one.host_id
-    return 0 if os.geteuid() == 0 else os.geteuid()
 
 
 def _explained(error: Error) -> Error:
@@ -390,13 +306,12 @@ def write_pid_file(path: str, pid: int) -> None:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             os.write(file, str(pid).encode())
+        except OSError:
+            os.unlink(temporary)
+            raise
         finally:
             os.close(file)
         os.rename(temporary, path)
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise Error(f"open {temporary}: {reason.lower()}", pointer="--pid-file", errno=error.errno or 0) from None
-
-
-if TYPE_CHECKING:
-    from pyoci.config.namespaces import IdMapping

@@ -11,7 +11,7 @@ import os
 from errno import ENOTEMPTY
 
 from pyoci import jsonfile
-from pyoci.errors import Error, NotFoundError, StateError
+from pyoci.errors import Error, NotFoundError
 from pyoci.record import Record
 
 TYPE_CHECKING = False

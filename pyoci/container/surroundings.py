@@ -1,0 +1,98 @@
+"""What a plan needs besides config.json: facts of the host, and what the caller has passed on."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci import host, plan
+from pyoci.cgroups import layout, paths
+from pyoci.cgroups.devices import container_rules
+from pyoci.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.config import Config
+    from pyoci.config.namespaces import IdMapping
+    from pyoci.container.create import CreateOptions
+
+
+def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> plan.Surroundings:
+    """Read what the plan needs besides config.json: facts of the host (unless given) and what the caller passed on."""
+    if config.root is None:
+        raise Error("root must not be empty", pointer="/root", hint="name the root file system in root.path")
+    facts = facts or host.read()
+    if facts.euid != 0 and config.linux.namespace("user") is None:
+        raise Error(
+            "rootless container requires user namespaces",
+            pointer="/linux/namespaces",
+            hint='add {"type": "user"} and id mappings; `pyoci spec --rootless` writes such a config.json',
+        )
+    where = layout.detect()
+    listen = listen_fds()
+    rootfs = _rootfs(options.bundle, config.root.path)
+    socket = os.environ.get("NOTIFY_SOCKET", "")
+    rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
+    return plan.Surroundings(
+        id=options.id,
+        bundle=options.bundle,
+        rootfs=rootfs,
+        host=facts,
+        layout=where,
+        cgroups=paths.plan(where, config.linux.cgroups_path, options.id),
+        device_rules=container_rules(config.linux.resources, config.linux.devices),
+        no_pivot=options.no_pivot,
+        no_new_keyring=options.no_new_keyring,
+        preserve=options.preserve_fds + listen,
+        listen=listen,
+        notify=f"{options.root}/{options.id}/notify" if socket else "",
+        rootless_cgroups=rootless,
+    )
+
+
+def _rootfs(bundle: str, path: str) -> str:
+    """The absolute path of the root file system, which must not go through a symbolic link."""
+    absolute = os.path.normpath(os.path.join(bundle, path))
+    if os.path.realpath(absolute) != absolute:
+        absolute = os.path.normpath(os.path.join(os.path.realpath(bundle), path))
+    if os.path.realpath(absolute) != absolute:
+        raise Error(
+            "invalid rootfs: not an absolute path, or a symlink",
+            pointer="/root/path",
+            hint=f"it leads to {os.path.realpath(absolute)}",
+        )
+    if not os.path.isdir(absolute):
+        raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
+    return absolute
+
+
+def listen_fds() -> int:
+    """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return 0
+    return int(count)
+
+
+def check_preserved(count: int) -> None:
+    total = count + listen_fds()
+    for number in range(3, 3 + total):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise Error(
+                f"unable to stat preserved-fd {number - 3} (of {count})",
+                pointer="--preserve-fds",
+                hint=f"descriptor {number} is not open",
+            ) from None
+
+
+def host_root(config: Config) -> tuple[int, int]:
+    """The host's ids of the container's root."""
+    return _mapped(config.linux.uid_mappings), _mapped(config.linux.gid_mappings)
+
+
+def _mapped(mappings: tuple[IdMapping, ...]) -> int:
+    for one in mappings:
+        if one.container_id <= 0 < one.container_id + one.size:
+            return one.host_id
+    return 0 if os.geteuid() == 0 else os.geteuid()

@@ -159,6 +159,7 @@ def test_the_launcher_s_variables_do_not_stay() -> None:
     assert done.stdout.splitlines() == ["['HOME', 'PYTHONPATH']", "pyoci 0o22 True test"]
 
 
-def test_a_user_s_variables_stay_if_there_was_no_launcher() -> None:
-    code = "import os; from pyoci.cli import launch; launch.take(); print(os.environ['LC_ALL'], oct(os.umask(0)))"
-    assert run([sys.executable, "-c", code], env={"LC_ALL": "C.UTF-8"}).stdout == "C.UTF-8 0o0\n"
+def test_a_user_s_variables_and_umask_stay_if_there_was_no_launcher() -> None:
+    code = "import os; from pyoci.cli import launch; os.umask(0o27); taken = launch.take(); "
+    code += "print(os.environ['LC_ALL'], oct(taken.umask), oct(os.umask(0)))"
+    assert run([sys.executable, "-c", code], env={"LC_ALL": "C.UTF-8"}).stdout == "C.UTF-8 0o27 0o27\n"

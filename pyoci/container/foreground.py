@@ -6,6 +6,7 @@ import os
 import select
 
 from pyoci.container.console import ConsoleOwner
+from pyoci.container.pump import Pump
 from pyoci.kernel import process, signals
 
 TYPE_CHECKING = False
@@ -31,11 +32,11 @@ class Foreground:
         self.master = owner.master
         self.local = -1
         self.before: list[Any] | None = None
-        self.pending: list[int] = []
         self.wake, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         forwarded = tuple(n for n in _signal.valid_signals() if n not in _KEPT and 0 < int(n) < 65)
         signals.handle(tuple(int(n) for n in forwarded), self._forward)
+        signals.handle((signals.SIGCHLD,), lambda number: None)  # wakes us, to reap
         if self.master >= 0:
             self._attach()
 
@@ -49,6 +50,7 @@ class Foreground:
         """Put the caller's terminal into raw mode and give the container's its size; a newline stays what it is."""
         from pyoci.kernel import terminal
 
+        os.set_blocking(self.master, False)
         terminal.clear_onlcr(self.master)
         for candidate in (2, 1, 0):
             if os.isatty(candidate):
@@ -58,7 +60,10 @@ class Foreground:
             return
         self._resize(_SIGWINCH)
         signals.handle((_SIGWINCH,), self._resize)
-        self.before = terminal.make_raw(self.local)
+        try:
+            self.before = terminal.make_raw(self.local)
+        except OSError:  # hung up, or ours to read from only
+            pass
 
     def _resize(self, _number: int) -> None:
         from pyoci.kernel import terminal
@@ -72,42 +77,41 @@ class Foreground:
 
     def wait(self, relay: Relay | None = None) -> int:
         """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes READY=1 on."""
-        poll = select.poll()
-        listening = -1 if relay is None else relay.fileno()
-        if listening >= 0:
-            poll.register(listening, select.POLLIN)
-        poll.register(self.pidfd, select.POLLIN)
-        poll.register(self.wake, select.POLLIN)
-        if self.master >= 0:
-            poll.register(self.master, select.POLLIN)
-            poll.register(0, select.POLLIN)
-        ended = False
-        while not ended:
-            for descriptor, _ in poll.poll():
-                if descriptor == self.pidfd:
-                    ended = True
-                elif descriptor == self.wake:
-                    os.read(self.wake, 512)
-                elif descriptor == listening and relay is not None:
-                    relay.receive()
-                    if relay.fileno() < 0:
-                        poll.unregister(listening)
-                        listening = -1
-                elif not _copy(descriptor, self.master if descriptor == 0 else 1):
-                    poll.unregister(descriptor)
-        self._drain()
+        pumps = [Pump(0, self.master), Pump(self.master, 1)] if self.master >= 0 else []
+        while True:
+            wanted = {self.pidfd: select.POLLIN, self.wake: select.POLLIN}
+            if relay is not None and relay.fileno() >= 0:
+                wanted[relay.fileno()] = select.POLLIN
+            for pump in pumps:
+                for descriptor, events in pump.wanted().items():
+                    wanted[descriptor] = wanted.get(descriptor, 0) | events
+            ready = _poll(wanted)
+            if self.wake in ready:
+                os.read(self.wake, 512)
+                self._reap()
+            if relay is not None and relay.fileno() in ready:
+                relay.receive()
+            for pump in pumps:
+                pump.move(ready)
+            if self.pidfd in ready:
+                break
+        for pump in pumps[1:]:
+            pump.finish()  # what the program wrote last is still in the terminal
         status = process.wait_status(self.pid)
         assert status is not None
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
-    def _drain(self) -> None:
-        """What the program wrote last is still in the terminal."""
-        if self.master < 0:
-            return
-        poll = select.poll()
-        poll.register(self.master, select.POLLIN)
-        while poll.poll(0) and _copy(self.master, 1):
-            pass
+    def _reap(self) -> None:
+        """Bury the container's orphans, who are ours as we are their subreaper; its first process comes last."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, flags)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid == self.pid:
+                return
+            process.wait_status(found.si_pid)
 
     def close(self) -> None:
         _signal.set_wakeup_fd(-1)
@@ -116,18 +120,14 @@ class Foreground:
         if self.before is not None:
             from pyoci.kernel import terminal
 
-            terminal.restore(self.local, self.before)
+            try:
+                terminal.restore(self.local, self.before)
+            except OSError:  # it was hung up: there is nobody to restore it for
+                pass
 
 
-def _copy(source: int, target: int) -> bool:
-    """Copy what is there; False at the end of the source, or when nobody takes it."""
-    try:
-        data = os.read(source, 65536)
-        while data:
-            written = os.write(target, data)
-            data = data[written:]
-            if not data:
-                return True
-    except OSError:  # EIO: the last slave was closed
-        pass
-    return False
+def _poll(wanted: dict[int, int]) -> dict[int, int]:
+    poll = select.poll()
+    for descriptor, events in wanted.items():
+        poll.register(descriptor, events)
+    return dict(poll.poll())

@@ -16,6 +16,22 @@ _TIOCGPTN = 0x80045430
 _TIOCGPTPEER = 0x5441
 
 
+def _attributes(terminal: int) -> list[Any]:
+    """tcgetattr(3). Raises OSError, which the module's own exception is not."""
+    try:
+        return termios.tcgetattr(terminal)
+    except termios.error as error:
+        raise OSError(*error.args) from None
+
+
+def _set_attributes(terminal: int, attributes: list[Any]) -> None:
+    """tcsetattr(3), at once. Raises OSError."""
+    try:
+        termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    except termios.error as error:
+        raise OSError(*error.args) from None
+
+
 def unlock(master: int) -> None:
     """Let the slave of this pty be opened."""
     fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
@@ -49,17 +65,16 @@ def make_controlling(terminal: int) -> None:
 
 def clear_onlcr(terminal: int) -> None:
     """Do not add a carriage return to each newline: the terminal at the other end does."""
-    attributes = termios.tcgetattr(terminal)
+    attributes = _attributes(terminal)
     attributes[1] &= ~termios.ONLCR
-    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    _set_attributes(terminal, attributes)
 
 
 def make_raw(terminal: int) -> list[Any]:
     """cfmakeraw(3) but for the output: a newline still gets its carriage return, which the terminal at the other end
     leaves out (clear_onlcr). Returns the attributes as they were, for restore().
     """
-    before: list[Any] = termios.tcgetattr(terminal)
-    raw = termios.tcgetattr(terminal)
+    before, raw = _attributes(terminal), _attributes(terminal)
     raw[0] &= ~(
         termios.IGNBRK
         | termios.BRKINT
@@ -73,9 +88,9 @@ def make_raw(terminal: int) -> list[Any]:
     raw[1] |= termios.OPOST
     raw[2] = raw[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     raw[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-    termios.tcsetattr(terminal, termios.TCSANOW, raw)
+    _set_attributes(terminal, raw)
     return before
 
 
 def restore(terminal: int, attributes: list[Any]) -> None:
-    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
+    _set_attributes(terminal, attributes)

@@ -15,6 +15,7 @@ import pytest
 from pyoci import plan
 from pyoci.container import create
 from pyoci.container.create import CreateOptions
+from pyoci.container.surroundings import surroundings
 from pyoci.errors import Error
 from pyoci.steps.launch import WaitForStart
 from pyoci.steps.step import Context, Step
@@ -157,7 +158,7 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
     bundle = box.bundle("sleep", change=change)
     made: list[plan.Plan] = []
     config, _ = create.load_config(str(bundle))
-    around = create.surroundings(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
+    around = surroundings(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
     made.append(plan.make(config, around))
     order = ("prepare", "first", "maps", "admit", "inside", "mounted", "finish", "launch")
     steps = [step for phase in order for step in getattr(made[0], phase)]

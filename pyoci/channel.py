@@ -95,7 +95,6 @@ class Channel:
             raise decode_error(fields)
         return Message(kind=name, fields=fields, descriptors=descriptors)
 
-
     def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
         limit = _socket.CMSG_LEN(8 * 4)
         data, ancillary, _, _ = self._socket.recvmsg(_LIMIT + 1, limit, _socket.MSG_CMSG_CLOEXEC)

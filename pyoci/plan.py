@@ -60,6 +60,7 @@ class Surroundings(Record):
     no_pivot: bool = False
     no_new_keyring: bool = False
     preserve: int = 0
+    file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE as the caller had it, if it was raised meanwhile
     listen: int = 0
     notify: str = ""
     rootless_cgroups: bool = False
@@ -199,6 +200,7 @@ class _Shape:
         steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
         if around.layout.version != "v2":
             steps.append(cgroups.EnterCgroups())
+        steps.append(cgroups.ResetAffinity())
         if self.user is not None and not self.two_stage:
             steps.append(namespaces.BecomeRoot(drop_groups=not denies_setgroups(self.config, around.host)))
         steps.append(sync.HideProcess())

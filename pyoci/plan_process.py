@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyoci.config import Config
-from pyoci.config.process import Process
+from pyoci.config.process import Process, Rlimit
+from pyoci.kernel.constants import RLIMIT_NOFILE
 from pyoci.plan_mounts import NOTIFY_DIRECTORY, hide
 from pyoci.steps import identity, launch, process, sync, system
 from pyoci.steps.hook_state import HookState
@@ -100,7 +101,7 @@ class ProcessPlan:
         steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
         if not wanted.args:
             return tuple(steps)
-        limits: tuple[Step, ...] = (process.SetRlimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
+        limits = self._limits()
         hooks = self.config.hooks.start_container
         if hooks:
             from pyoci.steps.hooks import RunHooks
@@ -120,6 +121,14 @@ class ProcessPlan:
             )
         steps += [*limits, launch.ExecuteProgram(name=wanted.args[0])]
         return tuple(steps)
+
+    def _limits(self) -> tuple[Step, ...]:
+        """process.rlimits, and the caller's limit of open files if only the runtime needed more."""
+        rlimits, files = self.process.rlimits, self.around.file_limit
+        if files is not None and not any(one.resource == RLIMIT_NOFILE for one in rlimits):
+            own = Rlimit(pointer="", type="RLIMIT_NOFILE", resource=RLIMIT_NOFILE, soft=files[0], hard=files[1])
+            rlimits = (own, *rlimits)
+        return (process.SetRlimits(rlimits=rlimits),) if rlimits else ()
 
     def _has_home(self) -> bool:
         return any(entry.startswith("HOME=") and entry != "HOME=" for entry in self.process.env or ())

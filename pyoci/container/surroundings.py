@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import host, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
 from pyoci.errors import Error
+from pyoci.kernel.process import raise_file_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
     listen = listen_fds()
     rootfs = _rootfs(options.bundle, config.root.path)
     socket = os.environ.get("NOTIFY_SOCKET", "")
+    # A descriptor for every bind mount, and some for ourselves.
+    enough = len(config.mounts) + options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
+    file_limit = None if enough else raise_file_limit()
     rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
     return plan.Surroundings(
         id=options.id,
@@ -44,6 +49,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         no_new_keyring=options.no_new_keyring,
         preserve=options.preserve_fds + listen,
         listen=listen,
+        file_limit=file_limit,
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
     )

@@ -7,7 +7,7 @@ import resource
 
 import _prctl
 
-from pyoci.kernel.libc import c_int, c_uint, c_void_p, syscall
+from pyoci.kernel.libc import c_int, c_size_t, c_uint, c_void_p, function, syscall
 
 PIDFD_NONBLOCK = os.O_NONBLOCK
 
@@ -15,7 +15,10 @@ _close_range = syscall("close_range", 436, c_uint, c_uint, c_uint)
 _pidfd_open = syscall("pidfd_open", 434, c_int, c_uint)
 _pidfd_send_signal = syscall("pidfd_send_signal", 424, c_int, c_int, c_void_p, c_uint)
 
+_sched_setaffinity = function("sched_setaffinity", c_int, c_size_t, c_void_p)
+
 _LAST = 0xFFFFFFFF
+_EVERY_CPU = b"\xff" * 8192
 
 
 def pidfd_open(pid: int) -> int:
@@ -68,6 +71,18 @@ def set_child_subreaper() -> None:
 def set_name(name: str) -> None:
     """PR_SET_NAME: /proc/PID/comm, at most 15 bytes; execve(2) replaces it."""
     _prctl.prctl(_prctl.PR_SET_NAME, name)
+
+
+def reset_affinity() -> None:
+    """sched_setaffinity(2) of this process to every CPU there may be; the kernel leaves out what its cpuset has not."""
+    _sched_setaffinity(0, len(_EVERY_CPU), _EVERY_CPU)
+
+
+def raise_file_limit() -> tuple[int, int]:
+    """Lift the soft limit of open files to the hard one; the limits as they were."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
 
 
 def raise_hard_limit(pid: int, kind: int, hard: int) -> None:

@@ -8,6 +8,7 @@ from errno import EACCES, EPERM, EROFS
 from pyoci.cgroups import manager, members
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
+from pyoci.kernel import process
 from pyoci.steps.step import Context, Step
 
 
@@ -81,6 +82,18 @@ class MoveToCgroup(Step):
     def execute(self, context: Context) -> None:
         if "" in context.cgroups:
             members.join({"": context.cgroups[""]}, context.pid)
+
+
+class ResetAffinity(Step):
+    """Run on every CPU that the cgroups allow: a caller that is pinned must not pin the container."""
+
+    pointer: str = ""
+
+    def describe(self) -> str:
+        return "run on every CPU"
+
+    def execute(self, context: Context) -> None:
+        process.reset_affinity()
 
 
 class EnterCgroups(Step):

@@ -166,3 +166,34 @@ def test_run_reaps_the_orphans_it_has_adopted(box: Box) -> None:
     until(lambda: len(children()) == 1 and not children()[0].startswith("Z"), f"one child, not {children()}")
     assert box("kill", "a", "KILL").returncode == 0
     assert box.end(running).returncode == 137
+
+
+def test_a_pinned_caller_does_not_pin_the_container(box: Box) -> None:
+    bundle = box.bundle("read", "/proc/self/status")
+    cpus = sorted(os.sched_getaffinity(0))
+    done = subprocess.run(
+        ["taskset", "-c", str(cpus[0]), *box.command("run", "--bundle", str(bundle), "a")],
+        capture_output=True,
+        text=True,
+    )
+    assert f"Cpus_allowed_list:\t{cpus[0]}-{cpus[-1]}" in done.stdout, done
+
+
+def test_more_bind_mounts_than_open_files(box: Box) -> None:
+    """The caller's soft limit is not the container's size; and the program has the caller's again."""
+
+    def change(config: dict[str, Any]) -> None:
+        del config["process"]["rlimits"]
+        config["mounts"] += [
+            {"destination": f"/mnt/{number}", "type": "bind", "source": "/etc/hostname", "options": ["bind"]}
+            for number in range(300)
+        ]
+        config["root"]["readonly"] = False
+
+    bundle = box.bundle("read", "/proc/self/limits", change=change)
+    limit = 'ulimit -Sn 256; exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", limit, "sh", *box.command("run", "--bundle", str(bundle), "a")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Max open files            256 " in done.stdout

@@ -28,15 +28,17 @@ def test_defaults_stand_in_the_class() -> None:
 
 def test_no_member_changes() -> None:
     point = Point(x=1)
-    for change in (lambda: setattr(point, "x", 2), lambda: setattr(point, "z", 2), lambda: delattr(point, "x")):
-        with pytest.raises(AttributeError, match="Point is immutable"):
-            change()
+    for name in ("x", "z"):
+        with pytest.raises(AttributeError, match=f"Point is immutable: {name}"):
+            setattr(point, name, 2)
+        with pytest.raises(AttributeError, match=f"Point is immutable: {name}"):
+            delattr(point, name)
     assert point == Point(x=1)
 
 
 def test_positions_have_no_meaning() -> None:
     with pytest.raises(TypeError):
-        Point(1)  # type: ignore[misc]
+        Point(1)  # type: ignore[call-arg]
 
 
 @given(values, values, values, values)

@@ -123,9 +123,21 @@ def fill(rootfs: Path) -> None:
 
 def plant(canary: Path) -> None:
     """The canary tree: names that a runtime touches on its way, each with content that it must not."""
-    for name in ("", "dir", "pts", "shm", "fs", "empty"):
+    for name in ("", "dir", "pts", "shm", "fs", "empty", *(f"dir{number}" for number in range(10))):
         (canary / name).mkdir(exist_ok=True)
-    for name in ("file", "null", "ptmx", "console", "tty", "fd", "passwd", "dir/file", "pts/ptmx", "pts/0"):
+    for name in (
+        "file",
+        "null",
+        "ptmx",
+        "console",
+        "tty",
+        "fd",
+        "passwd",
+        "dir/file",
+        "dir0/file",
+        "pts/ptmx",
+        "pts/0",
+    ):
         (canary / name).write_text(CANARY)
         (canary / name).chmod(0o640)
 

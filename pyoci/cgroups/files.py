@@ -13,7 +13,6 @@ from errno import ENODEV, EOPNOTSUPP
 
 from ..errors import StepError, os_error_text, system_call
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
-from ..kernel.libc import addressof, buffer, c_int, c_void_p, function
 from ..kernel.path import openat2
 
 TYPE_CHECKING = False
@@ -25,8 +24,6 @@ ROOT = "/sys/fs/cgroup"
 _SAFE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 65536
-
-_fstatfs = function("fstatfs", c_int, c_void_p)
 
 
 class Directory:
@@ -118,13 +115,6 @@ def keyed(text: str, key: str) -> str:
         if name == key:
             return value
     return ""
-
-
-def magic(directory: int) -> int:
-    """fstatfs(2): the magic number of the file system of an open directory."""
-    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
-    _fstatfs(directory, addressof(memory))
-    return int.from_bytes(memory.raw[:8], "little")
 
 
 def has_children(directory: int) -> bool:

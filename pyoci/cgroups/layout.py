@@ -15,8 +15,8 @@ import os
 
 from ..errors import Error
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from ..kernel.path import filesystem_type
 from ..record import Record
-from . import files
 from .files import ROOT
 
 _SYSTEMD = "name=systemd"
@@ -52,7 +52,7 @@ def magic(path: str) -> int:
     except FileNotFoundError:
         return 0
     try:
-        return files.magic(directory)
+        return filesystem_type(directory)
     finally:
         os.close(directory)
 

@@ -11,6 +11,7 @@ from errno import EEXIST, ENOENT
 
 from ..errors import StepError
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from ..kernel.path import filesystem_type
 from ..undo import Undo
 from . import files
 from .files import Directory, Tree, failure, vanished
@@ -105,7 +106,7 @@ def _mkdir(tree: Tree, path: str) -> bool:
     """Make one directory, in a cgroup file system only; False if it is there."""
     parent, _, name = path.rpartition("/")
     with tree.open(parent or "/") as directory:
-        if files.magic(directory.descriptor) not in (CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC):
+        if filesystem_type(directory.descriptor) not in (CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC):
             raise FileNotFoundError(ENOENT, "no cgroup hierarchy to make it in", path)
         try:
             os.mkdir(name, 0o755, dir_fd=directory.descriptor)

@@ -7,7 +7,7 @@ import stat
 import struct
 from errno import EAGAIN, EEXIST, ELOOP
 
-from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_void_p, syscall
+from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_void_p, function, syscall
 
 RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
@@ -19,6 +19,7 @@ _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+_fstatfs = function("fstatfs", c_int, c_void_p)
 _openat2 = syscall("openat2", 437, c_int, c_char_p, c_void_p, c_size_t)
 
 
@@ -32,6 +33,13 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int, mode: int = 0
             if error.errno != EAGAIN or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def filesystem_type(descriptor: int) -> int:
+    """f_type of fstatfs(2), also for an O_PATH descriptor: the file system's magic number."""
+    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
+    _fstatfs(descriptor, addressof(memory))
+    return int.from_bytes(memory.raw[:8], "little")
 
 
 def open_in_root(root: int, path: bytes, flags: int = os.O_PATH, resolve: int = 0) -> int:

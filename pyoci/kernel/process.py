@@ -9,8 +9,6 @@ import _prctl
 
 from pyoci.kernel.libc import c_int, c_size_t, c_uint, c_void_p, function, syscall
 
-PIDFD_NONBLOCK = os.O_NONBLOCK
-
 _close_range = syscall("close_range", 436, c_uint, c_uint, c_uint)
 _pidfd_open = syscall("pidfd_open", 434, c_int, c_uint)
 _pidfd_send_signal = syscall("pidfd_send_signal", 424, c_int, c_int, c_void_p, c_uint)

@@ -7,18 +7,9 @@ from errno import EACCES, EPERM
 
 from pyoci.kernel import mount
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
-from pyoci.kernel.libc import addressof, buffer, c_int, c_void_p, function
+from pyoci.kernel.path import filesystem_type
 
 _PROC_ROOT_INODE = 1  # include/linux/proc_fs.h
-
-_fstatfs = function("fstatfs", c_int, c_void_p)
-
-
-def filesystem_type(descriptor: int) -> int:
-    """f_type of statfs(2), also for an O_PATH descriptor."""
-    memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
-    _fstatfs(descriptor, addressof(memory))
-    return int.from_bytes(memory.raw[:8], "little")
 
 
 def root_is_procfs(descriptor: int) -> bool:

@@ -6,7 +6,6 @@ import os
 import stat
 from errno import EACCES
 
-from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import (
     MOUNT_ATTR_RDONLY,
@@ -269,14 +268,3 @@ class ReopenStandardStreams(Step):
 def is_null(status: os.stat_result) -> bool:
     """Whether this is the null device: st_rdev alone is 0 for files and pipes, and must not decide."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
-
-
-def require_directory(step: Step, kind: str, error: OSError) -> StepError:
-    """runc's words for a procfs or sysfs whose target is a link or a file (CVE-2019-19921)."""
-    return StepError(
-        f'filesystem "{kind}" must be mounted on ordinary directory',
-        pointer=step.pointer,
-        step=type(step).__name__,
-        errno=error.errno or 0,
-        hint="replace the link or file in the root file system by a directory",
-    )

@@ -9,7 +9,7 @@ from errno import ELOOP, ENOENT, ENOTDIR
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
-from pyoci.kernel.procfs import filesystem_type
+from pyoci.kernel.path import filesystem_type
 from pyoci.steps.step import Context, Step
 
 # Files of procfs that lxcfs and container engines replace; everything else below /proc is refused, because a mount

@@ -11,7 +11,7 @@ import stat
 
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, terminal
-from pyoci.kernel.procfs import filesystem_type
+from pyoci.kernel.path import filesystem_type
 from pyoci.steps.step import Context, Step
 
 _DEVPTS_MAGIC = 0x1CD1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.kernel import mount, procfs
+from pyoci.kernel import mount, path, procfs
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
 from tests.isolation import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, in_namespace
 
@@ -53,7 +53,7 @@ def test_options_apply() -> None:
 def test_what_covers_proc_does_not_matter() -> None:
     def body() -> int:
         cover("/proc", mount.new_filesystem("tmpfs"))
-        return procfs.filesystem_type(procfs.open_private())
+        return path.filesystem_type(procfs.open_private())
 
     assert in_namespace(body) == PROC_SUPER_MAGIC
 

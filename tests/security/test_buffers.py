@@ -36,7 +36,7 @@ def buffer(size, data=b""):
 
 libc.buffer = buffer
 libc.addressof = ctypes.addressof
-from pyoci.kernel import bpf, capability, clone, keyring, mount, procfs, seccomp
+from pyoci.kernel import bpf, capability, clone, keyring, mount, path, seccomp
 
 
 def intact():
@@ -61,7 +61,7 @@ EVERYTHING = r"""
 capability.get()
 pid, pidfd = clone.clone(lambda: None)
 os.waitpid(pid, 0)
-procfs.filesystem_type(os.open("/proc", os.O_RDONLY))
+path.filesystem_type(os.open("/proc", os.O_RDONLY))
 attempt(keyring.join_session, "_ses.guarded")
 cgroup = os.open(sys.argv[3], os.O_RDONLY)
 attempt(bpf.attached, cgroup)
@@ -108,4 +108,4 @@ def test_every_module_with_a_buffer_is_covered() -> None:
     """A new one has to be called above."""
     kernel = Path(__file__).parent.parent.parent / "pyoci/kernel"
     users = {file.stem for file in kernel.glob("*.py") if "buffer(" in file.read_text()} - {"libc"}
-    assert users <= {"bpf", "capability", "clone", "keyring", "procfs", "seccomp"}
+    assert users <= {"bpf", "capability", "clone", "keyring", "path", "seccomp"}

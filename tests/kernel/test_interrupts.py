@@ -15,7 +15,8 @@ NUMBERS = (int(signal.SIGTERM), int(signal.SIGHUP))
 
 @pytest.fixture
 def interrupts() -> Iterator[Interrupts]:
-    before = [(number, signal.getsignal(number)) for number in NUMBERS]
+    # What the caller ignores stays ignored, and a caller of the tests may ignore SIGHUP (nohup).
+    before = [(number, signal.signal(number, signal.SIG_DFL)) for number in NUMBERS]
     made = Interrupts(NUMBERS)
     made.install()
     yield made

@@ -82,15 +82,21 @@ def attach(tree: int, target: int, destination: str) -> None:
         raise refused from None
 
 
-def name_in_root(context: Context, target: int) -> str:
-    """The path of `target` below the container's root, as the kernel sees it now; "/" is the root itself."""
+def name_in_root(context: Context, target: int) -> str | None:
+    """The path of `target` below the container's root, as the kernel sees it now; "/" is the root itself.
+
+    None is outside. openat2(2) finds nothing there; should a target ever be found in another way, this tells.
+    """
     root, name = (os.readlink(f"self/fd/{number}", dir_fd=context.proc) for number in (context.root, target))
-    return name[len(root.rstrip("/")) :] or "/"
+    root = root.rstrip("/")
+    return name[len(root) :] or "/" if f"{name}/".startswith(f"{root}/") else None
 
 
 def check(context: Context, step: Step, destination: str, target: int, is_procfs: bool) -> None:
     """Refuse targets that would hide the root or undermine /proc. `is_procfs`: the mount is the root of a procfs."""
     name = name_in_root(context, target)
+    if name is None:
+        raise _refused(step, f"mountpoint {destination} is outside of rootfs", "did its name change meanwhile?")
     if name == "/":
         raise _refused(step, f"mountpoint {destination} is on the top of rootfs", "mount somewhere below /")
     if name == "/proc":

@@ -24,7 +24,7 @@ import pytest
 from tests.container.box import Box, Done
 
 SOURCES = Path(__file__).parent
-RACES = int(os.environ.get("PYOCI_TEST_RACES", "200"))  # creates per race
+RACES = int(os.environ.get("PYOCI_TEST_RACES", "200"))  # creates per race, where there is no user namespace
 CANARY = "the host's"  # content of every file of the canary tree
 
 _LINKS = ("sh", "cat", "ls", "true", "stat", "readlink", "mkdir", "mount", "sleep", "head", "grep", "id", "wc", "echo")
@@ -45,6 +45,7 @@ class Arena(Box):
     def __init__(self, pyoci: str, directory: Path, mark: str, reporter: Path, mode: str = "root") -> None:
         super().__init__(pyoci, directory, mark, reporter)
         self.mode = mode
+        self.races = RACES if mode == "root" else RACES // 4  # creates per race
         if mode == "nested":
             self.prefix = (str(helper("nest")),)
         self.canary = directory / "canary"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.container.box import until
-from tests.security.harness import RACES, Arena
+from tests.security.harness import Arena
 
 pytestmark = pytest.mark.root
 
@@ -184,7 +184,7 @@ def test_a_race_for_proc(any_arena: Arena, link: str) -> None:
         (rootfs / "other").symlink_to(link)
     seen: dict[str, int] = {}
     with any_arena.swapping(rootfs / "proc", rootfs / "other"):
-        for _ in range(RACES):
+        for _ in range(any_arena.races):
             done = any_arena.run(bundle)
             assert not done.returncode or "Traceback" not in done.stderr
             result = done.stdout.strip()
@@ -233,7 +233,7 @@ def test_a_race_for_what_is_written(arena: Arena, link: str) -> None:
     with canary_process() as canary:
         bundle = arena.bundle(script, change=change)
         with arena.swapping(volume / "a", volume / "l"):
-            for _ in range(RACES):
+            for _ in range(arena.races):
                 done = arena.run(bundle)
                 if done.returncode:
                     assert INSIDE_PROC in done.stderr, done.stderr

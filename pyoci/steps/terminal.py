@@ -29,15 +29,8 @@ class OpenTerminal(Step):
         return "open a pseudo-terminal"
 
     def execute(self, context: Context) -> None:
+        master = self._multiplexer(context)
         try:
-            master = path.open_in_root(context.root, b"/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NOFOLLOW)
-        except FileNotFoundError as error:
-            raise self._refused("open /dev/pts/ptmx: no such file or directory", error.errno or 0) from None
-        try:
-            status = os.fstat(master)
-            real = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(5, 2) and status.st_ino == _PTMX_INODE
-            if not real or filesystem_type(master) != _DEVPTS_MAGIC:
-                raise self._refused("/dev/pts/ptmx is not the multiplexer of a devpts", 0)
             terminal.unlock(master)
             slave = terminal.open_peer(master)
             if self.size is not None and all(self.size):
@@ -47,6 +40,21 @@ class OpenTerminal(Step):
         finally:
             os.close(master)
         context.terminal = slave
+
+    def _multiplexer(self, context: Context) -> int:
+        """Open devpts's multiplexer. Looked at first: to open a device, or a FIFO, may have effects or never end."""
+        try:
+            found = path.open_in_root(context.root, b"/dev/pts/ptmx", os.O_PATH | os.O_NOFOLLOW)
+        except FileNotFoundError as error:
+            raise self._refused("open /dev/pts/ptmx: no such file or directory", error.errno or 0) from None
+        try:
+            status = os.fstat(found)
+            real = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(5, 2) and status.st_ino == _PTMX_INODE
+            if not real or filesystem_type(found) != _DEVPTS_MAGIC:
+                raise self._refused("/dev/pts/ptmx is not the multiplexer of a devpts", 0)
+            return os.open(f"self/fd/{found}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=context.proc)
+        finally:
+            os.close(found)
 
     def _refused(self, reason: str, errno: int) -> StepError:
         return StepError(

@@ -6,6 +6,7 @@ canary, files and parameters of the host, the interpreter and its libraries are 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -211,6 +212,25 @@ def arenas(pyoci: str, directory: Path, mark: str, reporter: Path, mode: str) ->
     left = arena.differences(before)
     assert changed == [], "the host was changed:\n" + "\n".join(changed)
     assert left == [], "\n".join(left)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_IN_OPEN = 0x20
+
+
+@contextmanager
+def never_opened(*paths: Path) -> Iterator[None]:
+    """Nobody opens these files while inside (inotify(7)); to look at them with O_PATH is no such thing."""
+    queue = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert queue >= 0
+    try:
+        for path in paths:
+            assert _libc.inotify_add_watch(queue, os.fsencode(path), _IN_OPEN) >= 0
+        yield
+        with pytest.raises(BlockingIOError):
+            os.read(queue, 4096)
+    finally:
+        os.close(queue)
 
 
 def helper(name: str, *flags: str) -> Path:

@@ -28,7 +28,7 @@ def open_private(*options: str) -> int:
     except OSError as error:
         if error.errno not in (EPERM, EACCES):
             raise
-    descriptor = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     if not root_is_procfs(descriptor):
         os.close(descriptor)
         raise OSError(EPERM, "not the root of a procfs", "/proc")

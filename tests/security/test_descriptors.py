@@ -17,7 +17,7 @@ import pytest
 
 from tests import reporter as reporter_program
 from tests.container.box import Done
-from tests.security.harness import CANARY, Arena
+from tests.security.harness import CANARY, Arena, helper
 
 pytestmark = pytest.mark.root
 
@@ -81,6 +81,33 @@ def test_the_process_that_waits(any_arena: Arena, preserve: int) -> None:
             assert mount.split()[1] not in [line.split()[0] for line in Path(mounted).read_text().splitlines()]
     finally:
         os.close(opened)
+
+
+def test_where_no_private_procfs_can_be_had(arena: Arena) -> None:
+    """Where /proc is partly covered a user namespace gets no new one: the mounted one is held, by O_PATH."""
+    arena.mode = "nested"
+    cover = (
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        'mount -t tmpfs x /proc/fs && exec "$@"',
+        "sh",
+    )
+    arena.prefix = (*cover, str(helper("nest")))
+
+    def change(config: dict[str, Any]) -> None:
+        config["mounts"] = [one for one in config["mounts"] if one["destination"] not in ("/proc", "/sys")]
+        config["linux"].update(maskedPaths=[], readonlyPaths=[])
+
+    pid = arena.create(arena.bundle("/reporter", "sleep", change=change))
+    found = descriptors(pid)
+    assert sorted(found) == [0, 1, 2, 3, 4]
+    assert [found[number][1] & (O_PATH | O_CLOEXEC) for number in (3, 4)] == [O_PATH | O_CLOEXEC] * 2
+    assert arena("start", "c").returncode == 0
+    assert sorted(descriptors(pid)) == [0, 1, 2]
 
 
 def test_the_process_that_waits_has_no_source_file(any_arena: Arena) -> None:

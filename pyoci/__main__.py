@@ -12,6 +12,7 @@ if not __package__:  # run as a file, by the launcher: -I keeps the package's di
     from pyoci import pack
 
     pack.install(directory)
+    pack.preload("main")
 
 if __name__ == "__main__":
     try:

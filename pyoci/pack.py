@@ -1,8 +1,9 @@
-"""The modules of the everyday commands in one file: read once, instead of eight system calls and a search for each.
+"""The modules of the everyday commands in one file, and those that a command needs anyway as one piece of it.
 
-Importing from it costs a third less than from .pyc files (docs/measurements.md). The build writes it beside the package
-(tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are imported as
-usual. To run an edited file of an installed package, remove modules.pack.
+A piece is read at once and its modules are executed in the order in which they import each other, without a search for
+each: half the time of importing them from .pyc files (docs/measurements.md). The build writes the file beside the
+package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
+imported as usual. To run an edited file of an installed package, remove modules.pack.
 """
 
 from __future__ import annotations
@@ -16,39 +17,70 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+    Modules = dict[str, tuple[bool, CodeType]]  # by name: whether it is a package, and its code
+
 NAME = "modules.pack"
 _VERSION = (sys.implementation.cache_tag, sys.hexversion >> 16)  # what the format of code objects depends on
+_HEAD = 4  # bytes with the length of the index
+
+_finder: Finder | None = None
 
 
-def dump(modules: dict[str, tuple[bool, CodeType]]) -> bytes:
-    """The file: four bytes with the length of the index, the index, then the code objects one after the other.
+def dump(modules: Modules, pieces: dict[str, list[str]]) -> bytes:
+    """The file: the length of the index, the index, the pieces, the modules one by one.
 
-    The index says for which interpreter they are and, by name, whether it is a package and where its code begins.
+    `pieces`: the modules of each, every one behind those that it imports. The index says for which interpreter it is,
+    and where each piece and each module begins and how long it is.
     """
-    places, codes, start = {}, [], 0
+    parts: list[bytes] = []
+    place = 0
+    index: tuple[dict[str, tuple[int, int]], dict[str, tuple[bool, int, int]]] = ({}, {})
+    for piece, names in pieces.items():
+        parts.append(marshal.dumps(tuple((name, *modules[name]) for name in names)))
+        index[0][piece] = (place, len(parts[-1]))
+        place += len(parts[-1])
     for name, (package, code) in modules.items():
-        places[name] = (package, start)
-        codes.append(marshal.dumps(code))
-        start += len(codes[-1])
-    index = marshal.dumps((_VERSION, places))
-    return len(index).to_bytes(4, "little") + index + b"".join(codes)
+        parts.append(marshal.dumps(code))
+        index[1][name] = (package, place, len(parts[-1]))
+        place += len(parts[-1])
+    head = marshal.dumps((_VERSION, *index))
+    return len(head).to_bytes(_HEAD, "little") + head + b"".join(parts)
 
 
 class Finder:
-    """A finder and loader for sys.meta_path. Raises ValueError and the like if `data` is garbage."""
+    """The pack in the file `path`, whose package is in `directory`: a finder and loader for sys.meta_path.
 
-    def __init__(self, directory: str, data: bytes) -> None:
-        self.directory = directory  # that holds the package
-        size = 4 + int.from_bytes(data[:4], "little")
-        version, places = marshal.loads(data[4:size])
-        self.places: dict[str, tuple[bool, int]] = places if version == _VERSION else {}
-        self.codes = memoryview(data)[size:]
+    Raises OSError; ValueError and the like if it is garbage.
+    """
+
+    def __init__(self, directory: str, path: str) -> None:
+        self.directory = directory
+        self.path = path
+        with open(path, "rb", buffering=0) as file:
+            size = int.from_bytes(file.read(_HEAD) or b"", "little")
+            version, pieces, places = marshal.loads(file.read(size) or b"")
+        fits = version == _VERSION
+        self.start = _HEAD + size
+        self.pieces: dict[str, tuple[int, int]] = pieces if fits else {}
+        self.places: dict[str, tuple[bool, int, int]] = places if fits else {}
+
+    def _load(self, start: int, size: int) -> Any:
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.start + start)
+            return marshal.loads(file.read(size) or b"")
+
+    def code(self, name: str) -> CodeType:
+        found: CodeType = self._load(*self.places[name][1:])
+        return found
+
+    def file(self, name: str, package: bool) -> str:
+        return f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
         if name not in self.places:
             return None
         package = self.places[name][0]
-        file = f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
+        file = self.file(name, package)
         spec: Any = ModuleSpec(name, self, origin=file, is_package=package)  # type: ignore[arg-type]
         spec.has_location = True
         if package:
@@ -58,20 +90,50 @@ class Finder:
     def create_module(self, spec: object) -> None:
         """The usual module object."""
 
-    def code(self, name: str) -> CodeType:
-        found: CodeType = marshal.loads(self.codes[self.places[name][1] :])
-        return found
-
     def exec_module(self, module: ModuleType) -> None:
         exec(self.code(module.__name__), module.__dict__)
+
+    def execute(self, piece: str) -> None:
+        """Import the modules of a piece that are not there yet; all of them or, with the exception of one, none."""
+        modules = sys.modules
+        new = [one for one in self._load(*self.pieces[piece]) if one[0] not in modules]
+        try:
+            for name, package, _ in new:
+                if package:  # first, because it may itself import modules of its own
+                    self._make(name, package)
+            for name, package, code in new:
+                module = modules[name] if package else self._make(name, package)
+                exec(code, module.__dict__)
+                parent, _, own = name.rpartition(".")
+                setattr(modules[parent], own, module)
+        except BaseException:
+            for name, _, _ in new:
+                modules.pop(name, None)
+            raise
+
+    def _make(self, name: str, package: bool) -> ModuleType:
+        module = type(sys)(name)
+        file = module.__file__ = self.file(name, package)
+        module.__package__ = name if package else name.rpartition(".")[0]
+        if package:
+            module.__path__ = [file.rpartition("/")[0]]
+        sys.modules[name] = module
+        return module
 
 
 def install(directory: str) -> None:
     """Import the package below `directory` from its pack, if there is one that fits."""
+    global _finder
     try:
-        with open(f"{directory}/pyoci/{NAME}", "rb", buffering=0) as file:
-            finder = Finder(directory, file.read() or b"")
+        finder = Finder(directory, f"{directory}/pyoci/{NAME}")
     except (OSError, ValueError, TypeError, EOFError):
         return
     if finder.places:
         sys.meta_path.insert(0, finder)
+        _finder = finder
+
+
+def preload(piece: str) -> None:
+    """Import what a piece holds, if there is such a piece; without one everything is imported when it is asked for."""
+    if _finder is not None and piece in _finder.pieces:
+        _finder.execute(piece)

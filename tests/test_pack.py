@@ -14,11 +14,18 @@ from pyoci import pack
 from tools import build_pack
 
 PACKAGE = Path(pack.__file__).parent
-DATA = pack.dump(build_pack.collect(str(PACKAGE), []))
+MODULES, PIECES = build_pack.collect(str(PACKAGE), [])
+DATA = pack.dump(MODULES, PIECES)
 
 
-def test_every_module_but_the_cold_ones_is_packed() -> None:
-    finder = pack.Finder("/", DATA)
+@pytest.fixture
+def finder(tmp_path: Path) -> pack.Finder:
+    file = tmp_path / pack.NAME
+    file.write_bytes(DATA)
+    return pack.Finder("/", str(file))
+
+
+def test_every_module_but_the_cold_ones_is_packed(finder: pack.Finder) -> None:
     files = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
     cold = {f"pyoci/{name.replace('.', '/')}.py" for name in build_pack.COLD}
     assert cold - files <= {"pyoci/config/schema_documents.py"}  # made by the build
@@ -76,12 +83,85 @@ sys.path.pop(0)
 pack.install({str(tmp_path)!r})
 import pyoci.config.mount_options, pyoci.undo
 print(pyoci.undo.__file__, pyoci.config.__path__, pyoci.undo.__spec__.loader.__class__.__name__)
+pack.preload("state")
+import pyoci.container, pyoci.cli.state as state
+print(state.__file__, state.__spec__, state.__package__, state.main.__module__)
+print(pyoci.container.__path__, pyoci.container.state is sys.modules["pyoci.container.state"])
+pack.preload("nothing of that name")
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == f"{package}/undo.py ['{package}/config'] Finder\n", done.stderr
+    assert done.stdout.splitlines() == [
+        f"{package}/undo.py ['{package}/config'] Finder",
+        f"{package}/cli/state.py None pyoci.cli pyoci.cli.state",
+        f"['{package}/container'] True",
+    ], done.stderr
 
 
-OTHER = marshal.dumps((("cpython-27", 0), {"pyoci.undo": (False, 0)}))
+def test_a_piece_holds_everything_behind_what_it_needs() -> None:
+    """Executed in this order, with nothing else to import from: no module asks for one that is not there."""
+    code = """
+import sys, types
+class Refuse:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("pyoci"):
+            raise AssertionError(name)
+sys.path.append(%r)
+from pyoci import pack
+from tools import build_pack
+modules, pieces = build_pack.collect(%r, [])
+sys.meta_path.insert(0, Refuse)
+for name in [name for name in sys.modules if name.startswith("pyoci.")]:
+    del sys.modules[name]
+finder = pack.Finder.__new__(pack.Finder)
+finder.directory, finder.pieces = "/nowhere", {name: (name, 0) for name in pieces}
+finder._load = lambda piece, size: tuple((name, *modules[name]) for name in pieces[piece])
+for piece in ("main", %r):
+    finder.execute(piece)
+    assert set(pieces[piece]) <= set(sys.modules)
+"""
+    for piece in build_pack.PIECES:
+        script = code % (str(PACKAGE.parent), str(PACKAGE), piece)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_piece_that_fails_leaves_no_module(finder: pack.Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = compile("x = 1", "x.py", "exec"), compile("1/0", "y.py", "exec")
+    content = (("pyoci.made", True, good), ("pyoci.made.x", False, good), ("pyoci.made.y", False, bad))
+    monkeypatch.setattr(finder, "_load", lambda start, size: content)
+    with pytest.raises(ZeroDivisionError):
+        finder.execute("main")
+    assert not [name for name in sys.modules if name.startswith("pyoci.made")]
+
+
+def test_what_is_imported_already_stays(finder: pack.Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = (("pyoci.pack", False, compile("1/0", "pack.py", "exec")),)
+    monkeypatch.setattr(finder, "_load", lambda start, size: content)
+    finder.execute("main")
+
+
+def test_order_is_that_of_the_import_statements() -> None:
+    source = """
+import os
+from __future__ import annotations
+from . import one
+from ..two import three
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci import never
+def function():
+    from pyoci import later
+"""
+    assert build_pack.imports(source, "pyoci.a") == [
+        "os", "__future__", "__future__.annotations", "pyoci.a", "pyoci.a.one", "pyoci.two", "pyoci.two.three",
+    ]  # fmt: skip
+    needs = {"p": ["p.a"], "p.a": ["p.b"], "p.b": [], "p.c": ["p"], "q": ["p.c", "elsewhere"]}
+    assert build_pack.order("q", needs) == ["p.b", "p.a", "p", "p.c", "q"]
+    assert build_pack.order("p.b", needs) == ["p.b", "p.a", "p"]
+
+
+OTHER = marshal.dumps((("cpython-27", 0), {"main": (0, 9)}, {"pyoci.undo": (False, 0, 9)}))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", DATA[:100], len(OTHER).to_bytes(4, "little") + OTHER])
@@ -97,4 +177,4 @@ def test_without_a_fitting_pack_nothing_is_changed(tmp_path: Path, content: byte
 def test_the_installed_runtime_has_a_pack_that_fits(pyoci: str) -> None:
     directory = Path(os.path.realpath(pyoci)).parent.parent
     packs = {path.resolve() for path in directory.glob(f"lib*/python3*/*-packages/pyoci/{pack.NAME}")}
-    assert [len(pack.Finder("/", path.read_bytes()).places) > 80 for path in packs] == [True]
+    assert [len(pack.Finder("/", str(path)).places) > 80 for path in packs] == [True]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from importlib.util import resolve_name
 from types import CodeType
 
 # Of no use to create, start, state, kill, delete, run; imported from their own files.
@@ -16,6 +17,10 @@ COLD = (
     *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
     *("config.report", "config.schema_documents", "container.seccomp_profile", "kernel.libseccomp"),
 )
+
+
+# Each is a module of pyoci.cli and all that it imports: the commands that engines wait for, and what comes before them.
+PIECES = ("main", "create", "run", "start", "state", "kill", "delete")
 
 
 class _Strip(ast.NodeTransformer):
@@ -55,8 +60,41 @@ def strip(source: str, name: str) -> CodeType:
     return compile(tree, name, "exec", dont_inherit=True)
 
 
-def collect(package: str, generated: list[str]) -> dict[str, tuple[bool, CodeType]]:
-    """Name -> whether it is a package, code. File names in it are relative: nobody knows yet where it will be."""
+def imports(source: str, package: str) -> list[str]:
+    """What a module of `package` imports when it is imported itself, in order; some of the names may be no modules."""
+    found = []
+    for node in _Strip().visit(ast.parse(source)).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            found += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def order(root: str, needs: dict[str, list[str]]) -> list[str]:
+    """The module `root` and all that it needs, in the order in which Python finishes them: a package comes behind those
+    of its modules that it imports itself, and before the others."""
+    done: list[str] = []
+    begun: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in needs or name in begun:
+            return
+        visit(name.rpartition(".")[0])
+        if name in begun:  # its package imports it
+            return
+        begun.add(name)
+        for other in needs[name]:
+            visit(other)
+        done.append(name)
+
+    visit(root)
+    return done
+
+
+def sources(package: str, generated: list[str]) -> dict[str, str]:
+    """Place -> file of every module. A place is relative: nobody knows yet where the package will be."""
     files = {}
     for directory, names, leaves in os.walk(package):
         names[:] = [name for name in names if name != "__pycache__"]
@@ -66,15 +104,28 @@ def collect(package: str, generated: list[str]) -> dict[str, tuple[bool, CodeTyp
                 files["pyoci/" + os.path.relpath(path, package)] = path
     for path in generated:
         files["pyoci/config/" + os.path.basename(path)] = path
+    return dict(sorted(files.items()))
+
+
+def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, CodeType]], dict[str, list[str]]]:
+    """What pack.dump() takes: name -> whether it is a package, code; and the modules of each piece."""
     modules: dict[str, tuple[bool, CodeType]] = {}
-    for place, path in sorted(files.items()):
+    needs = {}
+    for place, path in sources(package, generated).items():
         name = place.removesuffix(".py").replace("/", ".")
         if name.removeprefix("pyoci.") in COLD:
             continue
         with open(path, encoding="utf-8") as file:
-            code = strip(file.read(), place)
-        modules[name.removesuffix(".__init__")] = (name.endswith(".__init__"), code)
-    return modules
+            text = file.read()
+        is_package = name.endswith(".__init__")
+        name = name.removesuffix(".__init__")
+        modules[name] = (is_package, strip(text, place))
+        needs[name] = imports(text, name if is_package else name.rpartition(".")[0])
+    pieces = {name: order(f"pyoci.cli.{name}", needs) for name in PIECES}
+    first = pieces["main"]
+    return modules, {
+        name: names if names is first else [one for one in names if one not in first] for name, names in pieces.items()
+    }
 
 
 if __name__ == "__main__":
@@ -83,4 +134,4 @@ if __name__ == "__main__":
     from pyoci import pack
 
     with open(output, "wb") as file:
-        file.write(pack.dump(collect(package, generated)))
+        file.write(pack.dump(*collect(package, generated)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from pyoci import pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
 from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
@@ -135,6 +136,7 @@ class CommandLine:
             umask=self._invocation.umask,
             argv0=self._invocation.argv0,
         )
+        pack.preload(command.name)
         module = __import__(f"pyoci.cli.{command.name}", fromlist=("main",))
         status: int = module.main(options)
         return status

@@ -9,8 +9,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyoci.config.limits import BlockIO, Cpu, HugepageLimit, Memory, Network, Rdma, Unified
     from pyoci.config.node import Node
 
+LIMITS = ("memory", "cpu", "blockIO", "hugepageLimits", "network", "rdma", "unified")
 NOTHING: dict[str, Any] = {}
 
 
@@ -26,23 +28,50 @@ class DeviceRule(Record):
 
 
 class Resources(Record):
-    """The limits."""
+    """The limits. A controller of which nothing is said is None."""
 
     pointer: str = "/linux/resources"
     devices: tuple[DeviceRule, ...] = ()
     pids_limit: int | None = None
-    raw: dict[str, Any] = NOTHING  # linux.resources untouched; whoever writes limits reads them from here
+    memory: Memory | None = None
+    cpu: Cpu | None = None
+    block_io: BlockIO | None = None
+    hugepage_limits: tuple[HugepageLimit, ...] = ()
+    network: Network | None = None
+    rdma: tuple[Rdma, ...] = ()
+    unified: tuple[Unified, ...] = ()
+    raw: dict[str, Any] = NOTHING  # linux.resources untouched, for state.json
+
+    def limited(self) -> bool:
+        """Whether there is anything but device rules."""
+        return self.pids_limit is not None or any(
+            (
+                self.memory,
+                self.cpu,
+                self.block_io,
+                self.hugepage_limits,
+                self.network,
+                self.rdma,
+                self.unified,
+            )
+        )
 
 
 def read_resources(node: Node | None) -> Resources:
     if node is None:
         return Resources()
     pids = node.child("pids")
+    limits: dict[str, Any] = {}
+    if any(node.value.get(key) for key in LIMITS):
+        from pyoci.config.limits import read
+
+        limits = read(node)
     return Resources(
         pointer=node.pointer,
         devices=tuple([_device_rule(rule) for rule in node.children("devices")]),
         pids_limit=None if pids is None else pids.optional_integer("limit", INT64),
         raw=node.value,
+        **limits,
     )
 
 

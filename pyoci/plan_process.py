@@ -12,9 +12,30 @@ from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyoci.config.linux import Linux
     from pyoci.plan import Surroundings
 
 DEFAULT_UMASK = 0o022
+
+
+def priorities(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """Scheduler, I/O priority, personality and memory policy, in runc's order; also for a process of exec."""
+    if not (wanted.scheduler or wanted.io_priority or linux.personality or linux.memory_policy):
+        return ()
+    from pyoci.steps import scheduling
+
+    steps: list[Step] = []
+    if wanted.scheduler is not None:
+        cpu = linux.resources.raw.get("cpu") or {}
+        cpus = cpu.get("cpus", "")
+        steps.append(scheduling.SetScheduler(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=cpus))
+    if wanted.io_priority is not None:
+        steps.append(scheduling.SetIoPriority(pointer=wanted.io_priority.pointer, priority=wanted.io_priority))
+    if linux.personality is not None:
+        steps.append(scheduling.SetPersonality(pointer=linux.personality.pointer, personality=linux.personality))
+    if linux.memory_policy is not None:
+        steps.append(scheduling.SetMemoryPolicy(pointer=linux.memory_policy.pointer, policy=linux.memory_policy))
+    return tuple(steps)
 
 
 class ProcessPlan:
@@ -67,6 +88,7 @@ class ProcessPlan:
         steps += hide(config)
         if wanted.no_new_privileges:
             steps.append(identity.NoNewPrivileges())
+        steps += priorities(wanted, config.linux)
         if not self._has_home():
             steps.append(process.SetHome(uid=user.uid))
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))

@@ -133,7 +133,11 @@ def raws(draw: st.DrawFn) -> Raw:
             for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
             if draw(st.booleans())
         }
+    if draw(st.booleans()):
+        linux |= {"personality": {"domain": "LINUX32"}, "memoryPolicy": {"mode": "MPOL_LOCAL"}}
     for member, value in (
+        ("scheduler", {"policy": "SCHED_IDLE"}),
+        ("ioPriority", {"class": "IOPRIO_CLASS_IDLE"}),
         ("terminal", True),
         ("oomScoreAdj", 5),
         ("apparmorProfile", "p"),

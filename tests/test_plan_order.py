@@ -17,6 +17,7 @@ MOUNTS = ("MountFilesystem", "MountCopy", "BindMount", "ChangeMount", "MountCgro
 SWITCH = ("PivotRoot", "MoveRoot", "ChangeRoot")
 JOIN = ("JoinNamespace", "JoinNamespaces")
 CGROUPS = ("MoveToCgroup", "EnterCgroups")
+PRIORITIES = ("SetScheduler", "SetIoPriority", "SetPersonality", "SetMemoryPolicy")
 
 Names = str | tuple[str, ...]
 
@@ -82,6 +83,9 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
         "SetUser",
         "they need privileges",
     ),
+    (CGROUPS, PRIORITIES, "real-time CPU time and memory nodes are the cgroup's"),
+    ("ResetAffinity", "SetScheduler", "SCHED_DEADLINE wants a process that may run on every CPU"),
+    (PRIORITIES, "SetUser", "they need CAP_SYS_NICE"),
     ("LimitBoundingSet", "SetUser", "dropping needs CAP_SETPCAP, which a user may not have"),
     ("OwnStandardStreams", "SetUser", "chown needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids clears the effective set"),

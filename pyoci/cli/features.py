@@ -46,6 +46,7 @@ def features() -> dict[str, Any]:
             "apparmor": {"enabled": True},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
+            "memoryPolicy": memory_policy(),
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
@@ -58,6 +59,13 @@ def capabilities() -> list[str]:
     """The names that both pyoci and the running kernel know, by number."""
     with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
         return list(capability_names.NAMES[: int(file.read()) + 1])
+
+
+def memory_policy() -> dict[str, list[str]]:
+    """The names that linux.memoryPolicy may have; what the kernel makes of them, it says itself."""
+    from pyoci.steps.scheduling import MEMORY_FLAGS, MEMORY_MODES
+
+    return {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)}
 
 
 def seccomp() -> dict[str, Any]:

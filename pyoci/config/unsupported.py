@@ -66,15 +66,10 @@ def unsupported(config: Config) -> Iterator[str]:
     if process is not None:
         if process.selinux_label:
             yield f"{process.pointer}/selinuxLabel"
-        if process.scheduler is not None:
-            yield process.scheduler.pointer
-        if process.io_priority is not None:
-            yield process.io_priority.pointer
     if linux.mount_label:
         yield f"{linux.pointer}/mountLabel"
-    for record in (linux.personality, linux.memory_policy, linux.intel_rdt):
-        if record is not None:
-            yield record.pointer
+    if linux.intel_rdt is not None:
+        yield linux.intel_rdt.pointer
     for device in linux.net_devices:
         yield device.pointer
     if linux.seccomp is not None:

@@ -93,6 +93,8 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     if start and config.process is None:
         raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
     _warn_of_capabilities(config)
+    if config.linux.personality is not None and config.linux.personality.flags:
+        log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     around = surroundings(config, options)
     made = plan.make(config, around)
     check_preserved(options.preserve_fds)

@@ -80,9 +80,15 @@ __all__ = [
 
 # Numbers below 424 differ by architecture; from 424 on they are the same everywhere.
 _NUMBERS = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90},
-}
+    "x86_64": {
+        "pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125,
+        "sched_setattr": 314, "ioprio_set": 251, "set_mempolicy": 238,
+    },
+    "aarch64": {
+        "pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90,
+        "sched_setattr": 274, "ioprio_set": 30, "set_mempolicy": 237,
+    },
+}  # fmt: skip
 MACHINE = os.uname().machine
 
 

@@ -16,11 +16,7 @@ from tests.config.rule_cases import changed
 DEVICE = {"major": 8, "minor": 0}
 ONE = [
     ("process.selinuxLabel", "x", "/process/selinuxLabel"),
-    ("process.scheduler", {"policy": "SCHED_OTHER"}, "/process/scheduler"),
-    ("process.ioPriority", {"class": "IOPRIO_CLASS_BE"}, "/process/ioPriority"),
     ("linux.mountLabel", "x", "/linux/mountLabel"),
-    ("linux.personality", {"domain": "LINUX"}, "/linux/personality"),
-    ("linux.memoryPolicy", {"mode": "MPOL_LOCAL"}, "/linux/memoryPolicy"),
     ("linux.intelRdt", {}, "/linux/intelRdt"),
     ("linux.netDevices", {"eth0": {}}, "/linux/netDevices/eth0"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"}, "/linux/seccomp/listenerPath"),

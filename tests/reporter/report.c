@@ -356,6 +356,7 @@ void report(char **argv, char **paths) {
     capabilities();
     status();
     process();
+    report_scheduling();
     limits();
     terminal();
     system_names();

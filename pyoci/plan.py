@@ -19,7 +19,7 @@ from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
-from pyoci.plan_process import DEFAULT_UMASK, ProcessPlan
+from pyoci.plan_process import DEFAULT_UMASK, ProcessPlan, required
 from pyoci.record import Record
 from pyoci.steps import cgroups, host, identity, namespaces, sync
 from pyoci.steps.hook_state import HookState
@@ -224,6 +224,8 @@ def denies_setgroups(config: Config, host: Host) -> bool:
 
 def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts) -> tuple[Step, ...]:
     steps: list[Step] = [namespaces.OpenNamespace(pointer=one.pointer, namespace=one) for one in shape.joined]
+    assert config.process is not None
+    steps += required(config.process, config.linux)
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += mounts.sources()

@@ -145,6 +145,13 @@ class Mounts:
             return mounts.BindMount(pointer=one.pointer, mount=one)
         if one.type in ("cgroup", "cgroup2"):
             return self._cgroup(one)
+        label = self.linux.mount_label
+        if label:
+            from pyoci.steps import selinux
+
+            one = selinux.labelled(one, label)
+            if one.type == "mqueue":
+                return selinux.MountLabelledQueue(pointer=one.pointer, mount=one, label=label)
         kind = mounts.MountFilesystem
         if one.copy_up:
             from pyoci.steps.copyup import MountCopy as kind
@@ -163,7 +170,12 @@ class Mounts:
         private = self.linux.namespace("cgroup") is not None
         if layout.version == "v2":
             return cgroup_mounts.MountCgroup2(
-                pointer=one.pointer, mount=one, host=layout.mounts[""], own=own.get("", ""), private=private
+                pointer=one.pointer,
+                mount=one,
+                host=layout.mounts[""],
+                own=own.get("", ""),
+                private=private,
+                label=self.linux.mount_label,
             )
         hierarchies: list[tuple[str, str, str]] = []
         links: list[tuple[str, str]] = []
@@ -175,7 +187,12 @@ class Mounts:
             hierarchies.append((name, options, own.get(controller, point)))
             links += [(part, name) for part in name.split(",") if "," in name]
         return cgroup_mounts.MountCgroup1(
-            pointer=one.pointer, mount=one, hierarchies=tuple(hierarchies), links=tuple(links), private=private
+            pointer=one.pointer,
+            mount=one,
+            hierarchies=tuple(hierarchies),
+            links=tuple(links),
+            private=private,
+            label=self.linux.mount_label,
         )
 
     def _devices(self) -> tuple[Step, ...]:
@@ -233,7 +250,7 @@ def hide(config: Config) -> tuple[Step, ...]:
     for one in _unique(config.linux.readonly_paths):
         steps.append(paths.MakePathReadOnly(pointer=one.pointer, path=one.path))
     masked = _unique(config.linux.masked_paths)
-    steps += [paths.MaskPath(pointer=one.pointer, path=one.path) for one in masked]
+    steps += [paths.MaskPath(pointer=one.pointer, path=one.path, label=config.linux.mount_label) for one in masked]
     if masked:
         steps.append(paths.ForgetMask())
     propagation = config.linux.rootfs_propagation

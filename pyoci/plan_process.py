@@ -18,6 +18,57 @@ if TYPE_CHECKING:
 DEFAULT_UMASK = 0o022
 
 
+def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """Checks of the runtime's side, before there is a process: the security modules that config.json relies on."""
+    steps: list[Step] = []
+    if wanted.apparmor_profile:
+        from pyoci.steps import security
+
+        pointer = f"{wanted.pointer}/apparmorProfile"
+        steps.append(security.RequireAppArmor(pointer=pointer, profile=wanted.apparmor_profile))
+    if wanted.selinux_label or linux.mount_label:
+        from pyoci.steps import selinux
+
+        if wanted.selinux_label:
+            steps.append(selinux.RequireSelinux(pointer=f"{wanted.pointer}/selinuxLabel"))
+        if linux.mount_label:
+            steps.append(selinux.RequireSelinux(pointer=f"{linux.pointer}/mountLabel"))
+    return tuple(steps)
+
+
+def profile(wanted: Process) -> tuple[Step, ...]:
+    """AppArmor's profile; also for a process of exec."""
+    if not wanted.apparmor_profile:
+        return ()
+    from pyoci.steps import security
+
+    return (
+        security.SetAppArmorProfile(
+            pointer=f"{wanted.pointer}/apparmorProfile",
+            profile=wanted.apparmor_profile,
+            no_new_privileges=wanted.no_new_privileges,
+        ),
+    )
+
+
+def keyring_label(wanted: Process) -> tuple[Step, ...]:
+    """SELinux's label of the keys that are made from here on; also for a process of exec."""
+    if not wanted.selinux_label:
+        return ()
+    from pyoci.steps import selinux
+
+    return (selinux.SetKeyringLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
+
+
+def label(wanted: Process) -> tuple[Step, ...]:
+    """SELinux's label of the program; also for a process of exec."""
+    if not wanted.selinux_label:
+        return ()
+    from pyoci.steps import selinux
+
+    return (selinux.SetProcessLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
+
+
 def priorities(wanted: Process, linux: Linux) -> tuple[Step, ...]:
     """Scheduler, I/O priority, personality and memory policy, in runc's order; also for a process of exec."""
     if not (wanted.scheduler or wanted.io_priority or linux.personality or linux.memory_policy):
@@ -57,7 +108,7 @@ class ProcessPlan:
     def session(self) -> tuple[Step, ...]:
         if self.around.no_new_keyring:
             return ()
-        return (identity.JoinSessionKeyring(name=f"_ses.{self.around.id}"),)
+        return (*keyring_label(self.process), identity.JoinSessionKeyring(name=f"_ses.{self.around.id}"))
 
     def terminal(self) -> tuple[Step, ...]:
         if not self.process.terminal:
@@ -80,15 +131,12 @@ class ProcessPlan:
             steps.append(system.SetHostname(name=config.hostname))
         if config.domainname:
             steps.append(system.SetDomainname(name=config.domainname))
-        if wanted.apparmor_profile:
-            from pyoci.steps import security
-
-            steps.append(security.SetAppArmorProfile(profile=wanted.apparmor_profile))
+        steps += profile(wanted)
         steps += [system.SetSysctl(pointer=one.pointer, key=one.key, value=one.value) for one in config.linux.sysctl]
         steps += hide(config)
         if wanted.no_new_privileges:
             steps.append(identity.NoNewPrivileges())
-        steps += priorities(wanted, config.linux)
+        steps += priorities(wanted, config.linux) + label(wanted)
         if not self._has_home():
             steps.append(process.SetHome(uid=user.uid))
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))

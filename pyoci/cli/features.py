@@ -44,7 +44,7 @@ def features() -> dict[str, Any]:
             "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
             "seccomp": seccomp() if seccomp_version else {"enabled": False},
             "apparmor": {"enabled": True},
-            "selinux": {"enabled": False},
+            "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "memoryPolicy": memory_policy(),
             "mountExtensions": {"idmap": {"enabled": True}},

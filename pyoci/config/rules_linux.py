@@ -40,6 +40,8 @@ def violations(config: Config) -> Iterator[ConfigError]:
         yield from _device_rule(rule, index)
     if linux.cgroups_path and not printable(linux.cgroups_path):
         yield broken(f"{linux.pointer}/cgroupsPath", "must not contain control characters")
+    if not printable(linux.mount_label) or '"' in linux.mount_label:
+        yield broken(f"{linux.pointer}/mountLabel", "must not contain control characters and quotes")
     yield from _net_devices(linux)
     for sysctl in linux.sysctl:
         yield from _sysctl(sysctl, linux)

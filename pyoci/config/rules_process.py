@@ -43,8 +43,9 @@ def violations(process: Process) -> Iterator[ConfigError]:
     if process.oom_score_adj is not None and not -1000 <= process.oom_score_adj <= 1000:
         reason = f"must be between -1000 and 1000, not {process.oom_score_adj}"
         yield broken(f"{process.pointer}/oomScoreAdj", reason)
-    if not printable(process.apparmor_profile):
-        yield broken(f"{process.pointer}/apparmorProfile", "must not contain control characters")
+    for key, name in (("apparmorProfile", process.apparmor_profile), ("selinuxLabel", process.selinux_label)):
+        if not printable(name):
+            yield broken(f"{process.pointer}/{key}", "must not contain control characters")
     if process.scheduler is not None:
         yield from _scheduler(process.scheduler)
     if process.io_priority is not None:

@@ -62,12 +62,7 @@ def check(config: Config) -> None:
 
 def unsupported(config: Config) -> Iterator[str]:
     """The pointers of everything in `config` that would be ignored."""
-    process, linux = config.process, config.linux
-    if process is not None:
-        if process.selinux_label:
-            yield f"{process.pointer}/selinuxLabel"
-    if linux.mount_label:
-        yield f"{linux.pointer}/mountLabel"
+    linux = config.linux
     if linux.intel_rdt is not None:
         yield linux.intel_rdt.pointer
     for device in linux.net_devices:

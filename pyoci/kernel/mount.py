@@ -76,6 +76,8 @@ def _configure(context: int, data: tuple[str, ...], flags: tuple[str, ...]) -> N
         _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
     for item in data:
         key, equals, value = item.partition("=")
+        if key.endswith("context") and value[:1] == '"' == value[-1:]:
+            value = value[1:-1]  # SELinux labels: the quotes are mount(8)'s, for the commas
         if equals:
             _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
         else:

@@ -24,6 +24,7 @@ class MountCgroup2(Step):
     host: str  # where cgroup2 is mounted on the host
     own: str
     private: bool  # the container has a cgroup namespace
+    label: str = ""  # SELinux's, of a tmpfs in its place
 
     def describe(self) -> str:
         return f"mount cgroup2 on {self.mount.destination}"
@@ -46,20 +47,26 @@ class MountCgroup2(Step):
             except OSError as error:
                 if error.errno not in (EPERM, EBUSY):
                     raise
-        return _bind(self.own if self.private and self.own else self.host, wanted)
+        return _bind(self.own if self.private and self.own else self.host, wanted, self.label)
 
 
-def _bind(source: str, wanted: Mount) -> int:
+def _bind(source: str, wanted: Mount, label: str) -> int:
     """A bind of a part of the host's cgroup tree with all attributes; an empty read-only tmpfs if it is gone."""
     try:
         tree = mount.clone_tree(mount.AT_FDCWD, source.encode(), recursive=True)
     except OSError as error:
         if error.errno != ENOENT:
             raise
-        return mount.new_filesystem("tmpfs", "tmpfs", ("nr_inodes=2",), (), wanted.attr_set | MOUNT_ATTR_RDONLY)
+        return mount.new_filesystem(
+            "tmpfs", "tmpfs", ("nr_inodes=2", *_context(label)), (), wanted.attr_set | MOUNT_ATTR_RDONLY
+        )
     mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
     mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
     return tree
+
+
+def _context(label: str) -> tuple[str, ...]:
+    return (f"context={label}",) if label else ()
 
 
 class MountCgroup1(Step):
@@ -72,6 +79,7 @@ class MountCgroup1(Step):
     hierarchies: tuple[tuple[str, str, str], ...]
     links: tuple[tuple[str, str], ...]
     private: bool
+    label: str = ""  # SELinux's, of the tmpfs
 
     def describe(self) -> str:
         return f"mount {len(self.hierarchies)} cgroup hierarchies on {self.mount.destination}"
@@ -81,7 +89,7 @@ class MountCgroup1(Step):
         target, _ = targets.find(context, wanted.destination, directory=True)
         try:
             attributes = wanted.attr_set & ~MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-            tmpfs = mount.new_filesystem("tmpfs", "tmpfs", ("mode=755",), (), attributes)
+            tmpfs = mount.new_filesystem("tmpfs", "tmpfs", ("mode=755", *_context(self.label)), (), attributes)
             mount.attach(tmpfs, target)
         finally:
             os.close(target)
@@ -104,7 +112,7 @@ class MountCgroup1(Step):
     def _tree(self, options: str, own: str) -> int:
         wanted = self.mount
         if not self.private:
-            return _bind(own, wanted)
+            return _bind(own, wanted, self.label)
         if not options:
             return mount.new_filesystem("cgroup2", "cgroup", (), (), wanted.attr_set)
         return mount.new_filesystem("cgroup", "cgroup", tuple(options.split(",")), (), wanted.attr_set)

@@ -122,6 +122,7 @@ class MountFilesystem(Step):
             tree = self._mount_long(context, target, data)
         else:
             tree = self._new(data)
+            self.complete(context, tree)
             if existed:
                 self.fill(context, tree, target)
             targets.attach(tree, target, wanted.destination)
@@ -130,6 +131,9 @@ class MountFilesystem(Step):
             mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
         os.close(tree)
+
+    def complete(self, context: Context, tree: int) -> None:
+        """What the new file system needs beside its options: nothing."""
 
     def fill(self, context: Context, tree: int, target: int) -> None:
         """What goes into the new filesystem before it covers `target`: nothing."""
@@ -165,13 +169,20 @@ class MountFilesystem(Step):
             flags = sum(_LEGACY_FLAGS[name] for name in wanted.super_flags)
             flags |= MS_RDONLY if wanted.attr_set & MOUNT_ATTR_RDONLY else 0
             source = wanted.source or wanted.type
-            mount.mount_long_data(wanted.type, source, f"self/fd/{target}".encode(), ",".join(data), flags)
+            text = ",".join([_quoted(item) for item in data])
+            mount.mount_long_data(wanted.type, source, f"self/fd/{target}".encode(), text, flags)
         finally:
             os.fchdir(here)
             os.close(here)
         found, _ = targets.find(context, wanted.destination, directory=True)  # what is on top now
         mount.set_attributes(found, self._attributes())
         return found
+
+
+def _quoted(item: str) -> str:
+    """SELinux contexts contain commas, for which mount(2) wants quotes; the file system's own options have none."""
+    key, _, value = item.partition("=")
+    return f'{key}="{value}"' if key.endswith("context") and value[:1] != '"' else item
 
 
 class ChangeMount(Step):

@@ -25,10 +25,11 @@ class MaskPath(Step):
     """Hide a path: the container's /dev/null over a file, one empty read-only tmpfs over all directories.
 
     /dev/null must be the real device: over a link in its place, the mask would be a writable bind of whatever the link
-    names (CVE-2025-31133).
+    names (CVE-2025-31133). `label`: SELinux's, of the tmpfs.
     """
 
     path: str
+    label: str = ""
 
     def describe(self) -> str:
         return f"mask {self.path}"
@@ -49,7 +50,8 @@ class MaskPath(Step):
         first = context.descriptors.get("mask")
         if first is None:
             attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
-            tree = mount.new_filesystem("tmpfs", "tmpfs", ("nr_blocks=1", "nr_inodes=2"), ("ro",), attributes)
+            label = (f"context={self.label}",) if self.label else ()
+            tree = mount.new_filesystem("tmpfs", "tmpfs", ("nr_blocks=1", "nr_inodes=2", *label), ("ro",), attributes)
             context.descriptors["mask"] = tree
             mount.attach(tree, target)
             return

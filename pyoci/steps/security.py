@@ -1,4 +1,4 @@
-"""process.apparmorProfile: what is written before the program starts, through the private procfs."""
+"""process.apparmorProfile: AppArmor's profile of the program, asked for through the private procfs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,90 @@ from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.steps.step import Context, Step
 
+_ENABLED = "/sys/module/apparmor/parameters/enabled"
+_NEW, _OLD = "self/attr/apparmor", "self/attr"  # a kernel before 5.8 has only the second, for whatever module there is
 
-class SetAppArmorProfile(Step):
-    """Ask for a profile at execve(2). attr/apparmor/exec, or attr/exec on a kernel that has only that one."""
+
+class RequireAppArmor(Step):
+    """A profile that would not be applied is an error, before anything else is done."""
 
     pointer: str = "/process/apparmorProfile"
     profile: str
 
     def describe(self) -> str:
+        return "require AppArmor"
+
+    def execute(self, context: Context) -> None:
+        if not enabled(context.proc):
+            raise _refused(self, self.profile, "apparmor is not enabled", 0, "remove the profile, or enable AppArmor")
+
+
+def enabled(proc: int) -> bool:
+    """Told by the kernel module's parameter; where /sys is hidden, by AppArmor's own directory in procfs."""
+    try:
+        file = os.open(_ENABLED, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return _exists(proc, _NEW)
+    try:
+        return os.read(file, 1) == b"Y"
+    finally:
+        os.close(file)
+
+
+class SetAppArmorProfile(Step):
+    """Ask for a profile at execve(2).
+
+    `no_new_privileges`: under them a process that is confined already may only add a profile to its own one ("stack"),
+    which execve(2) would otherwise refuse. One that is not confined may have any.
+    """
+
+    pointer: str = "/process/apparmorProfile"
+    profile: str
+    no_new_privileges: bool = False
+
+    def describe(self) -> str:
         return f'apply apparmor profile "{self.profile}"'
 
     def execute(self, context: Context) -> None:
-        name = "self/attr/apparmor/exec"
+        directory = _NEW if _exists(context.proc, f"{_NEW}/exec") else _OLD
+        verb = "stack" if self.no_new_privileges and confined(context.proc, directory) else "exec"
         try:
-            os.stat(name, dir_fd=context.proc)
-        except FileNotFoundError:
-            name = "self/attr/exec"
-        try:
-            procfs.write(context.proc, name, f"exec {self.profile}")
+            procfs.write(context.proc, f"{directory}/exec", f"{verb} {self.profile}")
         except OSError as error:
             reason = "profile not loaded" if error.errno == ENOENT else os.strerror(error.errno or EINVAL).lower()
-            raise StepError(
-                f'unable to apply apparmor profile "{self.profile}": {reason}',
-                pointer=self.pointer,
-                step=type(self).__name__,
-                errno=error.errno or 0,
-                hint=f"load it with apparmor_parser, or see /sys/kernel/security/apparmor/profiles for {self.profile}",
-            ) from None
+            hint = f"load it with apparmor_parser, or see /sys/kernel/security/apparmor/profiles for {self.profile}"
+            raise _refused(self, self.profile, reason, error.errno or 0, hint) from None
+
+
+def confined(proc: int, directory: str) -> bool:
+    """Whether this process has a profile itself. The word counts, not its beginning: "unconfined_foo" is one."""
+    try:
+        file = os.open(f"{directory}/current", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    except OSError:
+        return False
+    try:
+        words = os.read(file, 4096).split()  # "docker-default (enforce)"
+    except OSError:  # EINVAL: no security module answers
+        return False
+    finally:
+        os.close(file)
+    return words[:1] != [b"unconfined"]
+
+
+def _exists(proc: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=proc)
+    except OSError:
+        return False
+    return True
+
+
+def _refused(step: Step, profile: str, reason: str, errno: int, hint: str) -> StepError:
+    """runc's words; podman looks for them."""
+    return StepError(
+        f'unable to apply apparmor profile "{profile}": {reason}',
+        pointer=step.pointer,
+        step=type(step).__name__,
+        errno=errno,
+        hint=hint,
+    )

@@ -36,6 +36,8 @@ BROKEN: list[tuple[Changes, Said]] = [
             ("/linux/resources/devices/0/major", "~ must be -1 (any) or a device number, not -2"),
         ],
     ),
+    ([("linux.mountLabel", 'a"b')], [("/linux/mountLabel", "~ must not contain control characters and quotes")]),
+    ([("linux.mountLabel", "a\nb")], [("/linux/mountLabel", "~ must not contain control characters and quotes")]),
     ([("linux.cgroupsPath", "/a\nb")], [("/linux/cgroupsPath", "~ must not contain control characters")]),
     # netDevices
     (

@@ -31,6 +31,7 @@ BROKEN: list[tuple[Changes, Said]] = [
             ("/process/consoleSize/width", "~ must be at most 65535, not 70000"),
         ],
     ),
+    ([("process.selinuxLabel", "a\nb")], [("/process/selinuxLabel", "~ must not contain control characters")]),
     ([("process.apparmorProfile", "a\nb")], [("/process/apparmorProfile", "~ must not contain control characters")]),
     # rlimits
     (

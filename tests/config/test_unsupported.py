@@ -15,8 +15,6 @@ from tests.config.rule_cases import changed
 
 DEVICE = {"major": 8, "minor": 0}
 ONE = [
-    ("process.selinuxLabel", "x", "/process/selinuxLabel"),
-    ("linux.mountLabel", "x", "/linux/mountLabel"),
     ("linux.intelRdt", {}, "/linux/intelRdt"),
     ("linux.netDevices", {"eth0": {}}, "/linux/netDevices/eth0"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"}, "/linux/seccomp/listenerPath"),
@@ -110,7 +108,7 @@ def test_supported() -> None:
 
 
 def test_values_that_change_nothing() -> None:
-    unsupported.check(config.read(changed(("linux.resources", NOTHING), ("process.selinuxLabel", ""))))
+    unsupported.check(config.read(changed(("linux.resources", NOTHING))))
 
 
 def test_default_configs_of_engines_are_supported() -> None:

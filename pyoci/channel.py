@@ -10,6 +10,7 @@ End-of-file means that the other side has died.
                            console NAME    the pseudo-terminal's master comes along
                            ready           everything is done but the last steps before execve(2)
                            waiting         the process no longer depends on the runtime
+                           executing       exec: nothing is left but execve(2); end-of-file follows, or an error
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created
 """
@@ -24,8 +25,8 @@ import struct
 from pyoci.errors import Error, HookError, StepError
 from pyoci.record import Record
 
-FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "error": 7}
-FIELDS |= {"go": 0, "hooked": 0, "created": 0}
+FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
+FIELDS |= {"error": 7, "go": 0, "hooked": 0, "created": 0}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each

@@ -19,7 +19,7 @@ from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
-from pyoci.plan_process import DEFAULT_UMASK, ProcessPlan, required
+from pyoci.plan_process import DEFAULT_UMASK, Plan, ProcessPlan, required
 from pyoci.record import Record
 from pyoci.steps import cgroups, host, identity, namespaces, sync
 from pyoci.steps.hook_state import HookState
@@ -28,12 +28,12 @@ from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pyoci.cgroups.layout import Layout
     from pyoci.config.hooks import Hook
     from pyoci.config.namespaces import Namespace
     from pyoci.config.resources import DeviceRule
+
+__all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make"]
 
 CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
@@ -66,44 +66,6 @@ class Surroundings(Record):
     rootless_cgroups: bool = False
 
 
-class Plan(Record):
-    """The steps by phase, and how the process is cloned."""
-
-    two_stage: bool
-    clone_flags: int  # CLONE_NEW* of the container's process
-    private_pid: bool  # it is the first process of a pid namespace of its own
-    prepare: tuple[Step, ...]
-    first: tuple[Step, ...]
-    maps: tuple[Step, ...]
-    admit: tuple[Step, ...]
-    inside: tuple[Step, ...]
-    mounted: tuple[Step, ...]
-    finish: tuple[Step, ...]
-    launch: tuple[Step, ...]
-    preserved: int  # descriptors 0 to preserved - 1 are the program's
-    argv: tuple[str, ...]
-    env: tuple[str, ...]
-
-    def steps(self) -> Iterator[tuple[str, Step]]:
-        """Every step in the order of execution, with the process that executes it."""
-        asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
-        waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
-        phases = (
-            ("host", self.prepare),
-            ("stage 1", self.first[:waits]),
-            ("host", self.maps if self.two_stage else ()),
-            ("stage 1", self.first[waits:]),
-            ("host", self.admit if self.two_stage else self.maps + self.admit),
-            ("container", self.inside),
-            ("host", self.mounted),
-            ("container", self.finish),
-            ("container", self.launch),
-        )
-        for side, steps in phases:
-            for step in steps:
-                yield side, step
-
-
 def make(config: Config, around: Surroundings) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
@@ -114,7 +76,7 @@ def make(config: Config, around: Surroundings) -> Plan:
     state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
     shape = _Shape(config)
     mounts = Mounts(config, around)
-    process = ProcessPlan(config, config.process, around, state, not denies_setgroups(config, around.host))
+    process = ProcessPlan(config, config.process, around, not denies_setgroups(config, around.host), state)
     hooks = config.hooks
     early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
     synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()

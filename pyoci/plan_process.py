@@ -1,21 +1,78 @@
-"""The part of a plan that turns the container's process into the program. Pure."""
+"""The part of a plan that turns a process into the program: of create, and of exec (plan_exec.py). Pure."""
 
 from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
-from pyoci.plan_mounts import NOTIFY_DIRECTORY, hide
+from pyoci.record import Record
 from pyoci.steps import identity, launch, process, sync, system
-from pyoci.steps.hook_state import HookState
 from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol
+
     from pyoci.config.linux import Linux
-    from pyoci.plan import Surroundings
+    from pyoci.steps.hook_state import HookState
+
+    class Caller(Protocol):
+        """What the caller passed on to the program: see plan.Surroundings and plan_exec.Entrance."""
+
+        @property
+        def id(self) -> str: ...
+        @property
+        def no_new_keyring(self) -> bool: ...
+        @property
+        def preserve(self) -> int: ...
+        @property
+        def listen(self) -> int: ...
+        @property
+        def file_limit(self) -> tuple[int, int] | None: ...
+        @property
+        def notify(self) -> str: ...
+
 
 DEFAULT_UMASK = 0o022
+
+
+class Plan(Record):
+    """The steps by phase (plan.py), and how the process is cloned."""
+
+    two_stage: bool
+    clone_flags: int  # CLONE_NEW* of the container's process
+    private_pid: bool  # it is the first process of a pid namespace of its own
+    prepare: tuple[Step, ...]
+    first: tuple[Step, ...]
+    maps: tuple[Step, ...]
+    admit: tuple[Step, ...]
+    inside: tuple[Step, ...]
+    mounted: tuple[Step, ...]
+    finish: tuple[Step, ...]
+    launch: tuple[Step, ...]
+    preserved: int  # descriptors 0 to preserved - 1 are the program's
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step in the order of execution, with the process that executes it."""
+        asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
+        waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
+        phases = (
+            ("host", self.prepare),
+            ("stage 1", self.first[:waits]),
+            ("host", self.maps if self.two_stage else ()),
+            ("stage 1", self.first[waits:]),
+            ("host", self.admit if self.two_stage else self.maps + self.admit),
+            ("container", self.inside),
+            ("host", self.mounted),
+            ("container", self.finish),
+            ("container", self.launch),
+        )
+        for side, steps in phases:
+            for step in steps:
+                yield side, step
 
 
 def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
@@ -69,17 +126,24 @@ def label(wanted: Process) -> tuple[Step, ...]:
     return (selinux.SetProcessLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
 
 
+def scheduler(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """For a process of exec it is a step of the runtime: stage 1 could not fork with a deadline."""
+    if wanted.scheduler is None:
+        return ()
+    from pyoci.steps import scheduling
+
+    cpu = linux.resources.raw.get("cpu") or {}
+    cpus = cpu.get("cpus", "")
+    return (scheduling.SetScheduler(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=cpus),)
+
+
 def priorities(wanted: Process, linux: Linux) -> tuple[Step, ...]:
-    """Scheduler, I/O priority, personality and memory policy, in runc's order; also for a process of exec."""
-    if not (wanted.scheduler or wanted.io_priority or linux.personality or linux.memory_policy):
+    """I/O priority, personality and memory policy, in runc's order behind the scheduler; also for a process of exec."""
+    if not (wanted.io_priority or linux.personality or linux.memory_policy):
         return ()
     from pyoci.steps import scheduling
 
     steps: list[Step] = []
-    if wanted.scheduler is not None:
-        cpu = linux.resources.raw.get("cpu") or {}
-        cpus = cpu.get("cpus", "")
-        steps.append(scheduling.SetScheduler(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=cpus))
     if wanted.io_priority is not None:
         steps.append(scheduling.SetIoPriority(pointer=wanted.io_priority.pointer, priority=wanted.io_priority))
     if linux.personality is not None:
@@ -96,7 +160,7 @@ class ProcessPlan:
     """
 
     def __init__(
-        self, config: Config, wanted: Process, around: Surroundings, state: HookState, set_groups: bool
+        self, config: Config, wanted: Process, around: Caller, set_groups: bool, state: HookState | None = None
     ) -> None:
         self.config = config
         self.process = wanted
@@ -123,7 +187,9 @@ class ProcessPlan:
 
     def finish(self) -> tuple[Step, ...]:
         """From the new root to `ready`: all that is left then is to wait for start."""
-        config, wanted, user = self.config, self.process, self.process.user
+        from pyoci.plan_mounts import hide
+
+        config, user = self.config, self.process.user
         steps: list[Step] = [
             identity.SetUmask(umask=DEFAULT_UMASK if user.umask is None else user.umask),
         ]
@@ -131,19 +197,12 @@ class ProcessPlan:
             steps.append(system.SetHostname(name=config.hostname))
         if config.domainname:
             steps.append(system.SetDomainname(name=config.domainname))
-        steps += profile(wanted)
+        steps += profile(self.process)
         steps += [system.SetSysctl(pointer=one.pointer, key=one.key, value=one.value) for one in config.linux.sysctl]
         steps += hide(config)
-        if wanted.no_new_privileges:
-            steps.append(identity.NoNewPrivileges())
-        steps += priorities(wanted, config.linux) + label(wanted)
-        if not self._has_home():
-            steps.append(process.SetHome(uid=user.uid))
-        steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
-        steps += self._become_user()
-        steps.append(process.ChangeDirectory(path=wanted.cwd, final=True))
-        if wanted.args:
-            steps.append(process.FindProgram(name=wanted.args[0], search=self._search()))
+        steps += self.no_new_privileges() + scheduler(self.process, config.linux) + self.attributes()
+        steps += self.become_user()
+        steps += self.find_program()
         steps += [
             launch.CloseDescriptors(keep=self.keep),
             sync.Send(kind="ready"),
@@ -151,10 +210,21 @@ class ProcessPlan:
         ]
         return tuple(steps)
 
-    def _become_user(self) -> tuple[Step, ...]:
+    def no_new_privileges(self) -> tuple[Step, ...]:
+        return (identity.NoNewPrivileges(),) if self.process.no_new_privileges else ()
+
+    def attributes(self) -> tuple[Step, ...]:
+        """What the process is given while it may still give itself anything, and its children inherit."""
+        return priorities(self.process, self.config.linux) + label(self.process)
+
+    def become_user(self) -> tuple[Step, ...]:
+        """From root to the user and the capabilities of the program."""
         wanted, user = self.process, self.process.user
         sets = wanted.capabilities
         steps: list[Step] = []
+        if not self._has_home():
+            steps.append(process.SetHome(uid=user.uid))
+        steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
         if sets is not None:
             steps.append(identity.LimitBoundingSet(capabilities=sets.bounding))
         steps += [
@@ -166,16 +236,24 @@ class ProcessPlan:
             steps.append(identity.SetCapabilities(capabilities=sets, keep=identity.CAP_SYS_ADMIN if filtered else 0))
         return tuple(steps)
 
+    def find_program(self) -> tuple[Step, ...]:
+        """As the user: the working directory, and the program that args[0] names."""
+        steps: list[Step] = [process.ChangeDirectory(path=self.process.cwd, final=True)]
+        if self.process.args:
+            steps.append(process.FindProgram(name=self.process.args[0], search=self._search()))
+        return tuple(steps)
+
     def launch(self) -> tuple[Step, ...]:
         wanted = self.process
         steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
         if not wanted.args:
             return tuple(steps)
-        limits = self._limits()
+        limits = self.limits()
         hooks = self.config.hooks.start_container
         if hooks:
             from pyoci.steps.hooks import RunHooks
 
+            assert self.state is not None
             filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
             steps.append(
                 RunHooks(
@@ -189,10 +267,13 @@ class ProcessPlan:
                     before=limits + filter,
                 )
             )
-        steps += [*limits, launch.ExecuteProgram(name=wanted.args[0])]
+        steps += [*limits, self.execute()]
         return tuple(steps)
 
-    def _limits(self) -> tuple[Step, ...]:
+    def execute(self) -> Step:
+        return launch.ExecuteProgram(name=self.process.args[0])
+
+    def limits(self) -> tuple[Step, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""
         rlimits, files = self.process.rlimits, self.around.file_limit
         if files is not None and not any(one.resource == RLIMIT_NOFILE for one in rlimits):
@@ -207,6 +288,8 @@ class ProcessPlan:
         """process.env as the program gets it, but for HOME, which only the container's /etc/passwd knows."""
         entries = [entry for entry in self.process.env or () if entry != "HOME="]
         if self.around.notify:
+            from pyoci.plan_mounts import NOTIFY_DIRECTORY
+
             entries.append(f"NOTIFY_SOCKET={NOTIFY_DIRECTORY}/notify.sock")
         if self.around.listen:
             entries += [f"LISTEN_FDS={self.around.listen}", "LISTEN_PID=1"]

@@ -1,5 +1,6 @@
-"""What `create` and `state` import. The lists stand here in full: every module costs each command 0.1 ms or more, so
-that one more is a decision and not an accident. What may never be imported on these paths is named with its price.
+"""What `create`, `exec` and `state` import. The lists stand here in full: every module costs each command 0.1 ms or
+more, so that one more is a decision and not an accident. What may never be imported on these paths is named with its
+price.
 
 Measured in the installed runtime, by the process that ends the command: everything in sys.modules that a bare
 interpreter (-I -S) does not have.
@@ -157,6 +158,97 @@ select
 struct
 """
 
+EXEC = """
+__future__
+_ctypes
+_json
+_prctl
+_socket
+_struct
+errno
+fcntl
+gc
+pyoci
+pyoci.cgroups
+pyoci.cgroups.below
+pyoci.cgroups.files
+pyoci.cgroups.manager
+pyoci.cgroups.members
+pyoci.cgroups.paths
+pyoci.cgroups.removal
+pyoci.channel
+pyoci.cli
+pyoci.cli.commands
+pyoci.cli.exec
+pyoci.cli.launch
+pyoci.cli.main
+pyoci.cli.options
+pyoci.cli.output
+pyoci.cli.root
+pyoci.config
+pyoci.config.capabilities
+pyoci.config.filesystem
+pyoci.config.hooks
+pyoci.config.id_list
+pyoci.config.linux
+pyoci.config.mount_options
+pyoci.config.namespaces
+pyoci.config.node
+pyoci.config.process
+pyoci.config.resources
+pyoci.config.rule
+pyoci.config.rules_process
+pyoci.config.schema
+pyoci.config.schema_table
+pyoci.config.seccomp
+pyoci.config.unsupported
+pyoci.container
+pyoci.container.birth
+pyoci.container.console
+pyoci.container.exec
+pyoci.container.exec_process
+pyoci.container.init
+pyoci.container.state
+pyoci.errors
+pyoci.jsonfile
+pyoci.kernel
+pyoci.kernel.capability
+pyoci.kernel.capability_names
+pyoci.kernel.clone
+pyoci.kernel.constants
+pyoci.kernel.execute
+pyoci.kernel.keyring
+pyoci.kernel.libc
+pyoci.kernel.mount
+pyoci.kernel.namespace
+pyoci.kernel.network
+pyoci.kernel.path
+pyoci.kernel.process
+pyoci.kernel.procfs
+pyoci.kernel.signals
+pyoci.log
+pyoci.pack
+pyoci.plan_exec
+pyoci.plan_process
+pyoci.record
+pyoci.steps
+pyoci.steps.cgroups
+pyoci.steps.enter
+pyoci.steps.host
+pyoci.steps.identity
+pyoci.steps.launch
+pyoci.steps.namespaces
+pyoci.steps.process
+pyoci.steps.rootfs
+pyoci.steps.step
+pyoci.steps.sync
+pyoci.steps.system
+pyoci.undo
+resource
+select
+struct
+"""
+
 # Runs __main__.py as the launcher does; when the command ends, it writes the names of its modules to a file.
 PROBE = """
 import sys, os
@@ -215,9 +307,10 @@ def test_modules(modules: Modules, pyoci: str, reporter: Path, tmp_path: Path) -
     try:
         create = modules("create", "--bundle", str(bundle), name)
         state = modules("state", name)
+        execution = modules("exec", "--detach", name, "/reporter", "exit", "0")
     finally:
         subprocess.run([pyoci, "--root", tmp_path / "state", "delete", "--force", name], check=False)
-    for command, seen, expected in (("state", state, STATE), ("create", create, CREATE)):
+    for command, seen, expected in (("state", state, STATE), ("create", create, CREATE), ("exec", execution, EXEC)):
         print(command, len(seen), "\n" + "\n".join(seen))
         assert not TOO_DEAR.keys() & set(seen), command
         assert seen == [name for name in expected.split() if name not in PRESENT], (

@@ -12,7 +12,7 @@ import sys
 from importlib.util import resolve_name
 from types import CodeType
 
-# Of no use to create, start, state, kill, delete, run; imported from their own files.
+# Of no use to create, start, state, kill, delete, run, exec; imported from their own files.
 COLD = (
     *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
     *("config.report", "config.schema_documents", "container.seccomp_profile", "kernel.libseccomp"),
@@ -20,7 +20,7 @@ COLD = (
 
 
 # Each is a module of pyoci.cli and all that it imports: the commands that engines wait for, and what comes before them.
-PIECES = ("main", "create", "run", "start", "state", "kill", "delete")
+PIECES = ("main", "create", "run", "exec", "start", "state", "kill", "delete")
 
 
 class _Strip(ast.NodeTransformer):

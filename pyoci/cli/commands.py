@@ -5,7 +5,9 @@ pyoci/cli/NAME.py carries a command out: `main(options: Options) -> int`, the ex
 
 from __future__ import annotations
 
-from pyoci.cli.options import BOOL, HELP, INT, Command, Flag
+import sys
+
+from pyoci.cli.options import BOOL, HELP, IDS, INT, STRINGS, Command, Flag
 
 VERSION = Flag(names=("version", "v"), kind=BOOL, usage="print the version", default=False)
 
@@ -27,11 +29,21 @@ GLOBAL = (
 _BUNDLE = Flag(names=("bundle", "b"), usage="directory of the bundle, instead of the current one")
 _FORMAT = Flag(names=("format", "f"), usage="text or json", default="text")
 
+_CONSOLE_SOCKET = Flag(names=("console-socket",), usage="unix socket that is sent the master end of the terminal")
+_PIDFD_SOCKET = Flag(names=("pidfd-socket",), usage="unix socket that is sent a pidfd of the process")
+_PID_FILE = Flag(names=("pid-file",), usage="file to write the process id to")
+_PRESERVE_FDS = Flag(
+    names=("preserve-fds",),
+    kind=INT,
+    usage="pass this many descriptors from 3 on, behind those of LISTEN_FDS",
+    default=0,
+)
+
 _CREATE = (
     _BUNDLE,
-    Flag(names=("console-socket",), usage="unix socket that is sent the master end of the container's terminal"),
-    Flag(names=("pidfd-socket",), usage="unix socket that is sent a pidfd of the container's first process"),
-    Flag(names=("pid-file",), usage="file to write the process id to"),
+    _CONSOLE_SOCKET,
+    _PIDFD_SOCKET,
+    _PID_FILE,
     Flag(
         names=("no-pivot",),
         kind=BOOL,
@@ -39,12 +51,7 @@ _CREATE = (
         default=False,
     ),
     Flag(names=("no-new-keyring",), kind=BOOL, usage="keep the caller's session keyring", default=False),
-    Flag(
-        names=("preserve-fds",),
-        kind=INT,
-        usage="pass this many descriptors from 3 on, behind those of LISTEN_FDS",
-        default=0,
-    ),
+    _PRESERVE_FDS,
     Flag(names=("trace",), usage="file for the time that each step took, for a trace viewer"),
 )
 
@@ -53,6 +60,31 @@ _RUN = (
     Flag(names=("detach", "d"), kind=BOOL, usage="return when the container runs", default=False),
     Flag(names=("keep",), kind=BOOL, usage="do not delete the container when it has ended", default=False),
     Flag(names=("no-subreaper",), kind=BOOL, usage="do not adopt the container's orphaned processes", default=False),
+)
+
+_EXEC = (
+    _CONSOLE_SOCKET,
+    _PIDFD_SOCKET,
+    Flag(names=("cwd",), usage="working directory in the container"),
+    Flag(names=("env", "e"), kind=STRINGS, usage="set an environment variable, NAME=VALUE", default=()),
+    Flag(names=("tty", "t"), kind=BOOL, usage="give the process a terminal", default=False),
+    Flag(names=("user", "u"), usage="run as UID[:GID], numbers"),
+    Flag(names=("additional-gids", "g"), kind=IDS, usage="one more group, a number", default=()),
+    Flag(names=("process", "p"), usage="file that holds the `process` object to run; most flags do not count then"),
+    Flag(names=("detach", "d"), kind=BOOL, usage="return when the process runs", default=False),
+    _PID_FILE,
+    Flag(names=("process-label",), usage="SELinux label of the process"),
+    Flag(names=("apparmor",), usage="AppArmor profile of the process"),
+    Flag(names=("no-new-privs",), kind=BOOL, usage="forbid the process to gain privileges", default=False),
+    Flag(names=("cap", "c"), kind=STRINGS, usage="add a capability to those of the process", default=()),
+    _PRESERVE_FDS,
+    Flag(
+        names=("cgroup",),
+        kind=STRINGS,
+        usage="run in this cgroup below the container's: PATH, on v1 also CONTROLLER[,CONTROLLER]:PATH",
+        default=(),
+    ),
+    Flag(names=("ignore-paused",), kind=BOOL, usage="exec in a paused container too", default=False),
 )
 
 _ID = "<container-id>"
@@ -99,6 +131,18 @@ COMMANDS = {
             sealed=True,
         ),
         Command(
+            name="exec",
+            usage="run one more process in a container",
+            arguments=f"{_ID} <command> [command options]  || -p process.json {_ID}",
+            minimum=1,
+            maximum=sys.maxsize,
+            flags=_EXEC,
+            failure="exec failed",
+            status=255,
+            sealed=True,
+            interleaved=False,
+        ),
+        Command(
             name="list",
             usage="list the containers below --root",
             flags=(
@@ -132,6 +176,6 @@ COMMANDS = {
 
 # Commands of runc that a later version will have. Not in the table: a probe such as podman's
 # `checkpoint --help` must learn that they are missing.
-MISSING = frozenset(("checkpoint", "events", "exec", "pause", "ps", "restore", "resume", "update"))
+MISSING = frozenset(("checkpoint", "events", "pause", "ps", "restore", "resume", "update"))
 
 __all__ = ["COMMANDS", "GLOBAL", "HELP", "MISSING", "VERSION"]

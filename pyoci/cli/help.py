@@ -38,6 +38,11 @@ exits with the program's status, or with 128 and the number of the signal that
 killed it.""",
     "list": """\
    The list command shows the containers that have their state below --root.""",
+    "exec": """\
+   The exec command runs one more process in a container that runs, or waits for
+start. What it is comes from `process` of the bundle's config.json as it is now, with
+the changes that flags name, or from the file named by --process. The exit status is
+the program's, 128 and its signal if it died of one; 255 if it did not run.""",
     "spec": """\
    The spec command writes config.json into the bundle; it does not replace one that
 is there. It runs "sh" in the directory "rootfs", read-only, with a terminal. To
@@ -91,6 +96,6 @@ def _spelling(flag: Flag) -> str:
 
 def _default(flag: Flag, root: str) -> str:
     default = root if flag.names[0] == "root" else flag.default
-    if flag.kind == BOOL or default == "":
+    if flag.kind == BOOL or default in ("", ()):
         return ""
     return f' (default: "{default}")' if isinstance(default, str) else f" (default: {default})"

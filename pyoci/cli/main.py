@@ -104,7 +104,8 @@ class CommandLine:
     def _run(self, command: Command, arguments: list[str]) -> int:
         self._values.update(defaults(command.flags))
         try:
-            arguments = scan((*command.flags, *GLOBAL, HELP), arguments, self._values, self._given, interleaved=True)
+            flags = (*command.flags, *GLOBAL, HELP)
+            arguments = scan(flags, arguments, self._values, self._given, interleaved=command.interleaved)
         except UsageError as error:
             self._settle()
             self._usage(f"Incorrect Usage: {error.message}", command)
@@ -122,7 +123,9 @@ class CommandLine:
         except Exception as problem:
             if not command.failure:
                 raise
-            raise as_error(problem).prefixed(command.failure) from problem
+            failed = as_error(problem).prefixed(command.failure)
+            failed.status = command.status
+            raise failed from problem
 
     def _call(self, command: Command, arguments: list[str]) -> int:
         if command.sealed:
@@ -200,7 +203,8 @@ def _rootless(text: str) -> str:
 
 def _first_own_descriptor(values: dict[str, Value]) -> int:
     """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
-    preserved = max(0, int(values.get("preserve-fds", 0)))
+    given = values.get("preserve-fds", 0)
+    preserved = max(0, given) if isinstance(given, int) else 0
     listening = os.environ.get("LISTEN_FDS", "")
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 

@@ -13,9 +13,10 @@ from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Value = str | int | bool
+    Value = str | int | bool | tuple[str, ...]
 
 BOOL, STRING, INT = "bool", "string", "int"
+STRINGS, IDS = "strings", "ids"  # may be given again and again, every value counts; IDS: digits and nothing else
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
@@ -37,6 +38,8 @@ class Command(Record):
     arguments: how help shows them. minimum, maximum: how many there may be.
     failure: prefix of every error of the command itself, "" for none (as runc has it, command by command).
     sealed: the command forks a container and must run from the launcher's read-only interpreter.
+    interleaved: flags may follow arguments; else they end at the first one, and what follows is a program's (exec, ps).
+    status: the exit status of an error of the command itself.
     """
 
     name: str
@@ -47,6 +50,8 @@ class Command(Record):
     flags: tuple[Flag, ...] = ()
     failure: str = ""
     sealed: bool = False
+    interleaved: bool = True
+    status: int = 1
 
 
 class Options(Record):
@@ -71,7 +76,15 @@ class Options(Record):
 
     def number(self, name: str) -> int:
         """Value of an int flag."""
-        return int(self.values[name])
+        value = self.values[name]
+        assert isinstance(value, int)
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Values of a flag that may be repeated."""
+        values = self.values[name]
+        assert isinstance(values, tuple)
+        return values
 
 
 HELP = Flag(names=("help", "h"), kind=BOOL, usage="show help", default=False)
@@ -125,7 +138,7 @@ def scan(
                     raise UsageError(f"flag needs an argument: -{name}")
                 text = argv[index]  # whatever it looks like: `--preserve-fds -1`
                 index += 1
-            value = text if known.kind == STRING else _int(name, text)
+            value = _value(known, name, text, values)
         values[known.names[0]] = value
         given.add(known.names[0])
         if known is HELP and value:
@@ -152,6 +165,18 @@ def check_count(command: Command, arguments: list[str], argv0: str) -> None:
 def parse_bool(text: str) -> bool | None:
     """Go's strconv.ParseBool; None where that is an error."""
     return True if text in _TRUE else False if text in _FALSE else None
+
+
+def _value(flag: Flag, name: str, text: str, values: dict[str, Value]) -> Value:
+    if flag.kind == STRING:
+        return text
+    if flag.kind == INT:
+        return _int(name, text)
+    if flag.kind == IDS and not (text.isascii() and text.isdigit()):
+        raise UsageError(f"invalid value {quote(text)} for flag -{name}: parse error", hint="it is a number, base 10")
+    before = values[flag.names[0]]
+    assert isinstance(before, tuple)
+    return (*before, text)
 
 
 def _bool(name: str, text: str) -> bool:

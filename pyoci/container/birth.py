@@ -8,9 +8,9 @@ from pyoci import channel
 from pyoci.cgroups import manager
 from pyoci.container import init
 from pyoci.errors import Error, StepError
+from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import pidfd_send_signal, wait_status
-from pyoci.plan import Plan
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.step import Context, run
 
@@ -18,7 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyoci.plan_process import Plan
+
     Console = Callable[[str, int], object]
+
+ENDING = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP)
 
 
 class Birth:
@@ -42,7 +46,9 @@ class Birth:
         context.channel = self.other_end
         try:
             if plan.two_stage:
-                pid, pidfd = init.make(lambda: init.stage_one(plan.first, plan.clone_flags, steps, context), 0)
+                pid, pidfd = init.make(
+                    lambda: init.stage_one(plan.first, plan.clone_flags, steps, context), 0, context.cgroup
+                )
             else:
                 pid, pidfd = init.make(lambda: init.main(steps, context), plan.clone_flags, context.cgroup)
         finally:
@@ -107,17 +113,40 @@ class Birth:
             raise self.died() from None
         self.context.channel.close()
 
-    def _receive(self, pidfd: int) -> channel.Message:
-        """The next message of this process. Raises Interrupted while it waits, and what channel.receive() raises.
+    def execute(self) -> None:
+        """From `go` to the program of exec. Raises Error, Interrupted."""
+        try:
+            self._send("go")
+            self._expect("executing")
+            self._expect_end()
+        except channel.Closed:
+            raise self.died() from None
+        self.context.channel.close()
 
+    def _expect_end(self) -> None:
+        """End-of-file behind `executing` is execve(2); what else comes is why there was none."""
+        try:
+            self._receive(self.context.pidfd)
+        except channel.Closed:
+            return
+        raise Error("the container's process said something after its last word")
+
+    def _receive(self, pidfd: int) -> channel.Message:
+        """The next message of this process that is for us; a terminal goes to its owner.
+
+        Raises Interrupted while it waits, and what channel.receive() raises.
         The end of the process counts as much as end-of-file: stage 2 keeps the channel open when stage 1 has died.
         """
         context = self.context
-        assert context.interrupts is not None
-        context.interrupts.wait(context.channel.fileno(), pidfd)
-        if not context.channel.is_readable():
-            raise channel.Closed
-        return context.channel.receive()
+        while True:
+            assert context.interrupts is not None
+            context.interrupts.wait(context.channel.fileno(), pidfd)
+            if not context.channel.is_readable():
+                raise channel.Closed
+            message = context.channel.receive()
+            if message.kind != "console":
+                return message
+            self.console(message.fields[0], message.descriptors[0])
 
     def _send(self, kind: str) -> None:
         """Raises Closed, or the error that the process has sent before it ended."""
@@ -128,14 +157,9 @@ class Birth:
             raise
 
     def _expect(self, kind: str) -> None:
-        while True:
-            message = self._receive(self.context.pidfd)
-            if message.kind == "console":
-                self.console(message.fields[0], message.descriptors[0])
-                continue
-            if message.kind != kind:
-                raise Error(f"the container's process said {message.kind!r} instead of {kind!r}")
-            return
+        message = self._receive(self.context.pidfd)
+        if message.kind != kind:
+            raise Error(f"the container's process said {message.kind!r} instead of {kind!r}")
 
     def died(self) -> Error:
         """Why the process ended without a word, as far as its cgroup and its wait status tell."""
@@ -162,3 +186,26 @@ def close_trees(context: Context) -> None:
     for tree in context.trees.values():
         os.close(tree)
     context.trees = {}
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Digits and nothing else, renamed into place: go-runc parses without trimming, conmon waits for the name."""
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.{name}"
+    try:
+        try:
+            os.unlink(temporary)  # left by a create that was killed
+        except FileNotFoundError:
+            pass
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(file, str(pid).encode())
+        except OSError:
+            os.unlink(temporary)
+            raise
+        finally:
+            os.close(file)
+        os.rename(temporary, path)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise Error(f"open {temporary}: {reason.lower()}", pointer="--pid-file", errno=error.errno or 0) from None

@@ -1,4 +1,4 @@
-"""Sending a descriptor to whoever asked for it: --console-socket, --pidfd-socket."""
+"""Descriptors that are passed on: to whoever asked (--console-socket, --pidfd-socket), and those of the caller."""
 
 from __future__ import annotations
 
@@ -72,3 +72,25 @@ class ConsoleOwner:
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
+
+
+def listen_fds() -> int:
+    """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return 0
+    return int(count)
+
+
+def check_preserved(count: int) -> None:
+    """Raises Error unless every descriptor that is to be passed on is open."""
+    total = count + listen_fds()
+    for number in range(3, 3 + total):
+        try:
+            os.fstat(number)
+        except OSError:
+            raise Error(
+                f"unable to stat preserved-fd {number - 3} (of {count})",
+                pointer="--preserve-fds",
+                hint=f"descriptor {number} is not open",
+            ) from None

@@ -12,10 +12,10 @@ import time
 from pyoci import channel, jsonfile, plan
 from pyoci.config import Config, read, rules, schema, unsupported
 from pyoci.container import console, state
-from pyoci.container.birth import Birth, close_trees
-from pyoci.container.console import ConsoleOwner
+from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
+from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
-from pyoci.container.surroundings import check_preserved, host_root, surroundings
+from pyoci.container.surroundings import host_root, surroundings
 from pyoci.errors import ConfigError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from pyoci.config.seccomp import Seccomp
     from pyoci.kernel.seccomp import Prepared
-
-
-ENDING = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP)
 
 
 class CreateOptions(Record):
@@ -119,7 +116,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     interrupts.install()
     with Undo() as undo:
         undo.add(interrupts.close)
-        return _Creation(options, made, config, container, terminal, undo).carry_out(interrupts)
+        return _Creation(options, made, config, raw, container, terminal, undo).carry_out(interrupts)
 
 
 def _warn_of_capabilities(config: Config) -> None:
@@ -144,10 +141,12 @@ class _Creation:
         options: CreateOptions,
         made: plan.Plan,
         config: Config,
+        raw: dict[str, Any],
         container: Container,
         terminal: ConsoleOwner,
         undo: Undo,
     ) -> None:
+        self.raw = raw
         self.options = options
         self.plan = made
         self.config = config
@@ -222,6 +221,7 @@ class _Creation:
         self.undo.add(_remove_directory, root, self.options.id, self.directory)
         os.fchmod(self.directory, 0o711)  # whatever the umask: the root of a user namespace must get through
         state.save(self.container, self.directory)
+        state.keep(self.raw, self.options.no_new_keyring, self.directory)
 
     def _record(self, pid: int, creating: bool = True) -> None:
         """Write down that the process exists, or that the container is complete."""
@@ -294,26 +294,3 @@ def now() -> str:
     fraction = f"{nanoseconds % 1_000_000_000:09d}".rstrip("0")
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(nanoseconds // 1_000_000_000))
     return f"{seconds}.{fraction}Z" if fraction else f"{seconds}Z"
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Digits and nothing else, renamed into place: go-runc parses without trimming, conmon waits for the name."""
-    directory, name = os.path.split(path)
-    temporary = f"{directory}/.{name}"
-    try:
-        try:
-            os.unlink(temporary)  # left by a create that was killed
-        except FileNotFoundError:
-            pass
-        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            os.write(file, str(pid).encode())
-        except OSError:
-            os.unlink(temporary)
-            raise
-        finally:
-            os.close(file)
-        os.rename(temporary, path)
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise Error(f"open {temporary}: {reason.lower()}", pointer="--pid-file", errno=error.errno or 0) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyoci.container import create, poststart, start, state
+from pyoci.container.birth import ENDING
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions
 from pyoci.container.delete import remove
@@ -21,12 +22,12 @@ def run(options: CreateOptions) -> int:
     if not options.detach and not options.no_subreaper:
         process.set_child_subreaper()
     terminal = ConsoleOwner(options.console_socket, options.detach)
-    interrupts = Interrupts(create.ENDING)
+    interrupts = Interrupts(ENDING)
     try:
         container = create.make(options, terminal, interrupts, start=True)
         try:
             # From here on state.json knows all there is to remove: a signal may interrupt anything.
-            signals.handle(create.ENDING, _interrupt)
+            signals.handle(ENDING, _interrupt)
             interrupts.close()
             interrupts.check()
             return _started(options, container, terminal)
@@ -42,7 +43,7 @@ def run(options: CreateOptions) -> int:
 
 
 def _interrupt(number: int) -> None:
-    signals.ignore(create.ENDING)  # a second one must not stop the removing
+    signals.ignore(ENDING)  # a second one must not stop the removing
     raise Interrupted(number)
 
 

@@ -22,6 +22,7 @@ FORMAT = 1  # of the "pyoci" object and of the fifo's protocol
 SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
 FILE = "state.json"
 FIFO = "exec.fifo"
+KEPT = "config.json"  # of config.json what exec needs, as it was at create
 WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
@@ -206,6 +207,44 @@ def to_json(container: Container) -> dict[str, Any]:
 def save(container: Container, directory: int) -> None:
     """Write state.json into the container's directory, atomically."""
     jsonfile.write(directory, FILE, to_json(container))
+
+
+# What a process of exec has of the container it comes into, and not of config.json as it may be by then.
+_KEPT_OF_PROCESS = ("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity")
+_KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
+
+
+def keep(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
+    """Write what exec will need of config.json `raw` into the container's directory: once, and not into state.json,
+    which every command reads. load_kept() reads it.
+    """
+    process, linux = raw.get("process") or {}, raw.get("linux") or {}
+    own = {key: process[key] for key in _KEPT_OF_PROCESS if key in process}
+    user = process.get("user") or {}
+    if "umask" in user:
+        own["user"] = {"umask": user["umask"]}
+    config = {"process": own, "linux": {key: linux[key] for key in _KEPT_OF_LINUX if key in linux}}
+    jsonfile.write(directory, KEPT, {"version": FORMAT, "no_new_keyring": no_new_keyring, "config": config})
+
+
+def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
+    """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}.
+
+    An older pyoci kept nothing: then config.json of the bundle has to do. Raises NotFoundError, Error.
+    """
+    directory = open_directory(root, id)
+    try:
+        container = read(root, id, directory)
+        file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(file, "rb") as opened:
+            kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}")
+    except FileNotFoundError:
+        whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
+        config = {key: whole[key] for key in ("process", "linux") if key in whole}
+        return container, {"no_new_keyring": False, "config": config}
+    finally:
+        os.close(directory)
+    return container, kept
 
 
 def remove_directory(root: int, name: str, attempts: int = 20) -> None:

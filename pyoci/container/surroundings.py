@@ -8,6 +8,7 @@ from resource import RLIMIT_NOFILE, getrlimit
 from pyoci import host, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
+from pyoci.container.console import listen_fds
 from pyoci.errors import Error
 from pyoci.kernel.process import raise_file_limit
 
@@ -69,27 +70,6 @@ def _rootfs(bundle: str, path: str) -> str:
     if not os.path.isdir(absolute):
         raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
     return absolute
-
-
-def listen_fds() -> int:
-    """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
-    count = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
-        return 0
-    return int(count)
-
-
-def check_preserved(count: int) -> None:
-    total = count + listen_fds()
-    for number in range(3, 3 + total):
-        try:
-            os.fstat(number)
-        except OSError:
-            raise Error(
-                f"unable to stat preserved-fd {number - 3} (of {count})",
-                pointer="--preserve-fds",
-                hint=f"descriptor {number} is not open",
-            ) from None
 
 
 def host_root(config: Config) -> tuple[int, int]:

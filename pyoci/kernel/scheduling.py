@@ -19,10 +19,13 @@ _WHO_PROCESS = 1  # IOPRIO_WHO_PROCESS
 _CLASS_SHIFT = 13  # IOPRIO_CLASS_SHIFT
 
 
-def set_attributes(policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int) -> None:
-    """sched_setattr(2) of this process. Times are nanoseconds."""
+def set_attributes(
+    policy: int, flags: int, nice: int, priority: int, runtime: int, deadline: int, period: int, pid: int = 0
+) -> None:
+    """sched_setattr(2) of process `pid`, or of this one. Times are nanoseconds."""
     size = struct.calcsize(_ATTRIBUTES)
-    _sched_setattr(0, struct.pack(_ATTRIBUTES, size, policy, flags, nice, priority, runtime, deadline, period, 0, 0), 0)
+    attributes = struct.pack(_ATTRIBUTES, size, policy, flags, nice, priority, runtime, deadline, period, 0, 0)
+    _sched_setattr(pid, attributes, 0)
 
 
 def set_io_priority(kind: int, level: int) -> None:

@@ -83,7 +83,7 @@ class LoadFilter(Step):
 
 
 class ExecuteProgram(Step):
-    """Tell `start`, load the filter, become the program. After the filter nothing comes but execve(2)."""
+    """Tell `start`, or exec, load the filter, become the program. After the filter nothing comes but execve(2)."""
 
     pointer: str = "/process/args"
     name: str
@@ -107,7 +107,13 @@ class ExecuteProgram(Step):
 
 
 def report(context: Context, data: bytes) -> None:
-    """Write to the fifo that `start` reads. A `start` that was killed meanwhile does not stop the container."""
+    """Write to the fifo that `start` reads. A `start` that was killed meanwhile does not stop the container.
+
+    A process of exec has no fifo and still its channel, which execve(2) closes.
+    """
+    if "start" not in context.descriptors:
+        context.channel.send("executing")
+        return
     try:
         os.write(context.descriptors["start"], data)
     except BrokenPipeError:

@@ -59,7 +59,10 @@ def _total(names: tuple[str, ...], values: dict[str, int]) -> int:
 
 
 class SetScheduler(Step):
-    """sched_setattr(2). `cpus`: the cgroup's cpuset is limited too, which SCHED_DEADLINE cannot go with."""
+    """sched_setattr(2), by the process or the runtime.
+
+    `cpus`: the cgroup's cpuset is limited too, which SCHED_DEADLINE cannot go with.
+    """
 
     scheduler: Scheduler
     cpus: str = ""
@@ -80,6 +83,7 @@ class SetScheduler(Step):
                 wanted.runtime,
                 wanted.deadline,
                 wanted.period,
+                context.pid,  # from the runtime; the process itself has none there, which means itself
             )
         except OSError as error:
             message = f"error setting scheduler: {os_error_text(error)}"

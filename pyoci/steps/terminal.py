@@ -119,3 +119,41 @@ class TakeTerminal(Step):
             os.dup2(context.terminal, number, inheritable=True)
         if context.terminal > 2:
             os.close(context.terminal)
+
+
+class OpenRoot(Step):
+    """exec: the directory below which the names of the container are looked up."""
+
+    def describe(self) -> str:
+        return "open /"
+
+    def execute(self, context: Context) -> None:
+        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class TakeStreams(Step):
+    """exec: make the slave the standard streams, so that the container never sees the process with the caller's."""
+
+    pointer: str = "/process/terminal"
+
+    def describe(self) -> str:
+        return "take the terminal as standard streams"
+
+    def execute(self, context: Context) -> None:
+        for number in range(3):
+            os.dup2(context.terminal, number, inheritable=True)
+        if context.terminal > 2:
+            os.close(context.terminal)
+        context.terminal = 0
+
+
+class ControlTerminal(Step):
+    """exec: make the standard streams' terminal the controlling one, which only the leader of a session can."""
+
+    pointer: str = "/process/terminal"
+
+    def describe(self) -> str:
+        return "make the terminal the controlling one"
+
+    def execute(self, context: Context) -> None:
+        terminal.make_controlling(context.terminal)

@@ -93,7 +93,11 @@ TABLE: list[tuple[str, int, str, str | None]] = [
     ("--log-format foo list", 1, "", "invalid log-format: foo"),
     ("--log /nonexistent/x list", 1, "", "open /nonexistent/x: no such file or directory"),
     ("--rootless maybe list", 1, "", 'strconv.ParseBool: parsing "maybe": invalid syntax'),
-    ("exec x ls", 1, "", 'pyoci does not implement "exec" yet'),
+    ("exec", 1, usage("Incorrect Usage.", "exec"), COUNT.format("exec", "a minimum of 1")),
+    ("exec --bogus x ls", 1, usage(f"Incorrect Usage: {UNDEFINED}", "exec"), UNDEFINED),
+    ("exec -g -1 x ls", 1, usage('Incorrect Usage: invalid value "-1" for flag -g: parse error', "exec"), None),
+    ("exec --help x", 0, HELP["exec"], ""),
+    ("ps x", 1, "", 'pyoci does not implement "ps" yet'),
     ("checkpoint --help", 1, "", 'pyoci does not implement "checkpoint" yet'),
 ]
 
@@ -117,7 +121,7 @@ def test_a_missing_value_before_a_known_flag_takes_it_as_value(run_cli: Run) -> 
     assert "requires exactly 1 argument" in run_cli("create", "--bundle", "--pid-file").stderr
 
 
-@pytest.mark.parametrize("argv", [["create", "--bogus", "x"], ["--bogus"], ["create"], ["bogus"], ["exec", "x"]])
+@pytest.mark.parametrize("argv", [["create", "--bogus", "x"], ["--bogus"], ["create"], ["bogus"], ["ps", "x"]])
 def test_every_error_reaches_the_log(run_cli: Run, tmp_path: Path, argv: list[str]) -> None:
     """runc 1.6 does not even make the file for an error of the parser (newest.md 89); the engine then sees nothing."""
     done = run_cli("--log", "log.json", "--log-format", "json", *argv)

@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.cli.commands import COMMANDS, GLOBAL, VERSION
-from pyoci.cli.options import BOOL, HELP, INT, STRING, Command, Flag, check_count, defaults, parse_bool, scan
+from pyoci.cli.options import (
+    BOOL,
+    HELP,
+    IDS,
+    INT,
+    STRING,
+    STRINGS,
+    Command,
+    Flag,
+    check_count,
+    defaults,
+    parse_bool,
+    scan,
+)
 from pyoci.errors import UsageError
 
 FLAGS = (
@@ -152,6 +165,33 @@ def test_behind_an_argument_an_unknown_flag_is_an_argument() -> None:
     assert read("id", "-9", "--force", "--bogus") == (defaults(FLAGS) | {"force": True}, ["id", "-9", "--bogus"])
 
 
+REPEATED = (
+    Flag(names=("env", "e"), kind=STRINGS, usage="", default=()),
+    Flag(names=("gid", "g"), kind=IDS, usage="", default=()),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["--env", "-e"]), text), max_size=5))
+def test_a_repeated_flag_keeps_every_value_as_it_is(said: list[tuple[str, str]]) -> None:
+    values = defaults(REPEATED)
+    line = [word for pair in said for word in pair]
+    assert scan(REPEATED, [*line, "id", "-e", "x"], values, set(), interleaved=False) == ["id", "-e", "x"]
+    assert values == {"env": tuple(value for _, value in said), "gid": ()}
+
+
+@given(st.text(st.sampled_from("0123456789_x -+٣"), max_size=5))
+def test_ids_are_digits(number: str) -> None:
+    """runc 1.6 reads 010 as 8 and " 7" as 7."""
+    values = defaults(REPEATED)
+    if number and not number.strip("0123456789"):
+        scan(REPEATED, ["-g", number, "--gid=5"], values, set(), interleaved=False)
+        assert values["gid"] == (number, "5")
+        return
+    with pytest.raises(UsageError) as caught:
+        scan(REPEATED, ["-g", number], values, set(), interleaved=False)
+    assert caught.value.message == f'invalid value "{number}" for flag -g: parse error'
+
+
 def test_a_dash_alone_is_an_argument() -> None:
     assert read("-", "--force")[1] == ["-"]
 
@@ -208,7 +248,7 @@ def test_a_stray_flag_is_named() -> None:
 
 
 def test_every_flag_has_a_default_of_its_kind_and_a_text() -> None:
-    kinds = {BOOL: bool, STRING: str, INT: int}
+    kinds = {BOOL: bool, STRING: str, INT: int, STRINGS: tuple, IDS: tuple}
     for flag in (*GLOBAL, HELP, VERSION, *(flag for command in COMMANDS.values() for flag in command.flags)):
         assert type(flag.default) is kinds[flag.kind], flag
         assert flag.usage

@@ -280,11 +280,13 @@ def test_descriptions() -> None:
             "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]},
         },
     }
-    from pyoci.plan_process import priorities
+    from pyoci.plan_process import priorities, scheduler
 
     found = config.read(raw)
     assert found.process is not None
-    assert [step.describe() for step in priorities(found.process, found.linux)] == [
+    assert [
+        step.describe() for step in scheduler(found.process, found.linux) + priorities(found.process, found.linux)
+    ] == [
         "schedule by SCHED_RR, priority 5, SCHED_FLAG_RESET_ON_FORK",
         "set the I/O priority IOPRIO_CLASS_BE 4",
         "set the personality LINUX32",

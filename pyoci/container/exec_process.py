@@ -1,0 +1,161 @@
+"""What exec runs: `process` of the bundle's config.json with the changes of flags, or all of a file.
+
+Combined with what the container was created with as runc combines them (newInitConfig): umask, oomScoreAdj, seccomp,
+personality and memory policy are the container's, whatever the process says; capabilities, scheduler, ioPriority and
+execCPUAffinity are the container's where the process has none.
+"""
+
+from __future__ import annotations
+
+from pyoci import jsonfile
+from pyoci.config import Config, read, rules_process, schema, unsupported
+from pyoci.config.node import Node
+from pyoci.config.process import Process, User, read_process
+from pyoci.config.rule import MAX_ID
+from pyoci.config.schema_table import CONFIG
+from pyoci.errors import ConfigError, Error
+from pyoci.log import quote
+from pyoci.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_CAPABILITY_SETS = ("bounding", "effective", "permitted")
+
+
+class ProcessOptions(Record):
+    """The flags that say what to run. file: of --process; the others count only without it."""
+
+    args: tuple[str, ...] = ()
+    file: str = ""
+    cwd: str = ""
+    env: tuple[str, ...] = ()
+    tty: bool = False
+    user: str | None = None
+    additional_gids: tuple[str, ...] = ()
+    process_label: str = ""
+    apparmor: str = ""
+    no_new_privs: bool | None = None
+    cap: tuple[str, ...] = ()
+
+
+def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config:
+    """A Config of the process, and what concerns it of the container. kept: of state.load_kept(). Raises Error."""
+    own = read(kept["config"])
+    process = _merged(_process(options, bundle), own.process)
+    whole = Config(**{**own.__dict__, "process": process})
+    unsupported.check(whole)
+    return whole
+
+
+def _process(options: ProcessOptions, bundle: str) -> Process:
+    if options.file:
+        return _checked(_load(options.file, "process.json"), "", "process.json")
+    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    process = raw.get("process") if type(raw) is dict else None
+    if process is None:
+        raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
+    if type(process) is dict:
+        process = _changed(process, options)
+    return _checked(process, "/process", "config.json")
+
+
+def _load(path: str, what: str) -> Any:
+    try:
+        return jsonfile.read(path, what=what)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Error(f"open {path}: {reason}", pointer="--process", errno=error.errno or 0) from None
+
+
+def _checked(raw: Any, pointer: str, name: str) -> Process:
+    """Raises ConfigError for the first violation of the schema or of a rule."""
+    fault = schema.walk(raw, CONFIG[1]["process"])
+    if fault is not None:
+        place = f"{pointer}{fault[0]}"
+        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place)
+    process = read_process(Node(raw, pointer))
+    assert process is not None
+    for violation in rules_process.violations(process):
+        raise violation
+    return process
+
+
+def _changed(process: dict[str, Any], options: ProcessOptions) -> dict[str, Any]:
+    """`process` of config.json with what the flags say. What is of the wrong type is left for the check to find."""
+    if not options.args:
+        raise Error("exec args cannot be empty", hint="name the program to run behind the container")
+    changed = {**process, "args": list(options.args), "terminal": options.tty}
+    if options.cwd:
+        changed["cwd"] = options.cwd
+    if options.process_label:
+        changed["selinuxLabel"] = options.process_label
+    if options.apparmor:
+        changed["apparmorProfile"] = options.apparmor
+    if options.no_new_privs is not None:
+        changed["noNewPrivileges"] = options.no_new_privs
+    if options.env:
+        changed["env"] = [*_list(process.get("env")), *options.env]
+    if options.cap:
+        changed["capabilities"] = _more_capabilities(process.get("capabilities"), options.cap)
+    if options.user is not None or options.additional_gids:
+        changed["user"] = _user(process.get("user"), options)
+    return changed
+
+
+def _list(value: Any) -> list[Any]:
+    return value if type(value) is list else []
+
+
+def _more_capabilities(sets: Any, names: tuple[str, ...]) -> Any:
+    """The inheritable set stays as it is (CVE-2022-29162), and ambient ones need it."""
+    if type(sets) is not dict:
+        raise Error(
+            "--cap has nothing to add to",
+            pointer="--cap",
+            hint="process.capabilities of config.json is not there, so that the process keeps those it has",
+        )
+    wanted = _CAPABILITY_SETS if sets.get("inheritable") is None else (*_CAPABILITY_SETS, "ambient")
+    return {**sets, **{kind: [*_list(sets.get(kind)), *names] for kind in wanted}}
+
+
+def _user(user: Any, options: ProcessOptions) -> dict[str, Any]:
+    changed = dict(user) if type(user) is dict else {"uid": 0, "gid": 0}
+    if options.user is not None:
+        uid, colon, gid = options.user.partition(":")
+        changed["uid"] = _id(uid, "uid")
+        if colon:
+            changed["gid"] = _id(gid, "gid")
+    if options.additional_gids:
+        more = [_id(text, "gid", "--additional-gids") for text in options.additional_gids]
+        changed["additionalGids"] = [*_list(changed.get("additionalGids")), *more]
+    return changed
+
+
+def _id(text: str, kind: str, option: str = "--user") -> int:
+    """ASCII digits and nothing else: Go takes 4294967296 for 0, and Python's int() takes " 7" and "1_0"."""
+    if not (text.isascii() and text.isdigit()):
+        reason = "invalid syntax"
+    elif len(text) > 10 or int(text) > MAX_ID:
+        reason = "value out of range"
+    else:
+        return int(text)
+    hint = f"it is a number from 0 to {MAX_ID}; --user takes UID or UID:GID"
+    raise Error(f"bad {kind}: strconv.Atoi: parsing {quote(text)}: {reason}", pointer=option, hint=hint)
+
+
+def _merged(process: Process, container: Process | None) -> Process:
+    own = container or Process()
+    user = User(**{**process.user.__dict__, "umask": own.user.umask})
+    return Process(
+        **{
+            **process.__dict__,
+            "user": user,
+            "oom_score_adj": own.oom_score_adj,
+            "capabilities": process.capabilities or own.capabilities,
+            "scheduler": process.scheduler or own.scheduler,
+            "io_priority": process.io_priority or own.io_priority,
+            "exec_cpu_affinity": process.exec_cpu_affinity or own.exec_cpu_affinity,
+        }
+    )

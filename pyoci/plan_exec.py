@@ -1,0 +1,150 @@
+"""The plan of exec: the steps of create's process, in a container that exists (DESIGN 4.2). Pure.
+
+    host        prepare   the seccomp filter, the cgroups
+    stage 1     first     in the host's pid namespace, unseen: joins everything, becomes the user, drops what it can
+    host        admit     what only the runtime may do to the process
+    container   inside    the first process that the container can see: session, terminal
+    container   launch    execve
+
+What is a privilege belongs to stage 1 (or, by pid, to the runtime, in `admit`); its child has only what the program may
+have, and CAP_SYS_ADMIN while a filter is still to be loaded without noNewPrivileges.
+"""
+
+from __future__ import annotations
+
+from pyoci.config import Config
+from pyoci.config.process import Process
+from pyoci.plan_process import Plan, ProcessPlan, profile, required, scheduler
+from pyoci.record import Record
+from pyoci.steps import cgroups, enter, host, identity, namespaces, sync
+from pyoci.steps.step import Step
+
+# Kind and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
+NAMESPACES = {
+    "cgroup": 0x02000000,
+    "ipc": 0x08000000,
+    "mnt": 0x00020000,
+    "net": 0x40000000,
+    "pid": 0x20000000,
+    "time": 0x80,
+    "user": 0x10000000,
+    "uts": 0x04000000,
+}
+
+
+class Entrance(Record):
+    """What a plan of exec depends on besides the process: facts about the container, and what the caller passed on.
+
+    joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is.
+    set_groups: setgroups(2) is not forbidden there. umask: the process's. cgroups: where it goes, by controller.
+    chroot: the container has no mount namespace, its root is that of its first process.
+    """
+
+    id: str
+    joins: tuple[str, ...]
+    set_groups: bool
+    chroot: bool
+    umask: int
+    cgroups: dict[str, str]
+    optional_cgroups: bool = False
+    fallback_cgroup: str = ""  # v2: where the container's first process is now, if that is another one
+    no_new_keyring: bool = False
+    preserve: int = 0
+    listen: int = 0
+    file_limit: tuple[int, int] | None = None
+    notify: str = ""
+
+
+def make(config: Config, entrance: Entrance) -> Plan:
+    """The Plan for exec. `config.process` is the process; of the rest, what the container was created with counts."""
+    wanted = config.process
+    assert wanted is not None
+    process = ProcessPlan(config, wanted, entrance, entrance.set_groups)
+    return Plan(
+        two_stage=True,
+        clone_flags=0,
+        private_pid=False,
+        prepare=_prepare(config, entrance),
+        first=_first(config, entrance, process),
+        maps=(),
+        admit=_admit(config, wanted),
+        inside=_inside(config, entrance, process),
+        mounted=(),
+        finish=(),
+        launch=process.limits() + (enter.LiveOn(), process.execute()),
+        preserved=process.keep,
+        argv=wanted.args,
+        env=process.environment(),
+    )
+
+
+def _prepare(config: Config, entrance: Entrance) -> tuple[Step, ...]:
+    assert config.process is not None
+    steps = [*required(config.process, config.linux)]
+    if config.linux.seccomp is not None:
+        steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+    if entrance.cgroups:
+        steps.append(
+            enter.OpenCgroups(
+                paths=entrance.cgroups, optional=entrance.optional_cgroups, fallback=entrance.fallback_cgroup
+            )
+        )
+    affinity = config.process.exec_cpu_affinity
+    if affinity is not None and affinity.initial:
+        from pyoci.steps import scheduling
+
+        # The runtime's own, which stage 1 is born with, be it into the container's cgroup.
+        steps.append(scheduling.SetInitialAffinity(pointer=affinity.pointer, affinity=affinity))
+    return tuple(steps)
+
+
+def _admit(config: Config, wanted: Process) -> tuple[Step, ...]:
+    limits: tuple[Step, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
+    return limits + scheduler(wanted, config.linux)
+
+
+def _final_affinity(wanted: Process) -> Step:
+    affinity = wanted.exec_cpu_affinity
+    if affinity is None:
+        return cgroups.ResetAffinity()
+    from pyoci.steps import scheduling
+
+    return scheduling.SetFinalAffinity(pointer=affinity.pointer, affinity=affinity)
+
+
+def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+    wanted = process.process
+    steps: list[Step] = []
+    if wanted.oom_score_adj is not None:
+        steps.append(enter.AdjustOomScore(value=wanted.oom_score_adj))
+    steps += [sync.HideProcess(), cgroups.EnterCgroups(), _final_affinity(wanted), enter.UseProc()]
+    flags = 0
+    for kind in entrance.joins:
+        flags |= NAMESPACES[kind]
+    steps.append(enter.JoinContainer(kinds=entrance.joins, flags=flags))
+    if entrance.chroot:
+        steps.append(enter.EnterRoot())
+    if "user" in entrance.joins:
+        steps.append(namespaces.BecomeRoot(drop_groups=entrance.set_groups))
+    steps += process.session()
+    if wanted.terminal:
+        from pyoci.steps import terminal
+
+        steps += [
+            terminal.OpenRoot(),
+            terminal.OpenTerminal(size=wanted.console_size, uid=wanted.user.uid),
+            terminal.TakeStreams(),
+        ]
+    steps += profile(wanted) + process.no_new_privileges() + process.attributes() + process.become_user()
+    steps.append(enter.LeaveHost(keep=process.keep))
+    return tuple(steps)
+
+
+def _inside(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+    steps: list[Step] = [sync.StartSession()]
+    if process.process.terminal:
+        from pyoci.steps import terminal
+
+        steps.append(terminal.ControlTerminal())
+    steps += [identity.SetUmask(umask=entrance.umask), sync.Await(kind="go"), *process.find_program()]
+    return tuple(steps)

@@ -1,0 +1,135 @@
+"""exec: how a process comes into a container that exists (DESIGN 4.2).
+
+Stage 1 does all of this, in the host's pid namespace, where the container cannot see it. Its child is the first process
+that the container can see; by then nothing of the host is left but the channel.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from errno import EACCES, ENOENT, EPERM, EROFS
+
+from pyoci.cgroups import manager, members
+from pyoci.errors import StepError
+from pyoci.kernel import namespace, process, procfs
+from pyoci.steps.cgroups import close_tasks
+from pyoci.steps.step import Context, Step
+
+
+class OpenCgroups(Step):
+    """Open the container's cgroups: stage 1 is born in the v2 one and enters the others itself.
+
+    `optional`: an unprivileged runtime goes on where it may not. `fallback`: for a v2 cgroup that is gone.
+    """
+
+    pointer: str = "/linux/cgroupsPath"
+    paths: dict[str, str]
+    optional: bool = False
+    fallback: str = ""
+
+    def describe(self) -> str:
+        return "open " + ", ".join(dict.fromkeys(self.paths.values()))
+
+    def execute(self, context: Context) -> None:
+        try:
+            context.tasks = members.open_tasks(self.paths)
+            context.undo.add(close_tasks, context)
+            if "" in self.paths:
+                context.cgroup = self._unified()
+                context.undo.add(os.close, context.cgroup)
+        except StepError as error:
+            if not self.optional or error.errno not in (EACCES, EPERM, EROFS, ENOENT):
+                raise
+
+    def _unified(self) -> int:
+        try:
+            return manager.open_v2(self.paths)
+        except StepError as error:
+            if error.errno != ENOENT or not self.fallback:
+                raise
+            return manager.open_v2({"": self.fallback})
+
+
+class AdjustOomScore(Step):
+    """Its own, before it hides: the files of a process that is not dumpable belong to root."""
+
+    pointer: str = "/process/oomScoreAdj"
+    value: int
+
+    def describe(self) -> str:
+        return f"set oom_score_adj to {self.value}"
+
+    def execute(self, context: Context) -> None:
+        procfs.write(context.descriptors["proc"], "self/oom_score_adj", str(self.value))
+
+
+class EnterRoot(Step):
+    """chroot(2), for a container without a mount namespace of its own: its root is its first process's."""
+
+    pointer: str = "/root/path"
+
+    def describe(self) -> str:
+        return "change the root to the container's"
+
+    def execute(self, context: Context) -> None:
+        os.fchdir(context.descriptors["root"])
+        os.chroot(".")
+        os.chdir("/")
+
+
+class JoinContainer(Step):
+    """One setns(2) on the pidfd of the container's first process: all of its namespaces, or none.
+
+    It takes root and working directory from the mount namespace. A pid namespace acts on children only.
+    """
+
+    pointer: str = "/linux/namespaces"
+    kinds: tuple[str, ...]
+    flags: int  # CLONE_NEW*
+
+    def describe(self) -> str:
+        return f"join the container's namespaces: {', '.join(self.kinds)}"
+
+    def execute(self, context: Context) -> None:
+        if self.flags:
+            namespace.join(context.descriptors["container"], self.flags)
+        os.chdir("/")
+
+
+class UseProc(Step):
+    """The runtime's own procfs: in it stage 1 is found as /proc/self, which the container's does not know."""
+
+    def describe(self) -> str:
+        return "use the runtime's procfs"
+
+    def execute(self, context: Context) -> None:
+        context.proc = context.descriptors["proc"]
+
+
+class LeaveHost(Step):
+    """Close everything but the preserved descriptors and the channel, which moves to the first number after them."""
+
+    keep: int  # descriptors 0 to keep - 1 stay
+
+    def describe(self) -> str:
+        return f"close all descriptors from {self.keep} on"
+
+    def execute(self, context: Context) -> None:
+        copy = fcntl.fcntl(context.channel.fileno(), fcntl.F_DUPFD_CLOEXEC, self.keep + 1)
+        os.dup2(copy, self.keep, inheritable=False)
+        process.close_from(self.keep + 1)
+        context.channel.adopt(self.keep)
+        context.descriptors = {}
+        context.tasks = ()
+        context.proc = context.root = context.cgroup = -1
+
+
+class LiveOn(Step):
+    """From here on the process does not end with the runtime."""
+
+    def describe(self) -> str:
+        return "detach from the runtime"
+
+    def execute(self, context: Context) -> None:
+        process.set_parent_death_signal(0)

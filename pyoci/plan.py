@@ -192,12 +192,34 @@ def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += mounts.sources()
     optional = around.rootless_cgroups and not config.linux.cgroups_path
-    steps.append(cgroups.MakeCgroups(paths=around.cgroups, optional=optional, born_inside=shape.born_inside(around)))
-    limit = config.linux.resources.pids_limit
-    if limit is not None:
-        steps.append(cgroups.LimitPids(limit=limit))
+    limits, needs_domain = _limits(config, around)
+    steps.append(
+        cgroups.MakeCgroups(
+            paths=around.cgroups,
+            optional=optional,
+            born_inside=shape.born_inside(around),
+            domain_limits=needs_domain,
+        )
+    )
+    steps += limits
     steps.append(cgroups.ApplyDeviceRules(rules=around.device_rules))
     return tuple(steps)
+
+
+def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], bool]:
+    """The step that writes the limits, if there are any, and whether they rule out a threaded cgroup."""
+    resources = config.linux.resources
+    if not resources.limited():
+        return (), False
+    from pyoci.cgroups import limits
+    from pyoci.steps.limits import SetLimits
+
+    unified = limits.is_unified(around.cgroups)
+    writes, ignored = limits.plan(resources, unified), limits.ignored(resources, unified)
+    if not writes and not ignored:
+        return (), False
+    pointer = writes[0].pointer if len(writes) == 1 else resources.pointer
+    return (SetLimits(pointer=pointer, writes=writes, ignored=ignored),), limits.needs_domain(writes)
 
 
 def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ...]:

@@ -28,9 +28,9 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("OpenSource", "BindMount", "what is bound is a descriptor, not a name"),
     ("CompileFilter", "ExecuteProgram", "a filter that cannot be compiled is an error of create"),
     # cgroups
-    ("MakeCgroups", ("LimitPids", "ApplyDeviceRules"), "limits are files of the cgroup"),
-    (("LimitPids", "ApplyDeviceRules"), CGROUPS, "no process runs in the cgroup before its limits are in force"),
-    (("LimitPids", "ApplyDeviceRules"), "Await go", "the same, for a process that is born in its cgroup"),
+    ("MakeCgroups", ("SetLimits", "ApplyDeviceRules"), "limits are files of the cgroup"),
+    (("SetLimits", "ApplyDeviceRules"), CGROUPS, "no process runs in the cgroup before its limits are in force"),
+    (("SetLimits", "ApplyDeviceRules"), "Await go", "the same, for a process that is born in its cgroup"),
     (CGROUPS, "Unshare cgroup", "a new cgroup namespace shows the cgroup of its maker as the root"),
     ("Unshare cgroup", ("MountCgroup1", "MountCgroup2"), "a cgroup mount shows its mounter's namespace"),
     # identity of the process before anything is made in the namespaces

@@ -1,8 +1,7 @@
 """Every property that the specification's schema knows has an effect on what pyoci reads, or stands here with a reason.
 
 Not a search for names in the source: a config with every property is read with and without each, or with another
-value, and the two Configs must differ. What is below linux.resources is kept as it is for later; there, each property
-must be carried out (devices, pids) or refused (unsupported).
+value, and the two Configs must differ. Every limit below linux.resources must be a row of the tables of cgroups.
 """
 
 from __future__ import annotations
@@ -13,16 +12,17 @@ from typing import Any
 import pytest
 
 from pyoci import config
-from pyoci.config import unsupported
+from pyoci.cgroups import limits_v1, limits_v2
 from pyoci.config.schema_table import CONFIG
 
 OTHER_PLATFORMS = {"solaris", "windows", "vm", "zos", "freebsd"}  # config.md, "Platform-specific configuration"
 IGNORED = {
     "/process/commandLine": "config.md: Windows only",
     "/process/user/username": "config.md: Windows only",
-    "/linux/resources/memory/useHierarchy": "the kernel always does so since 5.11; runc ignores it",
-    "/linux/resources/memory/checkBeforeUpdate": "about the command update only",
-    "/linux/resources/cpu/period": "has no effect without quota, which is refused",
+}
+NO_LIMIT = {
+    "/devices": "cgroups/devices.py",
+    "/memory/useHierarchy": "the kernel always does so since 5.11; runc ignores it",
 }
 
 # A value that config.read takes, where the first of the schema's own would not do; and another one beside it.
@@ -79,7 +79,6 @@ LINUX = ("object", {key: node for key, node in CONFIG[1].items() if key not in O
 FULL: dict[str, Any] = samples(LINUX, "")[0]
 ALL = properties(LINUX, "")
 RESOURCES = "/linux/resources/"
-CARRIED_OUT = (RESOURCES + "devices", RESOURCES + "pids")
 
 
 def changed(raw: dict[str, Any], pointer: str, value: Any) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def result(raw: dict[str, Any], pointer: str) -> object:
     read = config.read(raw)
     if not pointer.startswith(RESOURCES):
         return read
-    return read.linux.resources.devices, read.linux.resources.pids_limit
+    return {key: value for key, value in read.linux.resources.__dict__.items() if key != "raw"}
 
 
 def test_there_is_something_to_test() -> None:
@@ -112,11 +111,7 @@ def test_there_is_something_to_test() -> None:
     assert OTHER_PLATFORMS < set(CONFIG[1])
 
 
-def is_limit(pointer: str) -> bool:
-    return pointer.startswith(RESOURCES) and not pointer.startswith(CARRIED_OUT)
-
-
-@pytest.mark.parametrize("row", [row for row in ALL if not is_limit(row[0])], ids=lambda row: row[0])
+@pytest.mark.parametrize("row", ALL, ids=lambda row: row[0])
 def test_is_read(row: tuple[str, tuple[Any, ...], bool]) -> None:
     pointer, node, required = row
     full, reads = result(FULL, pointer), []
@@ -128,24 +123,12 @@ def test_is_read(row: tuple[str, tuple[Any, ...], bool]) -> None:
     assert differs is (pointer not in IGNORED), "without effect" if not differs else "read, though listed as ignored"
 
 
-def limits() -> list[tuple[str, tuple[Any, ...]]]:
-    """The limits that can be given by themselves: the members of each controller, or all of a list or map."""
-    found = []
+def test_every_limit_is_a_row() -> None:
+    """The members of each controller, or all of a list or map."""
+    limits = set()
     for controller, node in LINUX[1]["linux"][1]["resources"][1].items():
-        if is_limit(RESOURCES + controller):
-            members = node[1] if node[0] == "object" else {}
-            found += [(f"{RESOURCES}{controller}/{key}", member) for key, member in members.items()]
-            found += [] if members else [(RESOURCES + controller, node)]
-    return found
-
-
-@pytest.mark.parametrize("row", limits(), ids=lambda row: row[0])
-def test_limit_is_refused_until_it_is_carried_out(row: tuple[str, tuple[Any, ...]]) -> None:
-    pointer, node = row
-    *parents, last = pointer.removeprefix(RESOURCES).split("/")
-    resources: dict[str, Any] = {last: samples(node, pointer)[0]}
-    for parent in parents:
-        resources = {parent: resources}
-    raw = {"ociVersion": "1.3.0", "linux": {"resources": resources}}
-    refused = [found for found in unsupported.unsupported(config.read(raw)) if pointer.startswith(found)]
-    assert bool(refused) is (pointer not in IGNORED), "accepted and without effect" if not refused else "refused"
+        members = node[1] if node[0] == "object" else {}
+        limits |= {f"/{controller}/{key}" for key in members} or {f"/{controller}"}
+    tables = (*limits_v1.LIMITS, *limits_v1.IGNORED, *limits_v2.LIMITS, *limits_v2.IGNORED)
+    assert {row.property for row in tables} | set(NO_LIMIT) == limits
+    assert not {row.property for row in tables} & set(NO_LIMIT)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..config.resources import Resources
     from .limit import Limit
 
-__all__ = ["Write", "apply", "ignored", "is_unified", "needs_domain", "plan"]
+__all__ = ["Write", "apply", "dotted", "ignored", "is_unified", "needs_domain", "plan"]
 
 
 def is_unified(paths: dict[str, str]) -> bool:
@@ -103,7 +103,7 @@ def _carry_out(tree: Tree, paths: dict[str, str], write: Write) -> None:
     if write.otherwise is not None:
         return _carry_out(tree, paths, write.otherwise)
     if write.missing == WARN:
-        log.warning(f"{_dotted(write)} is ignored: the {write.owner} controller here has no {write.file} for it")
+        log.warning(f"{dotted(write.pointer)} is ignored: the {write.owner} controller here has no {write.file} for it")
 
 
 def _no_cgroup(write: Write) -> StepError:
@@ -112,7 +112,7 @@ def _no_cgroup(write: Write) -> StepError:
         hint = f"the {write.controller} controller is not mounted here, or its hierarchy is not ours to write"
     else:
         message = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
-        hint = f"the {write.owner} controller has to be delegated; or leave out {_dotted(write)}"
+        hint = f"the {write.owner} controller has to be delegated; or leave out {dotted(write.pointer)}"
     return StepError(message, pointer=write.pointer, step="SetLimits", hint=hint)
 
 
@@ -127,7 +127,7 @@ def _failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> 
             hint = f"the {write.owner} controller is not available here"
     elif error.errno == EINVAL:
         hint = write.hint
-    return failure(f"cannot set {_dotted(write)} ({write.owner} controller)", error, write.pointer, hint)
+    return failure(f"cannot set {dotted(write.pointer)} ({write.owner} controller)", error, write.pointer, hint)
 
 
 def _unified_failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:
@@ -149,5 +149,6 @@ def _is_enabled(tree: Tree, paths: dict[str, str], write: Write) -> bool:
         return False
 
 
-def _dotted(write: Write) -> str:
-    return write.pointer[1:].replace("/", ".")
+def dotted(pointer: str) -> str:
+    """linux.resources.memory.limit, as messages name a property."""
+    return pointer[1:].replace("/", ".")

@@ -29,7 +29,7 @@ __all__ = [
     "join",
     "join_self",
     "kill",
-    "limit_pids",
+    "memory_use",
     "oom_kills",
     "open_tasks",
     "open_v2",
@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 _POINTER = "/linux/cgroupsPath"
-_PIDS = "/linux/resources/pids/limit"
 _ATTEMPTS = 16
+_NO_LIMIT = 1 << 62  # v1 has a number for no limit: the highest that is whole pages
 _CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
@@ -233,34 +233,6 @@ def open_v2(paths: dict[str, str]) -> int:
         raise failure("cannot open the cgroup", error, _POINTER) from error
 
 
-def limit_pids(paths: dict[str, str], limit: int | None) -> None:
-    """Limit the number of tasks: 0 becomes 1, a negative one no limit, None changes nothing. Raises StepError.
-
-    Spec: config-linux.md, "PIDs". No limit needs no controller.
-    """
-    if limit is None:
-        return
-    text = "max" if limit < 0 else str(limit or 1)
-    path = paths[""] if set(paths) == {""} else paths.get("pids")
-    if path is None:
-        if text == "max":
-            return
-        raise StepError(
-            "cannot set pids limit: container could not join or create cgroup",
-            pointer=_PIDS,
-            step="Cgroup",
-            hint="the pids controller is not mounted",
-        )
-    try:
-        with Tree() as tree, tree.open(path) as directory:
-            directory.write("pids.max", text)
-    except FileNotFoundError as error:
-        if text != "max":
-            raise failure("cannot set pids limit", error, _PIDS, "the pids controller is not available here") from error
-    except OSError as error:
-        raise failure("cannot set pids limit", error, _PIDS) from error
-
-
 def apply_devices(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> None:
     """Let the cgroup use the devices that the ordered `rules` allow and no others. Raises StepError, ConfigError."""
     from . import devices  # not needed to kill or delete
@@ -282,3 +254,26 @@ def oom_kills(paths: dict[str, str]) -> int:
             raise
         return 0
     return int(files.keyed(text, "oom_kill") or 0)
+
+
+def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
+    """The limit of the cgroup's memory, None for none, and the most that was used, in bytes; 0 if nobody knows."""
+    unified = "memory" not in paths
+    path = paths.get("" if unified else "memory", "/")
+    limit, peaks = (
+        ("memory.max", ("memory.peak", "memory.current"))
+        if unified
+        else ("memory.limit_in_bytes", ("memory.max_usage_in_bytes",))
+    )
+    try:
+        with Tree() as tree, tree.open(path) as directory:
+            text = directory.read(limit).strip()
+            number = None if text == "max" or int(text) >= _NO_LIMIT else int(text)
+            for peak in peaks:
+                try:
+                    return number, int(directory.read(peak))
+                except FileNotFoundError:  # memory.peak: Linux 5.19
+                    pass
+            return number, 0
+    except OSError:
+        return None, 0

@@ -41,7 +41,7 @@ def features() -> dict[str, Any]:
         "linux": {
             "namespaces": _NAMESPACES,
             "capabilities": capabilities(),
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
+            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
             "seccomp": seccomp() if seccomp_version else {"enabled": False},
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},

@@ -36,6 +36,10 @@ def violations(config: Config) -> Iterator[ConfigError]:
     yield from rules_namespaces.violations(config)
     yield from rules_mounts.violations(config)
     yield from rules_linux.violations(config)
+    if config.linux.resources.limited():
+        from pyoci.config import rules_resources
+
+        yield from rules_resources.violations(config.linux.resources)
     if config.linux.seccomp is not None:
         yield from rules_seccomp.violations(config.linux.seccomp)
     for hook in config.hooks.all():

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 
 from pyoci import channel
-from pyoci.cgroups import manager
 from pyoci.container import init
-from pyoci.errors import Error, StepError
+from pyoci.errors import Error
 from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import pidfd_send_signal, wait_status
@@ -163,12 +162,10 @@ class Birth:
 
     def died(self) -> Error:
         """Why the process ended without a word, as far as its cgroup and its wait status tell."""
-        context = self.context
-        if context.cgroups and manager.oom_kills(context.cgroups):
-            return StepError(
-                "container init was OOM-killed (memory limit too low?)", pointer="/linux/resources/memory/limit"
-            )
-        return Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
+        from pyoci.container import oom
+
+        killed = oom.explanation(self.context.cgroups, oom.limit_pointer(self.plan))
+        return killed or Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
 
 
 def end(pid: int, pidfd: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from errno import ENOMEM
 
 from pyoci import channel, jsonfile, plan
 from pyoci.config import Config, read, rules, schema, unsupported
@@ -189,7 +190,7 @@ class _Creation:
             birth.clone(lambda: self._record(context.pid))
             birth.complete()
         except Error as error:
-            raise _explained(error) from None
+            raise _explained(error, context, self.plan) from None
         if pidfd_socket is not None:
             console.send(pidfd_socket, "standard", context.pidfd)
             pidfd_socket.close()
@@ -197,7 +198,7 @@ class _Creation:
         try:
             birth.release()
         except Error as error:
-            raise _explained(error) from None
+            raise _explained(error, context, self.plan) from None
         interrupts.check()
         if options.pid_file:
             write_pid_file(options.pid_file, context.pid)
@@ -278,8 +279,12 @@ def _kill_members(cgroups: dict[str, str]) -> None:
     members.kill(cgroups)
 
 
-def _explained(error: Error) -> Error:
+def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
     """runc's words before what went wrong in the container's process."""
+    if error.errno == ENOMEM:
+        from pyoci.container import oom
+
+        error = oom.explained(error, context.cgroups, oom.limit_pointer(made))
     return error.prefixed("unable to start container process: error during container init")
 
 

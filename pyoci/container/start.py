@@ -115,12 +115,11 @@ def _judge(said: bytes, container: Container) -> None:
             raise Error("the container's process left a message that is none of the protocol")
         raise channel.decode_error(fields)
     if not said.startswith(GO):
-        from pyoci.cgroups import manager
+        from pyoci.container import oom
 
-        if manager.oom_kills(container.cgroups):
-            raise Error(
-                "container init was OOM-killed (memory limit too low?)", pointer="/linux/resources/memory/limit"
-            )
+        killed = oom.explanation(container.cgroups)
+        if killed is not None:
+            raise killed
         raise Error(
             "exec fifo is empty: container init did not signal execve readiness "
             "(process died before writing, or fifo already consumed)"

@@ -19,13 +19,14 @@ class MakeCgroups(Step):
     paths: dict[str, str]
     optional: bool = False
     born_inside: bool = False  # clone3(2) puts the process there
+    domain_limits: bool = False  # it will have limits that a threaded v2 cgroup cannot have
 
     def describe(self) -> str:
         return "make " + ", ".join(dict.fromkeys(self.paths.values()))
 
     def execute(self, context: Context) -> None:
         try:
-            manager.create(self.paths, context.undo)
+            manager.create(self.paths, context.undo, domain_limits=self.domain_limits)
         except StepError as error:
             if not self.optional or error.errno not in (EACCES, EPERM, EROFS):
                 raise
@@ -43,18 +44,6 @@ def close_tasks(context: Context) -> None:
     for descriptor in context.tasks:
         os.close(descriptor)
     context.tasks = ()
-
-
-class LimitPids(Step):
-    pointer: str = "/linux/resources/pids/limit"
-    limit: int
-
-    def describe(self) -> str:
-        return f"limit the number of processes to {self.limit}"
-
-    def execute(self, context: Context) -> None:
-        if context.cgroups:
-            manager.limit_pids(context.cgroups, self.limit)
 
 
 class ApplyDeviceRules(Step):

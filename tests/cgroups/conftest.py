@@ -7,10 +7,13 @@ import os
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from pyoci.cgroups import layout, paths
+from pyoci.cgroups import layout, limits, paths
+from pyoci.config.node import Node
+from pyoci.config.resources import read_resources
 from pyoci.kernel import constants
 from pyoci.kernel.libc import c_char_p, c_ulong, c_void_p, function
 
@@ -20,6 +23,16 @@ _mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_void_p)
 
 def mount(source: str, target: str, kind: str, flags: int = 0) -> None:
     _mount(source.encode(), target.encode(), kind.encode(), flags, None)
+
+
+def limit(paths: dict[str, str], resources: dict[str, Any]) -> None:
+    """Put linux.resources in force in the cgroup."""
+    read = read_resources(Node(resources, "/linux/resources"))
+    limits.apply(paths, limits.plan(read, limits.is_unified(paths)))
+
+
+def limit_pids(paths: dict[str, str], number: int) -> None:
+    limit(paths, {"pids": {"limit": number}})
 
 
 def made(name: str) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from pyoci.cgroups import manager
 from pyoci.undo import Undo
+from tests.cgroups.conftest import limit_pids
 
 pytestmark = [pytest.mark.root, pytest.mark.guest]
 
@@ -50,17 +51,8 @@ def test_every_controller_reaches_the_container(cgroup: dict[str, str]) -> None:
     removed(cgroup)
 
 
-@pytest.mark.parametrize(("limit", "text"), [(0, "1"), (1, "1"), (77, "77"), (-1, "max"), (-5, "max"), (None, "33")])
-def test_pids_limit(cgroup: dict[str, str], limit: int | None, text: str) -> None:
-    """0 is 1, as runc has it since 1.2; below 0 is none at all; None changes nothing."""
-    manager.limit_pids(cgroup, 33)
-    manager.limit_pids(cgroup, limit)
-    assert content(f"{cgroup['']}/pids.max") == text
-    removed(cgroup)
-
-
 def test_pids_limit_holds(cgroup: dict[str, str]) -> None:
-    manager.limit_pids(cgroup, 1)
+    limit_pids(cgroup, 1)
     done = inside(cgroup, "sh", "-c", "/bin/true & wait $!")
     assert done.returncode != 0 and "fork" in done.stderr
     assert content(f"{cgroup['']}/pids.events") == "max 1"
@@ -99,7 +91,7 @@ def test_a_frozen_one_is_killed_and_reported_empty(cgroup: dict[str, str], sleep
 
 def test_a_limit_above_holds_too(cgroup: dict[str, str]) -> None:
     """What an engine sets on the parent is not undone by the container's own, larger one."""
-    manager.limit_pids({"": os.path.dirname(cgroup[""])}, 1)
-    manager.limit_pids(cgroup, 100)
+    limit_pids({"": os.path.dirname(cgroup[""])}, 1)
+    limit_pids(cgroup, 100)
     assert inside(cgroup, "sh", "-c", "/bin/true & wait $!").returncode != 0
     removed(cgroup)

@@ -14,7 +14,7 @@ from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
 from pyoci.kernel.path import openat2
 from pyoci.undo import Undo
-from tests.cgroups.conftest import made
+from tests.cgroups.conftest import limit_pids, made
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
@@ -187,7 +187,7 @@ def test_a_controller_that_is_refused_does_not_stop_the_others(in_v2: InV2, slee
         with Undo() as undo:
             manager.create(deep, undo)
             with pytest.raises(StepError) as caught:
-                manager.limit_pids(deep, 5)
+                limit_pids(deep, 5)
             assert caught.value.pointer == "/linux/resources/pids/limit"
             assert caught.value.hint == "the pids controller is not available here"
             undo.run()
@@ -221,33 +221,6 @@ def test_threaded_neighbourhood(in_v2: InV2) -> None:
         manager.remove(planned)
 
     in_v2(body)
-
-
-@pytest.mark.parametrize(("limit", "text"), [(0, "1"), (1, "1"), (77, "77"), (-1, "max"), (-5, "max"), (None, "33")])
-def test_pids_limit(v1: dict[str, str], limit: int | None, text: str) -> None:
-    planned = {"pids": v1["pids"]}
-    manager.create(planned, Undo())
-    manager.limit_pids(planned, 33)
-    manager.limit_pids(planned, limit)
-    assert content(f"{planned['pids']}/pids.max") == text
-    manager.remove(planned)
-
-
-def test_pids_limit_without_controller(v1: dict[str, str]) -> None:
-    without = {"freezer": v1["freezer"]}
-    manager.limit_pids(without, -1)
-    with pytest.raises(StepError, match="^cannot set pids limit: container could not join or create cgroup$"):
-        manager.limit_pids(without, 3)
-
-
-def test_pids_limit_holds(v1: dict[str, str]) -> None:
-    planned = {"pids": v1["pids"]}
-    manager.create(planned, Undo())
-    manager.limit_pids(planned, 1)
-    command = f"echo $$ > {v1['pids']}/cgroup.procs; /bin/true & wait $!"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
-    assert done.returncode != 0 and "fork" in done.stderr
-    manager.remove(planned)
 
 
 def test_oom_kills_are_counted(planned: dict[str, str], in_v2: InV2) -> None:
@@ -295,7 +268,7 @@ class Fault(Exception):
 def steps(planned: dict[str, str], undo: Undo) -> None:
     manager.create(planned, undo)
     if "pids" in planned:
-        manager.limit_pids(planned, 10)
+        limit_pids(planned, 10)
     manager.apply_devices(planned, RULES, undo)
     for descriptor in manager.open_tasks(planned):
         os.close(descriptor)

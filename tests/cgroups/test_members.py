@@ -14,6 +14,7 @@ import pytest
 from pyoci.cgroups import files, manager, members
 from pyoci.errors import StepError
 from pyoci.undo import Undo
+from tests.cgroups.conftest import limit_pids
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
@@ -173,7 +174,7 @@ def kill_a_fork_bomb(planned: dict[str, str]) -> None:
     """Nothing may escape by forking while the processes are signalled one after the other."""
     manager.create(planned, Undo())
     if "pids" in planned:
-        manager.limit_pids(planned, 60)
+        limit_pids(planned, 60)
     program = f"import resource\nresource.setrlimit(resource.RLIMIT_NPROC, (4000, 4000))\ninput()\n{FORK_BOMB}"
     bomb = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
     manager.join(planned, bomb.pid)

@@ -40,7 +40,7 @@ def test_claims_nothing_that_does_not_work(features: dict[str, Any]) -> None:
     linux = features["linux"]
     assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
     assert "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" not in linux["seccomp"]["supportedFlags"]
-    assert linux["cgroup"] == {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False}
+    assert linux["cgroup"] == {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True}
     assert not any(linux[name]["enabled"] for name in ("intelRdt", "netDevices"))
     assert not any(key.startswith("org.opencontainers.runc") for key in features["annotations"])
 

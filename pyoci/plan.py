@@ -259,7 +259,26 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
     if "" in around.cgroups and shape.two_stage:
         steps.append(cgroups.MoveToCgroup())
+    steps += _net_devices(config, around)
     return tuple(steps)
+
+
+def _net_devices(config: Config, around: Surroundings) -> tuple[Step, ...]:
+    linux = config.linux
+    if not linux.net_devices:
+        return ()
+    if around.host.euid != 0 or around.rootless_cgroups:
+        raise ConfigError(
+            "network devices are not supported for rootless containers",
+            pointer=f"{linux.pointer}/netDevices",
+            hint="only root of the host's network namespace may move its devices",
+        )
+    from pyoci.steps.net_devices import MoveNetDevice
+
+    network = linux.namespace("network")
+    assert network is not None  # rules.py
+    joined = network.pointer if network.path else ""
+    return tuple(MoveNetDevice(pointer=one.pointer, device=one, namespace=joined) for one in linux.net_devices)
 
 
 def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:

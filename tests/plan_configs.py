@@ -133,6 +133,8 @@ def raws(draw: st.DrawFn) -> Raw:
             for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
             if draw(st.booleans())
         }
+    if "network" in kinds and draw(st.booleans()):
+        linux["netDevices"] = {"eth7": {"name": "eth0"}}
     if draw(st.booleans()):
         linux |= {"personality": {"domain": "LINUX32"}, "memoryPolicy": {"mode": "MPOL_LOCAL"}}
     for member, value in (
@@ -141,6 +143,7 @@ def raws(draw: st.DrawFn) -> Raw:
         ("terminal", True),
         ("oomScoreAdj", 5),
         ("apparmorProfile", "p"),
+        ("selinuxLabel", "l"),
         ("noNewPrivileges", False),
         ("user", {"uid": 1000, "gid": 1000, "additionalGids": [5], "umask": 7} if "user" not in kinds else {"uid": 0}),
         ("cwd", "/a/b"),

@@ -5,6 +5,8 @@ Engines decide by it, so it lists what works in this version and nothing else.
 
 from __future__ import annotations
 
+import importlib.util
+
 from pyoci import __version__, jsonfile
 from pyoci.cli.output import emit
 from pyoci.cli.version import SPEC, libseccomp
@@ -48,7 +50,7 @@ def features() -> dict[str, Any]:
             "intelRdt": {"enabled": False},
             "memoryPolicy": memory_policy(),
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": importlib.util.find_spec("pyroute2") is not None},
         },
         "annotations": dict(sorted(annotations.items())),
         "potentiallyUnsafeConfigAnnotations": [],  # no annotation changes what pyoci does

@@ -29,8 +29,6 @@ def unsupported(config: Config) -> Iterator[str]:
     linux = config.linux
     if linux.intel_rdt is not None:
         yield linux.intel_rdt.pointer
-    for device in linux.net_devices:
-        yield device.pointer
     if linux.seccomp is not None:
         yield from _listener(linux.seccomp)
 

@@ -15,7 +15,6 @@ from tests.config.rule_cases import changed
 
 ONE = [
     ("linux.intelRdt", {}, "/linux/intelRdt"),
-    ("linux.netDevices", {"eth0": {}}, "/linux/netDevices/eth0"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"}, "/linux/seccomp/listenerPath"),
     (
         "linux.seccomp",

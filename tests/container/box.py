@@ -139,10 +139,10 @@ class Box:
 
     def remove_parents(self) -> None:
         """/MARK is made with the first container and, as a parent may be shared, stays when the last one goes."""
-        for hierarchy in os.listdir(snapshot.CGROUPS):
+        for hierarchy in (*os.listdir(snapshot.CGROUPS), "."):  # ".": version 2 and nothing else, as in the guest
             try:
                 os.rmdir(f"{snapshot.CGROUPS}/{hierarchy}/{self.mark}")
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 pass
 
 

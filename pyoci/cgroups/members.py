@@ -201,7 +201,7 @@ def _signal_batch(paths: dict[str, str], candidates: list[int], signal: int) -> 
 def is_frozen(paths: dict[str, str]) -> bool:
     """Whether the cgroup was frozen itself; one below a frozen one is not. False if it is gone or has no freezer."""
     try:
-        with Tree() as tree, tree.open(_freezer(paths)) as directory:
+        with Tree() as tree, tree.open(freezer(paths)) as directory:
             if "freezer" in paths:
                 return directory.read("freezer.self_freezing").strip() == "1"
             return directory.read("cgroup.freeze").strip() == "1"
@@ -217,9 +217,9 @@ def thaw(paths: dict[str, str]) -> None:
 
 
 def _freeze(paths: dict[str, str], frozen: bool) -> None:
-    """Ask for the state without waiting for it."""
+    """Ask for the state without waiting for it; freezer.freeze() waits."""
     try:
-        with Tree() as tree, tree.open(_freezer(paths)) as directory:
+        with Tree() as tree, tree.open(freezer(paths)) as directory:
             if "freezer" in paths:
                 directory.write("freezer.state", "FROZEN" if frozen else "THAWED")
             else:
@@ -229,5 +229,6 @@ def _freeze(paths: dict[str, str], frozen: bool) -> None:
             raise
 
 
-def _freezer(paths: dict[str, str]) -> str:
-    return paths["freezer"] if "freezer" in paths else reference(paths)
+def freezer(paths: dict[str, str]) -> str:
+    """The directory that is frozen: v1's where there is one, as runc does on hybrid machines; "" without any cgroup."""
+    return paths.get("freezer") or (reference(paths) if paths else "")

@@ -130,6 +130,17 @@ COMMANDS = {
             failure="pyoci run failed",
             sealed=True,
         ),
+        Command(name="pause", usage="suspend every process of a container", arguments=_ID, minimum=1, maximum=1),
+        Command(name="resume", usage="let a paused container go on", arguments=_ID, minimum=1, maximum=1),
+        Command(
+            name="ps",
+            usage="list the processes of a container",
+            arguments=f"{_ID} [ps options]",
+            minimum=1,
+            maximum=sys.maxsize,
+            flags=(Flag(names=("format", "f"), usage="table or json", default="table"),),
+            interleaved=False,
+        ),
         Command(
             name="exec",
             usage="run one more process in a container",
@@ -176,6 +187,6 @@ COMMANDS = {
 
 # Commands of runc that a later version will have. Not in the table: a probe such as podman's
 # `checkpoint --help` must learn that they are missing.
-MISSING = frozenset(("checkpoint", "events", "pause", "ps", "restore", "resume", "update"))
+MISSING = frozenset(("checkpoint", "events", "restore", "update"))
 
 __all__ = ["COMMANDS", "GLOBAL", "HELP", "MISSING", "VERSION"]

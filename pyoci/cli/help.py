@@ -36,6 +36,15 @@ that still runs is refused unless --force is given.""",
    The run command creates a container, starts it, waits for its end, deletes it and
 exits with the program's status, or with 128 and the number of the signal that
 killed it.""",
+    "pause": """\
+   The pause command freezes all processes of a container at once. They do not
+notice, and keep their memory; "pyoci resume" lets them go on.""",
+    "resume": """\
+   The resume command lets the processes of a paused container go on.""",
+    "ps": """\
+   The ps command runs "ps" of the host and prints its lines about the container's
+processes. What follows the container's id are its options, "-ef" if there are
+none. With --format json it prints the process ids, as the host numbers them.""",
     "list": """\
    The list command shows the containers that have their state below --root.""",
     "exec": """\

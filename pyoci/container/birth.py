@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Console = Callable[[str, int], object]
 
-ENDING = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP)
+ENDING = signals.ENDING
 
 
 class Birth:

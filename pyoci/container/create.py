@@ -60,8 +60,7 @@ def create(options: CreateOptions) -> None:
     try:
         make(options, ConsoleOwner(options.console_socket, detach=True), Interrupts(ENDING))
     except Interrupted as interrupted:
-        signals.reset()
-        os.kill(os.getpid(), interrupted.number)
+        signals.die(interrupted)
         raise
 
 

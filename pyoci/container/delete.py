@@ -7,7 +7,7 @@ import os
 import select
 
 from pyoci.container import poststart, state
-from pyoci.container.kill import kill_cgroup, send
+from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import pidfd_open
@@ -50,7 +50,7 @@ def _delete(root: str, id: str, force: bool, directory: int) -> None:
         if found == "creating":
             _stop_runtime(container)
             container = state.read(root, id, directory)  # with what it has made since; NotFoundError: it undid it all
-        stop(container, found)
+        stop(container)
         destroy(container, directory)
     finally:
         os.close(lock)
@@ -66,7 +66,7 @@ def remove(container: Container) -> None:
         lock = _lock(container.root, container.id, directory)
         try:
             if state.read(container.root, container.id, directory).created == container.created:
-                stop(container, state.status(container))
+                stop(container)
                 destroy(container, directory)
         finally:
             os.close(lock)
@@ -95,7 +95,7 @@ def _lock(root: str, id: str, directory: int) -> int:
     raise NotFoundError
 
 
-def stop(container: Container, found: str) -> None:
+def stop(container: Container) -> None:
     """Kill the process and wait, by its descriptor, until it is gone; whatever the status says of a dead create."""
     if not state.is_alive(container.pid, container.start_time):
         return
@@ -110,10 +110,7 @@ def stop(container: Container, found: str) -> None:
             send(container, 9)
         except StateError:
             return
-        if found == "paused":
-            from pyoci.cgroups import members
-
-            members.thaw(container.cgroups)
+        thaw(container)
         if not _ended(pidfd):
             raise Error(
                 "container init still running", hint=f"process {container.pid} did not end within 10 s of SIGKILL"

@@ -35,8 +35,19 @@ def kill(root: str, id: str, signal: int, all: bool) -> None:
         except StateError:
             pass
     else:
-        send(container, signal)
-    if found == "paused" and signal == SIGKILL:
+        try:
+            send(container, signal)
+        except StateError:
+            if not all:
+                raise
+    if signal == SIGKILL:
+        thaw(container)
+
+
+def thaw(container: Container) -> None:
+    """After SIGKILL: processes of a paused container die of it on v1 only then. Asked late, so that a pause that came
+    meanwhile does not keep them."""
+    if state.is_frozen(container.cgroups):
         from pyoci.cgroups import members
 
         members.thaw(container.cgroups)

@@ -35,8 +35,7 @@ def run(options: CreateOptions) -> int:
             _remove(container)
             raise
     except Interrupted as interrupted:
-        signals.reset()
-        os.kill(os.getpid(), interrupted.number)
+        signals.die(interrupted)
         raise
     finally:
         terminal.close()

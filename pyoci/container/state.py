@@ -309,13 +309,17 @@ def is_alive(pid: int, start_time: int) -> bool:
 
 
 def status(container: Container) -> str:
-    """creating, created, running, paused or stopped. A create whose runtime has died is stopped."""
+    """creating, created, running, paused or stopped. A create whose runtime has died is stopped.
+
+    One whose process was killed while it was paused is paused as long as frozen processes are left, as with runc.
+    """
     if container.creating:
         return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
-    if not is_alive(container.pid, container.start_time):
-        return "stopped"
-    if _is_frozen(container.cgroups):
+    alive = is_alive(container.pid, container.start_time)
+    if is_frozen(container.cgroups) and (alive or _is_populated(container.cgroups)):
         return "paused"
+    if not alive:
+        return "stopped"
     if is_waiting(container):
         return "created"
     return "running" if is_alive(container.pid, container.start_time) else "stopped"
@@ -328,12 +332,19 @@ def is_waiting(container: Container) -> bool:
     return _read(f"/proc/{container.pid}/comm").rstrip("\n") == WAITING_NAME
 
 
-def _is_frozen(cgroups: dict[str, str]) -> bool:
-    unified = cgroups.get("")
-    if unified is not None and "frozen 1" in _read(f"{unified}/cgroup.events"):
-        return True
+def is_frozen(cgroups: dict[str, str]) -> bool:
+    """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused."""
     freezer = cgroups.get("freezer")
-    return freezer is not None and _read(f"{freezer}/freezer.state").strip() in ("FREEZING", "FROZEN")
+    path = f"{freezer}/freezer.self_freezing" if freezer is not None else f"{cgroups.get('', '')}/cgroup.freeze"
+    return _read(path).strip() == "1"
+
+
+def _is_populated(cgroups: dict[str, str]) -> bool:
+    """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
+    freezer = cgroups.get("freezer")
+    if freezer is not None:
+        return bool(_read(f"{freezer}/cgroup.procs"))
+    return "populated 1" in _read(f"{cgroups.get('', '')}/cgroup.events")
 
 
 def _read(path: str) -> str:

@@ -14,6 +14,7 @@ else:
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCHLD, SIGWINCH = 1, 2, 3, 9, 15, 17, 28
 SIGURG = 23
+ENDING = (SIGTERM, SIGINT, SIGHUP)  # those that end a command, after it has undone what it had begun
 
 
 def reset() -> None:
@@ -96,6 +97,12 @@ class Interrupts:
         _signal.set_wakeup_fd(-1)
         os.close(self._reading)
         os.close(self._writing)
+
+
+def die(interrupted: Interrupted) -> None:
+    """End by the signal, whatever was installed for it."""
+    reset()
+    os.kill(os.getpid(), interrupted.number)
 
 
 def forget_wakeup() -> None:

@@ -85,6 +85,13 @@ TABLE: list[tuple[str, int, str, str | None]] = [
     ("delete", 1, usage("Incorrect Usage.", "delete"), COUNT.format("delete", "exactly 1")),
     ("kill", 1, usage("Incorrect Usage.", "kill"), COUNT.format("kill", "a minimum of 1")),
     ("kill a b c", 1, usage("Incorrect Usage.", "kill"), COUNT.format("kill", "a maximum of 2")),
+    ("pause", 1, usage("Incorrect Usage.", "pause"), COUNT.format("pause", "exactly 1")),
+    ("resume a b", 1, usage("Incorrect Usage.", "resume"), COUNT.format("resume", "exactly 1")),
+    ("ps", 1, usage("Incorrect Usage.", "ps"), COUNT.format("ps", "a minimum of 1")),
+    ("ps --bogus a", 1, usage("Incorrect Usage: flag provided but not defined: -bogus", "ps"), None),
+    ("ps nope --bogus -- --format", 1, "", "container does not exist"),
+    ("pause nope", 1, "", "container does not exist"),
+    ("resume nope", 1, "", "container does not exist"),
     ("list x", 1, usage("Incorrect Usage.", "list"), COUNT.format("list", "exactly 0")),
     ("features x", 1, usage("Incorrect Usage.", "features"), COUNT.format("features", "exactly 0")),
     ("--root / list", 1, "", "Option --root argument should not be set to /"),
@@ -97,7 +104,7 @@ TABLE: list[tuple[str, int, str, str | None]] = [
     ("exec --bogus x ls", 1, usage(f"Incorrect Usage: {UNDEFINED}", "exec"), UNDEFINED),
     ("exec -g -1 x ls", 1, usage('Incorrect Usage: invalid value "-1" for flag -g: parse error', "exec"), None),
     ("exec --help x", 0, HELP["exec"], ""),
-    ("ps x", 1, "", 'pyoci does not implement "ps" yet'),
+    ("restore x", 1, "", 'pyoci does not implement "restore" yet'),
     ("checkpoint --help", 1, "", 'pyoci does not implement "checkpoint" yet'),
 ]
 

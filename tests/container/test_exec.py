@@ -13,7 +13,7 @@ import pytest
 
 from tests.container.box import Box, alive, until
 from tests.container.execs import common, process_file, refused, report_of_init, seen, started
-from tests.container.test_life_cycle import freeze, in_state
+from tests.container.test_life_cycle import in_state
 
 pytestmark = pytest.mark.root
 
@@ -204,7 +204,7 @@ def test_ignore_paused_waits_for_the_container(either_box: Box) -> None:
     running = box.begin("exec", "--ignore-paused", "a", "/reporter", "exit", "5")
     with pytest.raises(subprocess.TimeoutExpired):
         running.process.wait(0.3)
-    freeze(box, frozen=False)
+    assert box("resume", "a").stderr == ""
     assert box.end(running).returncode == 5
 
 

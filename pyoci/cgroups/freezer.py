@@ -1,0 +1,118 @@
+"""Freezing a cgroup, until all of it is frozen: v2's cgroup.freeze, v1's freezer controller."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from errno import ENODEV, ENOENT
+
+from ..errors import Error
+from ..undo import Undo
+from . import files, members
+from .files import Directory, Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.signals import Interrupts
+
+SECONDS = 10.0  # for all to be frozen; runc waits as long on v2
+
+_AT_ONCE = 20  # tries on v1 without a pause
+_AFRESH = 50  # on v1 every so many tries begin with a thaw
+_LONGEST_PAUSE = 10  # ms
+_LOOK = 100  # ms, between two looks on v2 at whether somebody else has thawed it
+
+
+def freeze(paths: dict[str, str], interrupts: Interrupts | None = None, seconds: float = SECONDS) -> None:
+    """Freeze every process in the cgroup and below it; when that fails, or a signal comes, thaw them again.
+
+    What fails: a process that does not leave a system call (state D) within `seconds`; a cgroup that was removed.
+    Raises Error, Interrupted; OSError with the file's name, ENOENT and ENODEV if the cgroup is gone.
+    """
+    deadline = time.monotonic() + seconds
+    place = members.freezer(paths)
+    if not place:
+        raise Error("cannot toggle freezer: cgroups not configured for container", hint="it has no cgroup of its own")
+    with Undo() as undo, Tree() as tree, tree.open(place) as directory:
+        undo.add(members.thaw, paths)
+        if "freezer" in paths:
+            _freeze_v1(directory, deadline, interrupts)
+        else:
+            _freeze_v2(directory, deadline, interrupts)
+
+
+def _freeze_v2(directory: Directory, deadline: float, interrupts: Interrupts | None) -> None:
+    """The kernel tells of the change in cgroup.events by POLLPRI."""
+    try:
+        directory.write("cgroup.freeze", "1")
+    except FileNotFoundError as error:
+        directory.read("cgroup.procs")  # unless the cgroup has just been removed
+        raise Error(f"freezer not supported: {error.filename}: no such file or directory", errno=ENOENT) from None
+    events = os.open("cgroup.events", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.descriptor)
+    poll = _poll(interrupts)
+    poll.register(events, select.POLLPRI)
+    try:
+        while files.keyed(os.pread(events, 4096, 0).decode(), "frozen") != "1":
+            _check(directory, deadline, interrupts)
+            if directory.read("cgroup.freeze").strip() != "1":
+                raise Error("unable to freeze", hint="another command has thawed the container meanwhile")
+            poll.poll(_LOOK)
+    finally:
+        os.close(events)
+
+
+def _freeze_v1(directory: Directory, deadline: float, interrupts: Interrupts | None) -> None:
+    """v1 has no event, and in the state FREEZING it may stay for good if processes appear meanwhile: a fork under way,
+    or one that is moved into it. Asking again reaches those; to begin afresh, now and then, does what that does not.
+    """
+    poll = _poll(interrupts)
+    tries = pause = 0
+    while True:
+        tries += 1
+        if tries % _AFRESH == 0:
+            directory.write("freezer.state", "THAWED")
+            poll.poll(_LONGEST_PAUSE)
+        directory.write("freezer.state", "FROZEN")
+        if directory.read("freezer.state").strip() == "FROZEN":
+            return
+        _check(directory, deadline, interrupts)
+        if tries > _AT_ONCE:
+            pause = min(pause + 1, _LONGEST_PAUSE)
+            poll.poll(pause)
+
+
+def _poll(interrupts: Interrupts | None) -> select.poll:
+    """A pause that a signal ends."""
+    poll = select.poll()
+    if interrupts is not None:
+        poll.register(interrupts.fileno(), select.POLLIN)
+    return poll
+
+
+def _check(directory: Directory, deadline: float, interrupts: Interrupts | None) -> None:
+    """Raises Interrupted; Error at the deadline."""
+    if interrupts is not None:
+        interrupts.check()
+    if time.monotonic() > deadline:
+        raise Error("unable to freeze", hint=_stubborn(directory.descriptor))
+
+
+def _stubborn(cgroup: int) -> str:
+    """The process that most likely stands in the way: in an uninterruptible system call, and not frozen."""
+    try:
+        for pid in members.below(cgroup):
+            place = _read(pid, "wchan")
+            if _read(pid, "stat").rpartition(") ")[2][:1] == "D" and place != "__refrigerator":
+                return f"process {pid} does not leave a system call (state D, in {place})"
+    except OSError as error:
+        return os.strerror(error.errno or ENODEV)
+    return "new processes keep appearing in its cgroup"
+
+
+def _read(pid: int, name: str) -> str:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,14 @@
+"""pause: suspend every process of a container."""
+
+from __future__ import annotations
+
+from pyoci.container.freeze import pause
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.cli.options import Options
+
+
+def main(options: Options) -> int:
+    pause(options.text("root"), options.arguments[0])
+    return 0

@@ -1,0 +1,14 @@
+"""resume: let a paused container go on."""
+
+from __future__ import annotations
+
+from pyoci.container.freeze import resume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.cli.options import Options
+
+
+def main(options: Options) -> int:
+    resume(options.text("root"), options.arguments[0])
+    return 0

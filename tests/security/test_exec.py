@@ -1,0 +1,232 @@
+"""The exec halves of SEC-02, 03, 07, 14 and 16: what a container can see, and reach, of a process that joins it.
+
+CVE-2016-9962, CVE-2019-5736, CVE-2019-16884, CVE-2024-21626.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.container.box import until
+from tests.security.harness import CANARY, Arena, helper
+from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_the_root, ran_on_the_host
+
+pytestmark = pytest.mark.root
+
+EXECS = max(200, int(os.environ.get("PYOCI_TEST_RACES", "200")))
+SYS_PTRACE, DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1 << 19, 1 << 1, 1 << 2, 1 << 21
+WATCHER = ("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")
+
+
+def may_look(config: dict[str, Any]) -> None:
+    for kind in ("bounding", "effective", "permitted"):
+        config["process"]["capabilities"][kind] = list(WATCHER)
+    config["process"]["noNewPrivileges"] = False
+
+
+def a_filter(config: dict[str, Any]) -> None:
+    """One that has to be loaded with CAP_SYS_ADMIN, as there are no noNewPrivileges."""
+    config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}],
+    }
+
+
+class Watch:
+    """A container whose first process watches."""
+
+    def __init__(self, arena: Arena, change: Callable[[dict[str, Any]], object], allowed: int) -> None:
+        self.arena = arena
+
+        def edit(config: dict[str, Any]) -> None:
+            may_look(config)
+            change(config)
+
+        self.bundle = arena.bundle("/watch", f"{allowed:x}", change=edit)
+        shutil.copy(helper("watch"), self.bundle / "rootfs/watch")
+        self.output = arena.directory / "watch"
+        with self.output.open("w") as out:
+            self.process = subprocess.Popen(
+                arena.command("run", "--bundle", str(self.bundle), "c"),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
+        until(lambda: "ready" in self.output.read_text(), "the container watches")
+
+    def end(self) -> tuple[list[str], dict[str, int]]:
+        """What it found wrong, and how much it has seen."""
+        self.process.terminate()
+        assert self.process.wait(60) == 0, self.output.read_text()
+        lines = self.output.read_text().splitlines()
+        found = [line for line in lines if line.startswith("wrong: ")]
+        counts = {name: int(number) for name, _, number in (line.partition(": ") for line in lines) if number.isdigit()}
+        return found, counts
+
+
+NOTHING: Callable[[dict[str, Any]], object] = lambda config: None  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("change", "flags", "more"),
+    [
+        pytest.param(NOTHING, (), 0, id="plain"),
+        pytest.param(a_filter, (), SYS_ADMIN, id="a filter to load with CAP_SYS_ADMIN"),
+        pytest.param(a_filter, ("--no-new-privs",), 0, id="a filter under noNewPrivileges"),
+        pytest.param(NOTHING, ("--user", "1000:1000"), 0, id="a user"),
+        pytest.param(NOTHING, ("--preserve-fds", "0", "--detach"), 0, id="detached"),
+    ],
+)
+def test_what_the_container_sees(
+    arena: Arena, change: Callable[[dict[str, Any]], object], flags: tuple[str, ...], more: int
+) -> None:
+    """SEC-02: CAP_SYS_PTRACE and no user namespace, while many execs run, with two hundred directories of the host open
+    in the caller. Whatever the container catches has its mount namespace, root and capabilities, and one socket."""
+    watch = Watch(arena, change, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH | more)
+    share = EXECS if change is NOTHING and not flags else EXECS // 8
+    with inherited(arena.canary) as options:
+        for _ in range(share):
+            done = arena("exec", *flags, "c", "/reporter", "exit", "0", **options)
+            assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    found, counts = watch.end()
+    assert found == []
+    assert counts["looks"] > share
+    assert counts["sockets"] > 0, "it has never caught one before its program: that was no test"
+
+
+def test_a_descriptor_of_the_host_would_be_seen(arena: Arena) -> None:
+    """With --preserve-fds it is what the caller asked for, and shows that the test above can fail."""
+    watch = Watch(arena, NOTHING, SYS_PTRACE)
+    with inherited(arena.canary) as options:
+        arena("exec", "--preserve-fds", "1", "c", "/bin/sleep", "0.3", **options)
+    found, _ = watch.end()
+    assert any("descriptor" in line and "canary" in line for line in found)
+    assert any("capability" in line for line in found), "it was told that it has fewer than it has"
+
+
+@contextmanager
+def running(arena: Arena, change: Callable[[dict[str, Any]], object] | None = None) -> Iterator[Path]:
+    """A container that sleeps; its rootfs."""
+    bundle = arena.bundle("/reporter", "sleep", change=change)
+    done = arena("run", "--detach", "--bundle", str(bundle), "c")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    yield bundle / "rootfs"
+
+
+@pytest.mark.parametrize("way", ["directly", "by a link", "by a script"])
+def test_the_executable_of_the_runtime(arena: Arena, way: str) -> None:
+    """SEC-03: /proc/self/exe as the program, while another process opens every /proc/PID/exe and tries to write."""
+    watch = Watch(arena, NOTHING, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH)
+    entry = watch.bundle / "rootfs/entry"
+    if way == "by a link":
+        entry.symlink_to("/proc/self/exe")
+    elif way == "by a script":
+        entry.write_text("#!/proc/self/exe\n")
+        entry.chmod(0o755)
+    for _ in range(20):
+        done = arena("exec", "c", "/proc/self/exe" if way == "directly" else "/entry", "-c", "print('the host')")
+        assert done.returncode != 0 and "the host" not in done.stdout
+    assert watch.end()[0] == []
+
+
+def test_proc_is_not_the_container_s(arena: Arena) -> None:
+    """SEC-07: a container whose /proc is a directory of the image; exec writes and reads its own procfs."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/proc"]
+        config["process"]["oomScoreAdj"] = 321
+        config["linux"].update(maskedPaths=[], readonlyPaths=[])
+
+    with running(arena, change) as rootfs:
+        for name in ("self/attr/exec", "self/oom_score_adj", "1/oom_score_adj", "1/ns/mnt", "self/setgroups"):
+            (rootfs / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
+            (rootfs / "proc" / name).write_text("the image's")
+        pid_file = arena.directory / "pid"
+        done = arena("exec", "--detach", "--pid-file", str(pid_file), "c", "/reporter", "sleep")
+        assert (done.returncode, done.stderr) == (0, "")
+        pid = pid_file.read_text()
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "321\n"
+        assert os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink(f"/proc/{arena.state('c')['pid']}/ns/mnt")
+        written = {path.read_text() for path in (rootfs / "proc").rglob("*") if path.is_file()}
+        assert written == {"the image's"}
+
+
+@pytest.mark.parametrize("way", ["directly", "by a link"])
+def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str) -> None:
+    """SEC-14: exec --cwd /proc/self/fd/N, with a directory of the host open as every N and as our own."""
+    script = "cat file dir/file ../canary/file; readlink /proc/self/cwd"
+    with running(any_arena) as rootfs, inherited(any_arena.canary) as options:
+        numbers = [*range(3, 17), LAST] if way == "directly" else [3, 4, 5, 6, 7]
+        for name in [*(f"/proc/self/fd/{number}" for number in numbers), *WAYS_OUT]:
+            link = rootfs / "link"
+            link.unlink(missing_ok=True)
+            link.symlink_to(name)
+            cwd = name if way == "directly" else "/link"
+            done = any_arena("exec", "--cwd", cwd, "c", "/bin/sh", "-c", script, **options)
+            assert CANARY not in done.stdout
+            assert done.returncode or not out_of_the_root(done), f"{name}: {done.stdout}"
+            assert "internal error" not in done.stderr
+
+
+@pytest.mark.parametrize("way", ["directly", "by a link", "by a script"])
+def test_a_program_named_by_descriptor(any_arena: Arena, way: str) -> None:
+    """SEC-16: args[0] = /proc/self/fd/N, with a program of the host open as every N: it is never executed."""
+    program = any_arena.directory / "program-of-the-host"
+    shutil.copy(any_arena.reporter, program)
+    with running(any_arena) as rootfs, inherited(program) as options:
+        for number in [*range(3, 20), LAST] if way == "directly" else range(3, 10):
+            entry = rootfs / "entry"
+            entry.unlink(missing_ok=True)
+            name = f"/proc/self/fd/{number}"
+            if way == "by a link":
+                entry.symlink_to(name)
+            elif way == "by a script":
+                entry.write_text(f"#!{name} report\n")
+                entry.chmod(0o755)
+            done = any_arena("exec", "c", name if way == "directly" else "/entry", "report", **options)
+            assert not ran_on_the_host(done), f"descriptor {number}: {done.stdout}"
+            assert done.returncode == 255 and "internal error" not in done.stderr, done
+
+
+@pytest.mark.parametrize("text", ["", ":", "1:", ":1", "-1", "+1", "4294967295", "4294967296", " 1", "1_0", "١", "1e3"])
+def test_ids_are_ascii_digits(arena: Arena, text: str) -> None:
+    """SEC-01, SEC-35: nothing is taken for 0, or looked up as a name."""
+    with running(arena) as rootfs:
+        (rootfs / "etc/passwd").write_text(f"{text}:x:0:0::/:/bin/sh\n")
+        done = arena("exec", "--user", text, "c", "/bin/id", "-u")
+        assert (done.returncode, done.stdout) == (255, "")
+
+
+def test_a_capability_is_not_inheritable(arena: Arena) -> None:
+    """SEC-12: exec --cap (CVE-2022-29162)."""
+    with running(arena):
+        done = arena("exec", "--cap", "CAP_NET_RAW", "c", "/bin/grep", "Cap", "/proc/self/status")
+        sets = {line.split(":")[0]: int(line.split()[1], 16) for line in done.stdout.splitlines()}
+        assert sets["CapInh"] == sets["CapAmb"] == 0
+        assert all(sets[name] >> 13 & 1 for name in ("CapPrm", "CapEff", "CapBnd"))
+
+
+@pytest.mark.parametrize("sub", ["..", "../{}-evil", "/../{}-evil", "a/../../{}-evil"])
+def test_no_sibling_s_cgroup(arena: Arena, sub: str) -> None:
+    """SEC-37: a cgroup whose name begins like the container's is not below it."""
+    with running(arena):
+        paths = json.loads((arena.root / "c/state.json").read_text())["cgroup_paths"]
+        evil = [f"{path}-evil" for path in dict.fromkeys(paths.values())]
+        for path in evil:
+            os.mkdir(path)
+        try:
+            name = sub.format(os.path.basename(evil[0]).removesuffix("-evil"))
+            done = arena("exec", "--cgroup", name, "c", "/reporter", "exit", "0")
+            assert done.returncode == 255 and f"bad sub cgroup path: {name}" in done.stderr
+        finally:
+            for path in evil:
+                os.rmdir(path)

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     Value = str | int | bool | tuple[str, ...]
 
-BOOL, STRING, INT = "bool", "string", "int"
+BOOL, STRING, INT, DURATION = "bool", "string", "int", "duration"
 STRINGS, IDS = "strings", "ids"  # may be given again and again, every value counts; IDS: digits and nothing else
 
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
@@ -23,7 +23,10 @@ _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 
 
 class Flag(Record):
-    """One flag. names: the long one first, then its aliases, all without dashes."""
+    """One flag. names: the long one first, then its aliases, all without dashes.
+
+    The value of a DURATION is a number of nanoseconds.
+    """
 
     names: tuple[str, ...]
     kind: str = STRING
@@ -75,7 +78,7 @@ class Options(Record):
         return self.values[name] is True
 
     def number(self, name: str) -> int:
-        """Value of an int flag."""
+        """Value of an int flag, or of a duration in nanoseconds."""
         value = self.values[name]
         assert isinstance(value, int)
         return value
@@ -172,6 +175,8 @@ def _value(flag: Flag, name: str, text: str, values: dict[str, Value]) -> Value:
         return text
     if flag.kind == INT:
         return _int(name, text)
+    if flag.kind == DURATION:
+        return _duration(name, text)
     if flag.kind == IDS and not (text.isascii() and text.isdigit()):
         raise UsageError(f"invalid value {quote(text)} for flag -{name}: parse error", hint="it is a number, base 10")
     before = values[flag.names[0]]
@@ -200,3 +205,13 @@ def _int(name: str, text: str) -> int:
     if not -(2**63) <= value < 2**63:
         raise UsageError(f"invalid value {quote(text)} for flag -{name}: value out of range")
     return value
+
+
+def _duration(name: str, text: str) -> int:
+    from pyoci.cli import duration
+
+    try:
+        return duration.parse(text)
+    except ValueError as error:
+        hint = f"{error}: a duration is written as 5s, 1m30s or 100ms"
+        raise UsageError(f"invalid value {quote(text)} for flag -{name}: parse error", hint=hint) from None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pyoci.cli.commands import COMMANDS, GLOBAL, VERSION
 from pyoci.cli.options import (
     BOOL,
+    DURATION,
     HELP,
     IDS,
     INT,
@@ -248,7 +249,7 @@ def test_a_stray_flag_is_named() -> None:
 
 
 def test_every_flag_has_a_default_of_its_kind_and_a_text() -> None:
-    kinds = {BOOL: bool, STRING: str, INT: int, STRINGS: tuple, IDS: tuple}
+    kinds = {BOOL: bool, STRING: str, INT: int, DURATION: int, STRINGS: tuple, IDS: tuple}
     for flag in (*GLOBAL, HELP, VERSION, *(flag for command in COMMANDS.values() for flag in command.flags)):
         assert type(flag.default) is kinds[flag.kind], flag
         assert flag.usage

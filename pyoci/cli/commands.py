@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pyoci.cli.options import BOOL, HELP, IDS, INT, STRINGS, Command, Flag
+from pyoci.cli.options import BOOL, DURATION, HELP, IDS, INT, STRINGS, Command, Flag
 
 VERSION = Flag(names=("version", "v"), kind=BOOL, usage="print the version", default=False)
 
@@ -162,6 +162,17 @@ COMMANDS = {
             ),
         ),
         Command(
+            name="events",
+            usage="print what a container uses, every few seconds, and when it runs out of memory",
+            arguments=_ID,
+            minimum=1,
+            maximum=1,
+            flags=(
+                Flag(names=("interval",), kind=DURATION, usage="time from one print to the next", default=5 * 10**9),
+                Flag(names=("stats",), kind=BOOL, usage="print once and exit", default=False),
+            ),
+        ),
+        Command(
             name="spec",
             usage="write a config.json to start from",
             flags=(
@@ -187,6 +198,6 @@ COMMANDS = {
 
 # Commands of runc that a later version will have. Not in the table: a probe such as podman's
 # `checkpoint --help` must learn that they are missing.
-MISSING = frozenset(("checkpoint", "events", "restore", "update"))
+MISSING = frozenset(("checkpoint", "restore", "update"))
 
 __all__ = ["COMMANDS", "GLOBAL", "HELP", "MISSING", "VERSION"]

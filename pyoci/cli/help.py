@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci import __version__
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, VERSION
-from pyoci.cli.options import BOOL, Command, Flag
+from pyoci.cli.options import BOOL, DURATION, Command, Flag
 
 _ABOUT = """\
 pyoci - a runtime for containers as the Open Container Initiative specifies them
@@ -52,6 +52,10 @@ none. With --format json it prints the process ids, as the host numbers them."""
 start. What it is comes from `process` of the bundle's config.json as it is now, with
 the changes that flags name, or from the file named by --process. The exit status is
 the program's, 128 and its signal if it died of one; 255 if it did not run.""",
+    "events": """\
+   The events command prints one JSON object on each line: what the container uses
+("type":"stats"), every --interval, and, as soon as the kernel kills one of its
+processes for want of memory, "type":"oom". It ends with the container.""",
     "spec": """\
    The spec command writes config.json into the bundle; it does not replace one that
 is there. It runs "sh" in the directory "rootfs", read-only, with a terminal. To
@@ -107,4 +111,6 @@ def _default(flag: Flag, root: str) -> str:
     default = root if flag.names[0] == "root" else flag.default
     if flag.kind == BOOL or default in ("", ()):
         return ""
+    if flag.kind == DURATION and isinstance(default, int):
+        return f" (default: {default // 10**9}s)"
     return f' (default: "{default}")' if isinstance(default, str) else f" (default: {default})"

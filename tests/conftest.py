@@ -79,7 +79,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
     """pytest's directory, made passable for other users: a container's user walks through it to its rootfs."""
-    for directory in (tmp_path, tmp_path.parent):
+    several = "PYTEST_XDIST_WORKER" in os.environ  # then each process has a directory of its own in the run's
+    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent)[: 3 if several else 2]:
         directory.chmod(0o755)
     return tmp_path
 

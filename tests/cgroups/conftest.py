@@ -36,11 +36,18 @@ def limit_pids(paths: dict[str, str], number: int) -> None:
 
 
 def made(name: str) -> list[str]:
-    """The cgroups below /sys/fs/cgroup with `name` in their path, the deepest first."""
-    found = []
-    for root, directories, _ in os.walk("/sys/fs/cgroup", topdown=False):
-        found += [f"{root}/{directory}" for directory in directories if name in f"{root}/{directory}"]
-    return found
+    """The cgroups below /sys/fs/cgroup with `name` in their path, the deepest first. Not by os.walk: another test
+    may be making a thousand levels, and that recurses."""
+    found, waiting = [], ["/sys/fs/cgroup"]
+    while waiting:
+        directory = waiting.pop()
+        try:
+            names = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+        except OSError:  # another test's, just removed, or too deep for a path
+            continue
+        waiting += [f"{directory}/{one}" for one in names]
+        found += [f"{directory}/{one}" for one in names if name in f"{directory}/{one}"]
+    return sorted(found, key=len, reverse=True)
 
 
 def tidy(name: str) -> list[str]:

@@ -1,7 +1,7 @@
 # make           .venv/bin/pyoci, an installed pyoci, again after every change of the sources
 # make demo      one container through create, start, state, kill, delete
 # make test      every test that needs no guest: test-host and test-tree
-# make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part
+# make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part, "-n0" in one process
 # make test-tree those that need a Debian 13 tree: podman, containerd, Docker
 # make test-new  most of this machine with that tree's Python 3.13 and libseccomp 2.6
 # make check     formatting, lint, types, layers
@@ -17,9 +17,13 @@ SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproj
 	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
 	-not -name 'schema_table.py*' -not -name 'schema_documents.py*' 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
-TEST_PACKAGES := busybox-static iproute2 procps strace util-linux
+TEST_PACKAGES := busybox-static iproute2 libseccomp-dev pkg-config procps strace util-linux
 
-.PHONY: all demo test test-host test-tree test-new check test-guest conformance bench clean
+# Tests wait as often as they work: one process more than there are processors. Each takes the next tests when it has
+# done its own.
+PARALLEL := -n $(shell expr $$(nproc) + 1) --dist worksteal
+
+.PHONY: all runc demo test test-host test-tree test-new check test-guest conformance bench clean
 
 all: $(BIN)/pyoci
 
@@ -38,21 +42,26 @@ $(VENV)/.test: $(VENV)/.base pyproject.toml
 	$(BIN)/python tools/requirements.py test check | xargs $(BIN)/python -m pip install -q
 	touch $@
 
+# What the differential tests compare with: the newest runc, built once (a minute or two), or $PYOCI_RUNC.
+runc: $(VENV)/.test
+	tools/runc
+
 demo: all
 	tools/setup busybox-static
 	tools/demo $(BIN)/pyoci
 
 test: test-host test-tree
 
-test-host: all $(VENV)/.test
-	$(BIN)/python -m pytest -m "not guest and not tree and not booted" $(ARGS)
+test-host: all runc
+	$(BIN)/python -m pytest $(PARALLEL) -m "not guest and not tree and not booted" $(ARGS)
 
 test-tree: all $(SCHEMA)
 	tests/lanes/tree pytest -m tree $(ARGS)
 
 # Not again: races and sweeps of failures, which take minutes and ask the kernel, not the Python.
-test-new: all $(SCHEMA)
-	tests/lanes/tree pytest -m "not guest and not tree and not booted" --ignore=tests/security \
+test-new: all runc $(SCHEMA)
+	runc=$$(tools/runc) && PYOCI_RUNC=$$runc tests/lanes/tree --ro "$$runc" \
+		pytest $(PARALLEL) -m "not guest and not tree and not booted" --ignore=tests/security \
 		--ignore=tests/container/test_killed.py --ignore=tests/container/test_failures.py \
 		--ignore=tests/container/test_many.py $(ARGS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -40,8 +41,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def default_signals() -> None:
-    """make starts programs with the C library's own two signals ignored (posix_spawn of glibc does it). The launcher
-    ends that for the runtime; here it is for what is tested in this process. sigaction(3) refuses these numbers."""
+    """make starts programs with the C library's own two signals ignored (posix_spawn of glibc does it), a shell's `&`
+    with SIGINT ignored. The launcher ends the first for the runtime; here it is for what is tested in this process,
+    and the second for tests that send SIGINT to the runtime. sigaction(3) refuses the numbers of the first two."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
     for number in (32, 33):
         ctypes.CDLL(None).syscall(rt_sigaction, number, (ctypes.c_ulong * 4)(), None, 8)

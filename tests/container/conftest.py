@@ -28,7 +28,7 @@ def either_box(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, repor
     yield from boxes(pyoci, tmp_path, f"pyoci-box-{os.getpid()}-{next(_numbers)}", reporter, request.param)
 
 
-_lines = pytest.StashKey[list[str]]()
+_LINE = "line for the end of the run"  # as a property of a report, it comes from another process, too
 
 
 @pytest.fixture
@@ -37,15 +37,16 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     begin = time.monotonic()
 
     def say(line: str) -> None:
-        text = f"{line}; {time.monotonic() - begin:.1f} s"
-        request.config.stash.setdefault(_lines, []).append(text)
+        request.node.user_properties.append((_LINE, f"{line}; {time.monotonic() - begin:.1f} s"))
 
     return say
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(_lines, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, line in report.user_properties if report.when == "call" else ():
+            if name == _LINE:
+                terminalreporter.write_line(str(line))
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def runc() -> str:
-    """The newest runc: $PYOCI_RUNC, or the one that `make conformance` and `make bench` have built."""
+    """The newest runc: $PYOCI_RUNC, or the one that `make runc` has built, as `make test` does."""
     given = os.environ.get("PYOCI_RUNC")
     built = sorted(Path("/var/cache/pyoci-conformance").glob("runc-v*/runc"), key=lambda path: path.parent.name)
     if not given and not built:
-        pytest.skip("there is no runc to compare with: `make bench` builds one, or name it in $PYOCI_RUNC")
+        pytest.skip("there is no runc to compare with: `make runc` builds the newest, or name one in $PYOCI_RUNC")
     return given or str(built[-1])
 
 

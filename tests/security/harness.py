@@ -7,6 +7,7 @@ canary, files and parameters of the host, the interpreter and its libraries are 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -180,9 +181,7 @@ class Valuables:
         if not interpreter.exists():
             interpreter = Path("/usr/bin/python3")
         interpreter = interpreter.resolve()
-        paths = {str(Path(pyoci).resolve()), str(interpreter)}
-        linked = subprocess.run(["ldd", str(interpreter)], capture_output=True, text=True, check=False).stdout
-        paths.update(os.path.realpath(word) for word in linked.split() if word.startswith("/"))
+        paths = {str(Path(pyoci).resolve()), str(interpreter), *libraries(str(interpreter))}
         self.files = {path: os.open(path, os.O_RDONLY) for path in sorted(paths)}
 
     def hashes(self) -> list[str]:
@@ -206,12 +205,19 @@ def arenas(pyoci: str, directory: Path, mark: str, reporter: Path, mode: str) ->
     known = outside()
     yield arena
     arena.clean()
-    changed = [f"- {line}" for line in known if line not in outside()]
-    changed += [f"+ {line}" for line in outside() if line not in known]
+    now = outside()
+    changed = [f"- {line}" for line in known if line not in now] + [f"+ {line}" for line in now if line not in known]
     valuables.close()
     left = arena.differences(before)
     assert changed == [], "the host was changed:\n" + "\n".join(changed)
     assert left == [], "\n".join(left)
+
+
+@functools.cache
+def libraries(program: str) -> list[str]:
+    """What ldd(1) finds."""
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    return [os.path.realpath(word) for word in linked.split() if word.startswith("/")]
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -248,10 +248,11 @@ def devices_in_a_user_namespace(config: Config, bundle: Path) -> None:
     user_namespace(config, bundle)
     config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/sys/fs/cgroup"]
     config["root"]["readonly"] = False
-    config["linux"]["devices"] = [
+    devices = [  # the host's are bound there, and a small /dev has not both
         {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "uid": 3, "gid": 4},
         {"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o600},
     ]
+    config["linux"]["devices"] = [one for one in devices if os.path.exists(str(one["path"]))]
     look_at(config, "/dev/fuse", "/dev/kmsg", "/dev/null")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyoci.cli import spec
 from tests import reporter
+from tests.isolation import mountinfo
 
 from . import view
 from .cases import CASES, Case
@@ -55,9 +56,17 @@ def outcome(runtime: str, directory: Path, name: str, id: str) -> Outcome:
     command += [*([] if pivot else ["--no-pivot"]), id]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     reports = reporter.parse(done.stdout)
-    places = {str(directory): "DIRECTORY", id: "ID"}
+    places = dict.fromkeys(sorted((within(directory), str(directory)), key=len, reverse=True), "DIRECTORY")
+    places[id] = "ID"
     seen = view.normal(reports[0], places) if reports else {}
     return Outcome(done.returncode, seen, done.stderr.decode("utf-8", "replace"))
+
+
+def within(directory: Path) -> str:
+    """Its path from the root of its file system, which mountinfo shows: another one where that is not mounted on /."""
+    above = [one for one in mountinfo() if directory.is_relative_to(one["point"])]
+    mount = max(reversed(above), key=lambda one: len(one["point"]))  # of several in one place that on top
+    return str(Path(mount["root"]) / directory.relative_to(mount["point"]))
 
 
 def remove_cgroups(id: str) -> None:

@@ -222,12 +222,13 @@ def test_resize(box: Box) -> None:
 
 def test_input_of_the_terminal_does_not_reach_the_callers(box: Box) -> None:
     """TIOCSTI by the program types into its own terminal, not into the shell that started it (SEC-23)."""
-    bundle = box.bundle("report", change=with_terminal())
+    bundle = box.bundle("report", ",", "echo", change=with_terminal())
     caller = Foreground(box, bundle)
     try:
         [seen] = reporter.parse(output(caller.master))
         assert os.tcgetpgrp(caller.master) == caller.pid
         assert seen["sid"] == 1
+        os.write(caller.master, b"\x04")  # only now it ends, and the runtime with it
         assert caller.end() == 0
     finally:
         caller.close()

@@ -29,6 +29,7 @@ from pyoci.steps.step import Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.cgroups.layout import Layout
+    from pyoci.cgroups.systemd_names import Unit
     from pyoci.config.hooks import Hook
     from pyoci.config.namespaces import Namespace
     from pyoci.config.resources import DeviceRule
@@ -47,6 +48,7 @@ class Surroundings(Record):
 
     bundle, rootfs: absolute paths. layout: the host's cgroups; cgroups: the container's, by controller.
     device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
+    unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
     listen: descriptors passed by socket activation, counted in preserve as well.
     """
 
@@ -56,6 +58,7 @@ class Surroundings(Record):
     host: Host
     layout: Layout
     cgroups: dict[str, str]
+    unit: Unit | None = None
     device_rules: tuple[DeviceRule, ...] = ()
     no_pivot: bool = False
     no_new_keyring: bool = False
@@ -126,7 +129,7 @@ class _Shape:
 
     def born_inside(self, around: Surroundings) -> bool:
         """Whether clone3(2) may put the process into its v2 cgroup."""
-        return "" in around.cgroups and not self.two_stage
+        return "" in around.cgroups and not self.two_stage and around.unit is None
 
     def first(self, around: Surroundings) -> tuple[Step, ...]:
         """The steps of stage 1. It hides before it joins anything that others can already see.
@@ -160,7 +163,7 @@ class _Shape:
     def enter(self, around: Surroundings) -> tuple[Step, ...]:
         """The first steps of the container's process, up to a private procfs in all its namespaces."""
         steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
-        if around.layout.version != "v2":
+        if around.layout.version != "v2" and around.unit is None:
             steps.append(cgroups.EnterCgroups())
         steps.append(cgroups.ResetAffinity())
         if self.user is not None and not self.two_stage:
@@ -191,6 +194,10 @@ def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += mounts.sources()
+    if around.unit is not None:
+        from pyoci.steps import systemd
+
+        return (*steps, systemd.ReachSystemd(unit=around.unit))
     optional = around.rootless_cgroups and not config.linux.cgroups_path
     limits, needs_domain = _limits(config, around)
     steps.append(
@@ -201,9 +208,11 @@ def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts
             domain_limits=needs_domain,
         )
     )
-    steps += limits
-    steps.append(cgroups.ApplyDeviceRules(rules=around.device_rules))
-    return tuple(steps)
+    return (*steps, *limits, _devices(around))
+
+
+def _devices(around: Surroundings) -> Step:
+    return cgroups.ApplyDeviceRules(rules=around.device_rules)
 
 
 def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], bool]:
@@ -252,12 +261,16 @@ def _oom_score(config: Config) -> tuple[Step, ...]:
 
 def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, ...]:
     steps: list[Step] = []
+    if around.unit is not None:
+        from pyoci import plan_systemd
+
+        steps += (*plan_systemd.start(config, around, around.unit), *_limits(config, around)[0], _devices(around))
     assert config.process is not None
     if not shape.waits:
         steps += _oom_score(config)
     if config.process.rlimits:
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
-    if "" in around.cgroups and shape.two_stage:
+    if "" in around.cgroups and shape.two_stage and around.unit is None:
         steps.append(cgroups.MoveToCgroup())
     steps += _net_devices(config, around)
     return tuple(steps)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..config.resources import DeviceRule
 
 __all__ = [
+    "adopt",
     "apply_devices",
     "create",
     "is_frozen",
@@ -76,6 +77,26 @@ def _create(paths: dict[str, str], undo: Undo, domain_limits: bool) -> None:
         _check_empty(path)
     if found and is_frozen(paths):
         raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, step="Cgroup")
+
+
+def adopt(paths: dict[str, str], pid: int, undo: Undo) -> None:
+    """Complete a cgroup that systemd has made around the process `pid`.
+
+    v2: with the controllers that systemd does not know. v1: in the hierarchies that systemd leaves alone, and the
+    process is moved there. Raises StepError.
+    """
+    with Tree() as tree:
+        try:
+            for path in dict.fromkeys(paths.values()):
+                _make(tree, path, undo)
+            if "cpuset" in paths:
+                _fill_cpuset(tree, paths["cpuset"])
+            if set(paths) == {""}:
+                _enable_controllers(tree, paths[""])
+        except OSError as error:
+            raise failure("cannot complete the cgroup that systemd has made", error, _POINTER) from error
+    if set(paths) != {""}:
+        join({controller: path for controller, path in paths.items() if controller != "name=systemd"}, pid)
 
 
 def _make(tree: Tree, path: str, undo: Undo) -> bool:

@@ -43,7 +43,7 @@ def features() -> dict[str, Any]:
         "linux": {
             "namespaces": _NAMESPACES,
             "capabilities": capabilities(),
-            "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": seccomp() if seccomp_version else {"enabled": False},
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
@@ -53,7 +53,7 @@ def features() -> dict[str, Any]:
             "netDevices": {"enabled": importlib.util.find_spec("pyroute2") is not None},
         },
         "annotations": dict(sorted(annotations.items())),
-        "potentiallyUnsafeConfigAnnotations": [],  # no annotation changes what pyoci does
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property."],
     }
 
 

@@ -30,6 +30,7 @@ def main(options: Options) -> int:
         id=options.arguments[0] if options.arguments else _NO_ID,
         bundle=bundle(options),
         rootless=options.text("rootless"),
+        systemd_cgroup=options.flag("systemd-cgroup"),
     )
     config, _ = load_config(create.bundle)
     made = plan.make(config, surroundings(config, create, _facts(config)))

@@ -80,12 +80,6 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     `start`: it will be started at once, for which `process` is required.
     """
     state.check_id(options.id)
-    if options.systemd_cgroup:
-        raise Error(
-            "--systemd-cgroup is not supported yet",
-            pointer="--systemd-cgroup",
-            hint="use the cgroupfs driver (podman: --cgroup-manager cgroupfs)",
-        )
     config, raw = load_config(options.bundle)
     if start and config.process is None:
         raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
@@ -107,6 +101,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
         runtime_pid=os.getpid(),
         runtime_start=_start_time(os.getpid()),
         cgroups=around.cgroups,
+        unit=None if around.unit is None else dict(around.unit.__dict__),
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
         has_process=config.process is not None,
@@ -181,12 +176,13 @@ class _Creation:
         with During("make the fifo that start opens"):
             self._make_fifo(context)
         run(self.plan.prepare, context)
-        self._change(cgroups=context.cgroups, cgroups_made=True)
-        if not self.plan.private_pid:
-            undo.add(_kill_members, context.cgroups)
+        if self.container.unit is None:
+            self._note_cgroups(context)
         birth = Birth(self.plan, context, theirs, self.terminal.receive)
         try:
             birth.clone(lambda: self._record(context.pid))
+            if self.container.unit is not None:  # which was made around the process
+                self._note_cgroups(context)
             birth.complete()
         except Error as error:
             raise _explained(error, context, self.plan) from None
@@ -222,6 +218,12 @@ class _Creation:
         os.fchmod(self.directory, 0o711)  # whatever the umask: the root of a user namespace must get through
         state.save(self.container, self.directory)
         state.keep(self.raw, self.options.no_new_keyring, self.directory)
+
+    def _note_cgroups(self, context: Context) -> None:
+        """Write down that the cgroups are there, and ours."""
+        self._change(cgroups=context.cgroups, cgroups_made=True)
+        if not self.plan.private_pid:
+            self.undo.add(_kill_members, context.cgroups)
 
     def _record(self, pid: int, creating: bool = True) -> None:
         """Write down that the process exists, or that the container is complete."""

@@ -13,6 +13,10 @@ from pyoci.errors import Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import pidfd_open
 from pyoci.log import log
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
 _LOCK = "delete.lock"
 _UNDOING = 3.0  # seconds for a create that is ended to undo what it has made
@@ -156,6 +160,8 @@ def destroy(container: Container, directory: int) -> None:
 
         if container.cgroups_made and (not container.private_pid or _has_processes(container.cgroups)):
             members.kill(container.cgroups)
+        if container.unit is not None:
+            stop_unit(container.unit, container.cgroups_made)
         try:
             removal.remove(container.cgroups)
         except Error:
@@ -163,6 +169,15 @@ def destroy(container: Container, directory: int) -> None:
                 raise
     _remove_directory(container.root, container.id, directory)
     _poststop(container)
+
+
+def stop_unit(members: dict[str, Any], made: bool) -> None:
+    """Let the systemd that made the unit stop it and forget it, whatever this command's environment says."""
+    from pyoci.cgroups import systemd
+    from pyoci.cgroups.systemd_names import Unit
+
+    unit = Unit(**{**members, "buses": tuple(members["buses"])})
+    systemd.stop(unit, made)
 
 
 def _remove_directory(root: str, id: str, directory: int) -> None:

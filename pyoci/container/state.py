@@ -48,6 +48,7 @@ class Container(Record):
     runtime_pid: int = 0
     runtime_start: int = 0
     cgroups: dict[str, str]
+    unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     private_pid: bool = True  # it has a pid namespace of its own
@@ -152,6 +153,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         runtime_pid=own["runtime_pid"],
         runtime_start=own["runtime_start"],
         cgroups=raw["cgroup_paths"],
+        unit=own.get("unit"),
         cgroups_made=own.get("cgroups_made", True),
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
         private_pid=own["private_pid"],
@@ -192,7 +194,8 @@ def to_json(container: Container) -> dict[str, Any]:
             "creating": container.creating,
             "runtime_pid": container.runtime_pid,
             "runtime_start": container.runtime_start,
-            "cgroup_driver": "cgroupfs",
+            "cgroup_driver": "cgroupfs" if container.unit is None else "systemd",
+            "unit": container.unit,
             "cgroups_made": container.cgroups_made,
             "bundle": container.bundle,
             "annotations": container.annotations,

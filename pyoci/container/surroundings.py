@@ -14,6 +14,8 @@ from pyoci.kernel.process import raise_file_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyoci.cgroups.layout import Layout
+    from pyoci.cgroups.systemd_names import Unit
     from pyoci.config import Config
     from pyoci.config.namespaces import IdMapping
     from pyoci.container.create import CreateOptions
@@ -38,13 +40,15 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
     enough = len(config.mounts) + options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
     file_limit = None if enough else raise_file_limit()
     rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
+    unit = _unit(config, options, facts, where, rootless) if options.systemd_cgroup else None
     return plan.Surroundings(
         id=options.id,
         bundle=options.bundle,
         rootfs=rootfs,
         host=facts,
         layout=where,
-        cgroups=paths.plan(where, config.linux.cgroups_path, options.id),
+        cgroups=_cgroups(config, options.id, where, unit),
+        unit=unit,
         device_rules=container_rules(config.linux.resources, config.linux.devices),
         no_pivot=options.no_pivot,
         no_new_keyring=options.no_new_keyring,
@@ -54,6 +58,35 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
     )
+
+
+def _cgroups(config: Config, id: str, where: Layout, unit: Unit | None) -> dict[str, str]:
+    """Where the container's cgroups will be."""
+    if unit is None:
+        return paths.plan(where, config.linux.cgroups_path, id)
+    from pyoci.cgroups import systemd_names
+
+    return systemd_names.planned(where, unit, os.geteuid())
+
+
+def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layout, rootless: bool) -> Unit:
+    """What systemd is asked for, and which one: a user's own if that user runs rootless containers.
+
+    Root of a user namespace is its own host's root where no user's systemd is in sight.
+    """
+    from pyoci.cgroups import systemd_names
+
+    environment = os.environ
+    if options.rootless == "auto" and facts.euid == 0:
+        rootless = rootless and any(environment.get(name) for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"))
+    if rootless and where.version != "v2":
+        raise Error(
+            "cannot use rootless systemd cgroups manager on cgroup v1",
+            pointer="--systemd-cgroup",
+            hint="cgroup v2 alone lets a user's systemd have a part of the cgroups",
+        )
+    buses = systemd_names.addresses(rootless, environment, facts.euid, facts.user_namespace)
+    return systemd_names.unit(config.linux.cgroups_path, options.id, rootless, buses)
 
 
 def _rootfs(bundle: str, path: str) -> str:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pyoci.cgroups.systemd_bus import Bus
     from pyoci.channel import Channel
     from pyoci.config.seccomp import Seccomp
     from pyoci.kernel.execute import Image
@@ -43,6 +44,7 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.bus: Bus | None = None  # to systemd, while its driver needs it
         self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups
         self.interrupts: Interrupts | None = None  # the runtime's, for whatever it waits for

@@ -1,0 +1,77 @@
+"""The container's cgroup made by systemd, around a process that waits (docs/systemd.md)."""
+
+from __future__ import annotations
+
+from pyoci.cgroups import manager
+from pyoci.cgroups.layout import Layout
+from pyoci.cgroups.systemd_names import Unit
+from pyoci.cgroups.systemd_properties import Wanted
+from pyoci.steps.step import Context, Step
+
+
+class ReachSystemd(Step):
+    """Connect, before there is anything that would have to be undone."""
+
+    pointer: str = "/linux/cgroupsPath"
+    unit: Unit
+
+    def describe(self) -> str:
+        return f"connect to {'the systemd of the user' if self.unit.user else 'systemd'}"
+
+    def execute(self, context: Context) -> None:
+        from pyoci.cgroups.systemd_bus import Bus  # and with it jeepney, which printing a plan can do without
+
+        context.bus = Bus(self.unit, context.interrupts)
+        context.undo.add(context.bus.close)
+
+
+class StartUnit(Step):
+    """Start the unit with the process in it and with all properties at once; then ask the kernel where it is."""
+
+    pointer: str = "/linux/cgroupsPath"
+    unit: Unit
+    properties: tuple[Wanted, ...]
+    layout: Layout
+
+    def describe(self) -> str:
+        return f"let systemd start {self.unit.name}: " + ", ".join(map(str, self.properties))
+
+    def execute(self, context: Context) -> None:
+        from pyoci.cgroups import systemd
+        from pyoci.cgroups.systemd_properties import known
+
+        bus = context.bus
+        assert bus is not None
+        version = bus.version() if any(one.since for one in self.properties) else 0
+        systemd.start(bus, self.unit, context.pid, known(self.properties, version), context.undo)
+        context.cgroups = systemd.located(self.layout, self.unit, context.pid)
+        bus.close()
+        context.bus = None
+
+
+class CompleteCgroup(Step):
+    """What systemd does not do: controllers that it does not know, hierarchies of v1 that it leaves alone."""
+
+    pointer: str = "/linux/cgroupsPath"
+
+    def describe(self) -> str:
+        return "complete the cgroup that systemd has made"
+
+    def execute(self, context: Context) -> None:
+        manager.adopt(context.cgroups, context.pid, context.undo)
+        context.undo.add(manager.kill, context.cgroups)
+
+
+class DelegateCgroup(Step):
+    """Give the cgroup to the user of the container's process, which will see it writable."""
+
+    pointer: str = "/linux/cgroupsPath"
+    uid: int
+
+    def describe(self) -> str:
+        return f"give the cgroup to uid {self.uid}"
+
+    def execute(self, context: Context) -> None:
+        from pyoci.cgroups import systemd
+
+        systemd.delegate(context.cgroups[""], self.uid)

@@ -1,10 +1,11 @@
 # make           .venv/bin/pyoci, an installed pyoci, again after every change of the sources
 # make demo      one container through create, start, state, kill, delete
-# make test      every test that needs no guest: test-host and test-tree
+# make test      every test that needs no guest: test-host, test-tree and test-booted
 # make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part, "-n0" in one process
 # make test-tree those that need a Debian 13 tree: podman, containerd, Docker
 # make test-new  most of this machine with that tree's Python 3.13 and libseccomp 2.6
 # make check     formatting, lint, types, layers
+# make test-booted those that need systemd, in that tree booted
 # make test-guest, make conformance, make bench    see docs/
 
 PYTHON ?= /usr/bin/python3
@@ -23,7 +24,7 @@ TEST_PACKAGES := busybox-static iproute2 libseccomp-dev pkg-config procps strace
 # done its own.
 PARALLEL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 
-.PHONY: all runc demo test test-host test-tree test-new check test-guest conformance bench clean
+.PHONY: all runc demo test test-host test-tree test-booted test-new check test-guest conformance bench clean
 
 all: $(BIN)/pyoci
 
@@ -50,13 +51,16 @@ demo: all
 	tools/setup busybox-static
 	tools/demo $(BIN)/pyoci
 
-test: test-host test-tree
+test: test-host test-tree test-booted
 
 test-host: all runc
 	$(BIN)/python -m pytest $(PARALLEL) -m "not guest and not tree and not booted" $(ARGS)
 
 test-tree: all $(SCHEMA)
 	tests/lanes/tree pytest -m tree $(ARGS)
+
+test-booted: all $(SCHEMA)
+	tests/lanes/booted pytest -m booted $(ARGS)
 
 # Not again: races and sweeps of failures, which take minutes and ask the kernel, not the Python.
 test-new: all runc $(SCHEMA)

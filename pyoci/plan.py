@@ -212,7 +212,7 @@ def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts
 
 
 def _devices(around: Surroundings) -> Step:
-    return cgroups.ApplyDeviceRules(rules=around.device_rules)
+    return cgroups.ApplyDeviceRules(rules=around.device_rules, optional=around.rootless_cgroups)
 
 
 def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], bool]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pyoci import config, plan
 from pyoci.cgroups.layout import Layout
+from pyoci.cgroups.systemd_names import Unit
 from pyoci.cli import spec
 from pyoci.config import rules, schema
 from pyoci.config.resources import DeviceRule
@@ -32,6 +33,7 @@ HYBRID = Layout(
     },
     own={},
 )
+UNIT = Unit(name="runc-web.scope", slice="system.slice", user=False, buses=("unix:path=/run/systemd/private",))
 ROOT = Host(euid=0, egid=0, user_namespace=False, kcore=True)
 NESTED_ROOT = Host(euid=0, egid=0, user_namespace=True, kcore=True)
 USER = Host(euid=1000, egid=1000, user_namespace=False, kcore=False)
@@ -70,7 +72,7 @@ def around(raw: Raw, **changes: Any) -> plan.Surroundings:
         "host": ROOT,
         "layout": layout,
         "cgroups": {name: f"{point}/web" for name, point in layout.mounts.items()},
-        "device_rules": (DeviceRule(pointer="/linux/resources/devices/0", allow=False),),
+        "device_rules": (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),),
     }
     return plan.Surroundings(**(members | changes))
 
@@ -116,6 +118,10 @@ def raws(draw: st.DrawFn) -> Raw:
         del raw["hostname"]
     raw["mounts"] += draw(st.lists(pick(MOUNTS), max_size=4, unique_by=lambda one: (one["destination"], str(one))))
     linux["devices"] = draw(st.lists(pick(DEVICES), max_size=3, unique_by=lambda one: str(one["path"])))
+    if draw(st.integers(0, 3)):
+        raw["annotations"] = {"org.systemd.property.TimeoutStopSec": "uint64 5"}
+        raw["mounts"] = [one for one in raw["mounts"] if one["destination"] != "/sys/fs/cgroup"]
+        raw["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})
     if draw(st.booleans()):
         linux["maskedPaths"] = linux["readonlyPaths"] = []
     if kinds.get("ipc") is False:
@@ -167,6 +173,7 @@ def plans(draw: st.DrawFn) -> Made:
         raw,
         layout=draw(st.sampled_from([V2, HYBRID])),
         host=draw(st.sampled_from([ROOT, ROOT, NESTED_ROOT, USER])),
+        unit=draw(st.sampled_from([None, UNIT])),
         no_pivot=draw(st.booleans()),
         no_new_keyring=draw(st.booleans()),
         preserve=draw(st.integers(0, 3)),

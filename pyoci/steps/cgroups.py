@@ -47,17 +47,27 @@ def close_tasks(context: Context) -> None:
 
 
 class ApplyDeviceRules(Step):
-    """The list of config.json with the default devices after it, in the kernel's terms: v1 files or a BPF program."""
+    """The list of config.json with the default devices after it, in the kernel's terms: v1 files or a BPF program.
+
+    `optional`: an unprivileged runtime, which may not load one, goes on without; its containers can open no device
+    that it cannot open itself.
+    """
 
     pointer: str = "/linux/resources/devices"
     rules: tuple[DeviceRule, ...]
+    optional: bool = False
 
     def describe(self) -> str:
         return f"apply {len(self.rules)} device rules"
 
     def execute(self, context: Context) -> None:
-        if context.cgroups:
+        if not context.cgroups:
+            return
+        try:
             manager.apply_devices(context.cgroups, self.rules, context.undo)
+        except StepError as error:
+            if not self.optional or error.errno not in (EACCES, EPERM, EROFS):
+                raise
 
 
 class MoveToCgroup(Step):

@@ -140,10 +140,9 @@ class Box:
     def remove_parents(self) -> None:
         """/MARK is made with the first container and, as a parent may be shared, stays when the last one goes."""
         for hierarchy in (*os.listdir(snapshot.CGROUPS), "."):  # ".": version 2 and nothing else, as in the guest
-            try:
-                os.rmdir(f"{snapshot.CGROUPS}/{hierarchy}/{self.mark}")
-            except (FileNotFoundError, NotADirectoryError):
-                pass
+            path = f"{snapshot.CGROUPS}/{hierarchy}/{self.mark}"
+            if os.path.isdir(path):  # not by rmdir's error: of a read-only tmpfs it is EROFS, whatever is not there
+                os.rmdir(path)
 
 
 class Running:

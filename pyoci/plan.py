@@ -19,7 +19,7 @@ from pyoci.config.process import Process
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
-from pyoci.plan_process import DEFAULT_UMASK, Plan, ProcessPlan, required
+from pyoci.plan_process import DEFAULT_UMASK, Plan, ProcessPlan, join_rdt, required
 from pyoci.record import Record
 from pyoci.steps import cgroups, host, identity, namespaces, sync
 from pyoci.steps.hook_state import HookState
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyoci.config.hooks import Hook
     from pyoci.config.namespaces import Namespace
     from pyoci.config.resources import DeviceRule
+    from pyoci.steps.rdt import Group
 
 __all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make"]
 
@@ -50,6 +51,7 @@ class Surroundings(Record):
     device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
     unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
     listen: descriptors passed by socket activation, counted in preserve as well.
+    rdt: the group of linux.intelRdt.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Surroundings(Record):
     listen: int = 0
     notify: str = ""
     rootless_cgroups: bool = False
+    rdt: Group | None = None
 
 
 def make(config: Config, around: Surroundings) -> Plan:
@@ -194,6 +197,10 @@ def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += mounts.sources()
+    if config.linux.intel_rdt is not None and around.rdt is not None:
+        from pyoci.steps.rdt import MakeRdtGroup
+
+        steps.append(MakeRdtGroup(rdt=config.linux.intel_rdt, group=around.rdt))
     if around.unit is not None:
         from pyoci.steps import systemd
 
@@ -272,6 +279,8 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
     if "" in around.cgroups and shape.two_stage and around.unit is None:
         steps.append(cgroups.MoveToCgroup())
+    if around.rdt is not None:
+        steps += join_rdt(around.rdt.path, around.rdt.monitor)
     steps += _net_devices(config, around)
     return tuple(steps)
 

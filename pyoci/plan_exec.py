@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process
-from pyoci.plan_process import Plan, ProcessPlan, profile, required, scheduler
+from pyoci.plan_process import Plan, ProcessPlan, join_rdt, profile, required, scheduler
 from pyoci.record import Record
 from pyoci.steps import cgroups, enter, host, identity, namespaces, sync
 from pyoci.steps.step import Step
@@ -53,6 +53,8 @@ class Entrance(Record):
     listen: int = 0
     file_limit: tuple[int, int] | None = None
     notify: str = ""
+    rdt_path: str = ""
+    rdt_monitor: str = ""
 
 
 def make(config: Config, entrance: Entrance) -> Plan:
@@ -67,7 +69,7 @@ def make(config: Config, entrance: Entrance) -> Plan:
         prepare=_prepare(config, entrance),
         first=_first(config, entrance, process),
         maps=(),
-        admit=_admit(config, wanted),
+        admit=_admit(config, wanted) + join_rdt(entrance.rdt_path, entrance.rdt_monitor),
         inside=_inside(config, entrance, process),
         mounted=(),
         finish=(),

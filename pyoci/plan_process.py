@@ -93,6 +93,15 @@ def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def join_rdt(path: str, monitor: str) -> tuple[Step, ...]:
+    """Into the container's group of resctrl, "" if it has none; also for a process of exec."""
+    if not path:
+        return ()
+    from pyoci.steps.rdt import JoinRdtGroup
+
+    return (JoinRdtGroup(paths=(path, monitor) if monitor else (path,)),)
+
+
 def profile(wanted: Process) -> tuple[Step, ...]:
     """AppArmor's profile; also for a process of exec."""
     if not wanted.apparmor_profile:

@@ -47,7 +47,7 @@ def features() -> dict[str, Any]:
             "seccomp": seccomp() if seccomp_version else {"enabled": False},
             "apparmor": {"enabled": True},
             "selinux": {"enabled": True},
-            "intelRdt": {"enabled": False},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": memory_policy(),
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": importlib.util.find_spec("pyroute2") is not None},

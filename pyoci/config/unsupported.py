@@ -27,8 +27,6 @@ def check(config: Config) -> None:
 def unsupported(config: Config) -> Iterator[str]:
     """The pointers of everything in `config` that would be ignored."""
     linux = config.linux
-    if linux.intel_rdt is not None:
-        yield linux.intel_rdt.pointer
     if linux.seccomp is not None:
         yield from _listener(linux.seccomp)
 

@@ -106,6 +106,9 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
         private_pid=made.private_pid,
         has_process=config.process is not None,
         notify=bool(around.notify),
+        rdt_path=around.rdt.path if around.rdt is not None else "",
+        rdt_monitor=around.rdt.monitor if around.rdt is not None else "",
+        rdt_remove=around.rdt.removed() if around.rdt is not None else (),
         hooks={kind: raw["hooks"][kind] for kind in ("poststart", "poststop") if raw.get("hooks", {}).get(kind)},
     )
     interrupts.install()

@@ -167,6 +167,11 @@ def destroy(container: Container, directory: int) -> None:
         except Error:
             if container.cgroups_made:
                 raise
+    if container.rdt_remove:
+        from pyoci.kernel import resctrl
+
+        for path in container.rdt_remove:
+            resctrl.remove_group(path)
     _remove_directory(container.root, container.id, directory)
     _poststop(container)
 

@@ -166,6 +166,8 @@ class _Execution:
             preserve=options.preserve_fds + listen,
             listen=listen,
             file_limit=None if enough else raise_file_limit(),
+            rdt_path=container.rdt_path,
+            rdt_monitor=container.rdt_monitor,
         )
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance) -> None:

@@ -54,6 +54,9 @@ class Container(Record):
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False
+    rdt_path: str = ""  # its group in resctrl
+    rdt_monitor: str = ""  # and the group in that one that counts
+    rdt_remove: tuple[str, ...] = ()  # what of them delete removes
     hooks: dict[str, Any] = {}  # poststart and poststop as in config.json
 
 
@@ -159,6 +162,9 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
         notify=own["notify"],
+        rdt_path=raw.get("intel_rdt_path", ""),
+        rdt_monitor=raw.get("intel_rdt_mon_path", ""),
+        rdt_remove=tuple(own.get("rdt_remove", ())),
         hooks=own["hooks"],
     )
 
@@ -174,6 +180,7 @@ def to_json(container: Container) -> dict[str, Any]:
         file = _NAMESPACE_FILES.get(kind, kind)
         own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
         paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
+    rdt = {"intel_rdt_path": container.rdt_path, "intel_rdt_mon_path": container.rdt_monitor}
     return {
         "id": container.id,
         "init_process_pid": container.pid,
@@ -189,6 +196,7 @@ def to_json(container: Container) -> dict[str, Any]:
         "rootless": os.geteuid() != 0,
         "cgroup_paths": container.cgroups,
         "namespace_paths": paths,
+        **{key: path for key, path in rdt.items() if path},
         "pyoci": {
             "version": FORMAT,
             "creating": container.creating,
@@ -203,6 +211,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "has_process": container.has_process,
             "notify": container.notify,
             "hooks": container.hooks,
+            **({"rdt_remove": list(container.rdt_remove)} if container.rdt_remove else {}),
         },
     }
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyoci.config import Config
     from pyoci.config.namespaces import IdMapping
     from pyoci.container.create import CreateOptions
+    from pyoci.steps.rdt import Group
 
 
 def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> plan.Surroundings:
@@ -57,7 +58,16 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         file_limit=file_limit,
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
+        rdt=_rdt(config, options.id),
     )
+
+
+def _rdt(config: Config, id: str) -> Group | None:
+    if config.linux.intel_rdt is None:
+        return None
+    from pyoci.steps.rdt import group
+
+    return group(config.linux.intel_rdt, id)
 
 
 def _cgroups(config: Config, id: str, where: Layout, unit: Unit | None) -> dict[str, str]:

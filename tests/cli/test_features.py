@@ -42,7 +42,6 @@ def test_claims_nothing_that_does_not_work(features: dict[str, Any]) -> None:
     assert "SCMP_ACT_NOTIFY" not in linux["seccomp"]["actions"]
     assert "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" not in linux["seccomp"]["supportedFlags"]
     assert linux["cgroup"] == {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True}
-    assert not linux["intelRdt"]["enabled"]
     assert linux["netDevices"]["enabled"] is (importlib.util.find_spec("pyroute2") is not None)
     assert features["potentiallyUnsafeConfigAnnotations"] == ["org.systemd.property."]
     assert not any(key.startswith("org.opencontainers.runc") for key in features["annotations"])

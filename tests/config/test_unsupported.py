@@ -14,7 +14,6 @@ from pyoci.errors import UnsupportedError
 from tests.config.rule_cases import changed
 
 ONE = [
-    ("linux.intelRdt", {}, "/linux/intelRdt"),
     ("linux.seccomp", {"defaultAction": "SCMP_ACT_LOG", "listenerPath": "/s"}, "/linux/seccomp/listenerPath"),
     (
         "linux.seccomp",

@@ -1,0 +1,95 @@
+"""resctrl, the file system of cache and memory bandwidth allocation (Documentation/filesystems/resctrl.rst).
+
+A group is a directory: `tasks` takes process ids, `schemata` a line per resource, `mon_groups` holds groups that only
+count. The kernel fills a new directory by itself and empties it again before it goes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.kernel.path import filesystem_type
+
+PLACE = (
+    "/sys/fs/resctrl"  # made by a kernel that can; what is mounted there, and whether, is the administrator's choice
+)
+_MAGIC = 0x07655821  # RDTGROUP_SUPER_MAGIC
+
+
+def find() -> str:
+    """Where resctrl is mounted: the usual place or, by mountinfo, another one; "" if it is not."""
+    try:
+        place = os.open(PLACE, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""  # the machine has no such thing
+    try:
+        if filesystem_type(place) == _MAGIC:
+            return PLACE
+    finally:
+        os.close(place)
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields, _, rest = line.partition(" - ")
+            if rest.startswith("resctrl "):
+                return unescape(fields.split(" ")[4])
+    return ""
+
+
+def unescape(path: str) -> str:
+    """A path of mountinfo, where blanks and backslashes are octal (proc_pid_mountinfo(5))."""
+    for octal, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        path = path.replace(octal, character)
+    return path
+
+
+def make_group(path: str) -> None:
+    """mkdir(2); FileExistsError if there is one, ENOSPC if the hardware has no more."""
+    os.mkdir(path, 0o755)
+
+
+def remove_group(path: str) -> None:
+    """rmdir(2): processes that are still in it fall back to the group above. Nothing there: nothing to do."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+
+
+def write(path: str, text: str) -> None:
+    """One write(2), as these files want it. Raises OSError, with what the kernel says of it as its second note."""
+    file = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        os.write(file, text.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(file)
+
+
+def read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def last_status(mount: str) -> str:
+    """What the kernel says about the last change: "ok", or why it was refused; "" if it does not say."""
+    try:
+        return read(f"{mount}/info/last_cmd_status").strip()
+    except OSError:
+        return ""
+
+
+def resources(schemata: str) -> dict[str, dict[str, str]]:
+    """Schemata by resource and cache id, comparable: {"L3": {"0": "ff"}}, without leading zeros and blanks."""
+    found: dict[str, dict[str, str]] = {}
+    for line in schemata.splitlines():
+        name, colon, values = line.partition(":")
+        if colon:
+            members = [value.partition("=") for value in values.split(";") if value.strip()]
+            found.setdefault(name.strip(), {}).update({_number(id): _number(value) for id, _, value in members})
+    return found
+
+
+def _number(text: str) -> str:
+    return text.strip().lower().lstrip("0") or "0"

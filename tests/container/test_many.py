@@ -1,10 +1,11 @@
-"""Two hundred containers, eight at a time."""
+"""Two hundred containers, eight at a time; one container made and deleted again and again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.container.test_killed import view
 pytestmark = pytest.mark.root
 
 CONTAINERS = int(os.environ.get("PYOCI_TEST_CONTAINERS", "200"))
+CYCLES = int(os.environ.get("PYOCI_TEST_CYCLES", "10"))  # 500 were run by hand: docs/measurements.md
 AT_A_TIME = 8
 
 
@@ -48,3 +50,41 @@ def command(box: Box, what: str, number: int, bundle: str) -> str:
     else:
         done = box(what, id)
     return "" if (done.returncode, done.stderr) == (0, "") else f"{id}: {done.returncode} {done.stderr}"
+
+
+def test_cycles(either_box: Box, tell: Callable[[str], None]) -> None:
+    """The same container, with limits and a device filter: nothing is left of it that would pile up."""
+    box = either_box
+    bundle = str(box.bundle("sleep", change=limited if view(box) == "host" else denied))
+    before = box.snapshot()
+    for cycle in range(CYCLES):
+        cycled(box, "create", "--bundle", bundle, "c")
+        if cycle % 2:
+            cycled(box, "start", "c")
+        if not cycle:  # that the snapshot would see what is left
+            now = box.snapshot()
+            assert now.cgroups > before.cgroups
+            assert now.processes > before.processes
+            assert len(now.programs - before.programs) >= (view(box) == "v2")
+        cycled(box, "delete", "--force", "c")
+    box.remove_parents()
+    left = box.differences(before)
+    assert left == [], "\n".join(left)
+    tell(f"{CYCLES} times created, every other time started, deleted, {view(box)}, snapshot equal")
+
+
+def cycled(box: Box, *argv: str) -> None:
+    done = box(*argv)
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
+def denied(config: dict[str, Any]) -> None:
+    config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+
+
+def limited(config: dict[str, Any]) -> None:
+    """On v1 a controller of each kind."""
+    denied(config)
+    config["linux"]["resources"].update(
+        memory={"limit": 64 << 20}, cpu={"shares": 512, "quota": 50000}, pids={"limit": 20}, blockIO={"weight": 500}
+    )

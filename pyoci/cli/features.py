@@ -5,7 +5,7 @@ Engines decide by it, so it lists what works in this version and nothing else.
 
 from __future__ import annotations
 
-import importlib.util
+from _frozen_importlib_external import PathFinder
 
 from pyoci import __version__, jsonfile
 from pyoci.cli.output import emit
@@ -50,7 +50,7 @@ def features() -> dict[str, Any]:
             "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "memoryPolicy": memory_policy(),
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": importlib.util.find_spec("pyroute2") is not None},
+            "netDevices": {"enabled": PathFinder.find_spec("pyroute2") is not None},
         },
         "annotations": dict(sorted(annotations.items())),
         "potentiallyUnsafeConfigAnnotations": ["org.systemd.property."],

@@ -8,7 +8,11 @@ from pyoci.container import events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
+
     from pyoci.cli.options import Options
+else:
+    import _signal  # the signal module imports enum
 
 
 def main(options: Options) -> int:
@@ -17,6 +21,8 @@ def main(options: Options) -> int:
     if options.flag("stats"):
         emit(jsonfile.dumps(events.usage(container)) + "\n")
         return 0
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # not ignored by the caller
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # the usual end of a stream is no error
     for event in events.stream(container, interval):
         emit(jsonfile.dumps(event) + "\n")
     return 0

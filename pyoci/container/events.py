@@ -39,7 +39,12 @@ def running(root: str, id: str, interval: int = 1) -> Container:
 
 def usage(container: Container) -> dict[str, Any]:
     """One event of type "stats". Raises Error."""
-    return {"type": "stats", "id": container.id, "data": statistics.read(container.cgroups)}
+    return {"type": "stats", "id": container.id, "data": statistics.read(_own(container))}
+
+
+def _own(container: Container) -> dict[str, str]:
+    """Its cgroups; none if a rootless one could not get them, whatever else is at the planned paths."""
+    return container.cgroups if container.cgroups_made else {}
 
 
 def stream(container: Container, interval: int) -> Iterator[dict[str, Any]]:
@@ -100,8 +105,9 @@ class Watch:
 
 def watch(container: Container) -> Watch:
     """On v2 by memory.events and cgroup.events, on v1 by an eventfd. Raises Error."""
-    unified = "memory" not in container.cgroups
-    path = container.cgroups.get("" if unified else "memory")
+    paths = _own(container)
+    unified = "memory" not in paths
+    path = paths.get("" if unified else "memory")
     if path is None:
         raise _no_memory("the container has no cgroup with memory")
     watched = UnifiedWatch() if unified else LegacyWatch()

@@ -1,101 +1,22 @@
-"""Statistics: the shape of the JSON, kept files of real cgroups read from a directory, the real kernel."""
+"""Statistics: kept files of real cgroups read from a directory, the real kernel."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from pyoci import jsonfile
 from pyoci.cgroups import manager, statistics, statistics_v2
-from pyoci.cgroups.statistics_shape import CPUSET_FLAGS, BlockIO, Cpu, Cpuset, Entry, Memory, Statistics, members
-from pyoci.cgroups.statistics_text import UNLIMITED, Block, Pressure, Stall
+from pyoci.cgroups.files import Directory
+from pyoci.cgroups.statistics_shape import Statistics, members
 from pyoci.errors import Error
 from pyoci.undo import Undo
 
 HERE = Path(__file__).parent
-u64 = st.integers(0, UNLIMITED)
-entries = st.builds(Entry, limit=u64, usage=u64, highest=u64, failures=u64)
-
-# -- the shape -------------------------------------------------------------------------------------------------------
-
-
-def test_nothing_known() -> None:
-    """What runc prints of a container without any controller."""
-    flags = ",".join(f'"{name}":0' for name in CPUSET_FLAGS)
-    assert jsonfile.dumps(members(Statistics())) == (
-        f'{{"cpu":{{}},"cpuset":{{{flags}}},"memory":{{}},"pids":{{}},"blkio":{{}},"hugetlb":{{}},'
-        '"intel_rdt":{},"network_interfaces":null}'
-    )
-
-
-@given(entries)
-def test_an_entry_is_left_out_as_a_whole_or_says_its_limit_and_its_failures(entry: Entry) -> None:
-    found = members(Statistics(memory=Memory(usage=entry)))["memory"]
-    if not (entry.limit or entry.usage or entry.highest or entry.failures):
-        assert found == {}
-        return
-    given = found["usage"]
-    assert list(given) == [key for key in ("limit", "usage", "max", "failcnt") if key in given]
-    assert {"usage": 0, "max": 0, **given} == {
-        "limit": entry.limit,
-        "usage": entry.usage,
-        "max": entry.highest,
-        "failcnt": entry.failures,
-    }
-    assert given.get("usage") != 0 != given.get("max")
-
-
-@given(st.builds(Cpu, total=u64, kernel=u64, user=u64, per_cpu=st.none() | st.lists(u64).map(tuple)))
-def test_cpu_usage_is_there_if_anything_is_counted(cpu: Cpu) -> None:
-    found = members(Statistics(cpu=cpu))["cpu"]
-    assert ("usage" in found) == (bool(cpu.total or cpu.kernel or cpu.user) or cpu.per_cpu is not None)
-    if "usage" in found:
-        assert {"kernel", "user"} <= found["usage"].keys()
-        assert found["usage"].get("total", 0) == cpu.total
-        assert found["usage"].get("percpu", ()) == (cpu.per_cpu or ())
-
-
-def test_pressure_that_is_zero_is_empty_and_unknown_is_left_out() -> None:
-    """runc since 1.5.2; whole numbers without a point, as Go writes them."""
-    assert members(Statistics())["cpu"] == {}
-    assert members(Statistics(cpu=Cpu(pressure=Pressure())))["cpu"] == {"psi": {}}
-    stalled = Pressure(some=Stall(avg10=1.0, avg60=0.25, total=7))
-    text = jsonfile.dumps(members(Statistics(cpu=Cpu(pressure=stalled)))["cpu"])
-    assert text == '{"psi":{"some":{"avg10":1,"avg60":0.25,"avg300":0,"total":7}}}'
-
-
-@given(st.dictionaries(st.text(max_size=5), u64))
-def test_maps_are_sorted_by_key(raw: dict[str, int]) -> None:
-    found = members(Statistics(memory=Memory(raw=raw), hugetlb={key: Entry() for key in raw}))
-    assert found["memory"].get("raw", {}) == raw
-    assert list(found["memory"].get("raw", {})) == list(found["hugetlb"]) == sorted(raw)
-    assert all(one == {"failcnt": 0} for one in found["hugetlb"].values())
-
-
-def test_cpuset_and_blocks() -> None:
-    cpuset = Cpuset(cpus=(0, 1), mems=(0,), flags={"sched_relax_domain_level": -1, "cpu_exclusive": 1})
-    found = members(Statistics(cpuset=cpuset))["cpuset"]
-    assert list(found) == ["cpus", "cpu_exclusive", "mems", *CPUSET_FLAGS[1:]]
-    assert (found["cpus"], found["sched_relax_domain_level"], found["memory_migrate"]) == ((0, 1), -1, 0)
-    blocks = (Block(major=8, minor=0, op="Read", value=0), Block(major=0, minor=1, value=5))
-    block_io = BlockIO(lists={"ioTimeRecursive": blocks, "sectorsRecursive": ()})
-    found = members(Statistics(block_io=block_io))["blkio"]
-    assert found == {"ioTimeRecursive": [{"major": 8, "op": "Read"}, {"minor": 1, "value": 5}]}
-
-
-@given(entries, entries)
-def test_swap_counts_memory_too_and_never_more_than_unlimited(memory: Entry, swap: Entry) -> None:
-    both = statistics_v2.together(memory, swap)
-    assert both.limit == min(memory.limit + swap.limit, UNLIMITED)
-    assert both.usage == min(memory.usage + swap.usage, UNLIMITED)
-    assert (both.highest, both.failures) == (0, 0)
-
 
 # -- kept files of real cgroups --------------------------------------------------------------------------------------
 
@@ -246,6 +167,43 @@ def test_v2_without_controllers(
         assert found["cpu"].keys() <= {"usage", "psi"}
 
     in_v2(body)
+
+
+@pytest.mark.root
+def test_a_threaded_cgroup(
+    in_v2: Callable[[Callable[[dict[str, str]], None]], None], sleeper: Callable[[], int]
+) -> None:
+    """Its processes cannot be listed, so its threads are counted."""
+    pid = sleeper()
+
+    def body(paths: dict[str, str]) -> None:
+        manager.create(paths, Undo())
+        Path(paths[""], "cgroup.type").write_text("threaded")
+        Path(paths[""], "cgroup.threads").write_text(str(pid))
+        with pytest.raises(OSError, match="not supported"):
+            Path(paths[""], "cgroup.procs").read_text()
+        found = statistics.read(paths)
+        os.kill(pid, 9)
+        manager.wait_empty(paths, 10)
+        manager.remove(paths, 10)
+        assert found["pids"] == {"current": 1}
+
+    in_v2(body)
+
+
+def test_pressure_that_the_kernel_does_not_count(kept: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some kernels refuse to read it unless they were started with psi=1."""
+    read = Directory.read
+
+    def refuse(directory: Directory, name: str) -> str:
+        if name.endswith(".pressure"):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return read(directory, name)
+
+    monkeypatch.setattr(Directory, "read", refuse)
+    found = statistics.read({"": str(kept("v2"))})
+    assert [name for name in ("cpu", "memory", "blkio") if "psi" in found[name]] == []
+    assert found["cpu"]["throttling"]["periods"] == 793
 
 
 @pytest.mark.root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -177,6 +178,26 @@ def test_a_reader_that_is_gone(box: Box) -> None:
     os.close(writing)
     assert done.returncode == 1
     assert "standard output: Broken pipe" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(box: Box, number: int) -> None:
+    """The usual end: it dies of the signal and says nothing."""
+    started(box)
+    stream = box.begin("events", "--interval", "1h", "a")
+    until(lambda: watches(stream.pid), "events watches")
+    stream.signal(number)
+    done = stream.end(SOON)
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
+
+
+def test_a_container_that_got_no_cgroup() -> None:
+    """A rootless one, maybe: what is at the paths that were planned for it is not its own."""
+    planned = {"": "/sys/fs/cgroup", "memory": "/sys/fs/cgroup/memory"}
+    without = Container(root="/", id="a", bundle="/", rootfs="/", created="", annotations={}, cgroups=planned)
+    assert events.usage(without)["data"]["memory"] == {}
+    with pytest.raises(Error, match="memory controller missing"):
+        events.watch(without)
 
 
 class Script(events.Watch):

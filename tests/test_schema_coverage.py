@@ -6,7 +6,6 @@ value, and the two Configs must differ. Every limit below linux.resources must b
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -14,85 +13,14 @@ import pytest
 from pyoci import config
 from pyoci.cgroups import limits_v1, limits_v2
 from pyoci.config.schema_table import CONFIG
+from tools.build_coverage import ALL, FULL, IGNORED, LINUX, OTHER_PLATFORMS, changed, samples
 
-OTHER_PLATFORMS = {"solaris", "windows", "vm", "zos", "freebsd"}  # config.md, "Platform-specific configuration"
-IGNORED = {
-    "/process/commandLine": "config.md: Windows only",
-    "/process/user/username": "config.md: Windows only",
-}
 NO_LIMIT = {
     "/devices": "cgroups/devices.py",
     "/memory/useHierarchy": "the kernel always does so since 5.11; runc ignores it",
 }
 
-# A value that config.read takes, where the first of the schema's own would not do; and another one beside it.
-SAMPLES: dict[str, tuple[Any, Any]] = {
-    "/process/capabilities/*": ("CAP_KILL", "CAP_CHOWN"),
-    "/process/rlimits/0/type": ("RLIMIT_NOFILE", "RLIMIT_CORE"),
-    "/process/env/0": ("A=b", "A=c"),
-    "/process/execCPUAffinity/initial": ("0-1", "2"),
-    "/process/execCPUAffinity/final": ("0-1", "2"),
-    "/linux/devices/0/type": ("c", "b"),
-    "/linux/sysctl/x": ("1", "2"),
-    "/linux/intelRdt/memBwSchema": ("MB:0=10", "MB:0=20"),
-    "/linux/memoryPolicy/nodes": ("0", "1"),
-    "/linux/resources/hugepageLimits/0/pageSize": ("2MB", "1GB"),
-    "/linux/resources/devices/0/access": ("rwm", "r"),
-    "/linux/resources/devices/0/type": ("c", "b"),
-}
-
-
-def samples(node: tuple[Any, ...], pointer: str) -> tuple[Any, Any]:
-    """Two different values that the schema allows at `pointer`; arrays with one item, free objects with the key x."""
-    parent = pointer.rpartition("/")[0]
-    if pointer in SAMPLES:
-        return SAMPLES[pointer]
-    if parent.startswith("/process/capabilities/"):
-        return SAMPLES["/process/capabilities/*"]
-    kind = node[0]
-    if kind == "object":
-        members = {**node[1], **({"x": node[3]} if node[3] else {})}
-        return {key: samples(child, f"{pointer}/{key}")[0] for key, child in members.items()}, {}
-    if kind == "array":
-        return [samples(node[1], f"{pointer}/0")[0]], []
-    if kind == "string":
-        return (node[1][0], node[1][1]) if node[1] else ("/one", "/two")
-    if kind == "integer":
-        return 5, 6
-    return True, False
-
-
-def properties(node: tuple[Any, ...], pointer: str) -> list[tuple[str, tuple[Any, ...], bool]]:
-    """Pointer, node and necessity of every member of every object in the schema, as in the sample config."""
-    if node[0] == "array":
-        return properties(node[1], f"{pointer}/0")
-    if node[0] != "object":
-        return []
-    found = []
-    for key, child in {**node[1], **({"x": node[3]} if node[3] else {})}.items():
-        found.append((f"{pointer}/{key}", child, key in node[2]))
-        found += properties(child, f"{pointer}/{key}")
-    return found
-
-
-LINUX = ("object", {key: node for key, node in CONFIG[1].items() if key not in OTHER_PLATFORMS}, CONFIG[2], None)
-FULL: dict[str, Any] = samples(LINUX, "")[0]
-ALL = properties(LINUX, "")
 RESOURCES = "/linux/resources/"
-
-
-def changed(raw: dict[str, Any], pointer: str, value: Any) -> dict[str, Any]:
-    """A copy of `raw` with another value at `pointer`, without any if it is None."""
-    raw = copy.deepcopy(raw)
-    *path, last = [int(part) if part.isdigit() else part for part in pointer.split("/")[1:]]
-    holder: Any = raw
-    for part in path:
-        holder = holder[part]
-    if value is None:
-        del holder[last]
-    else:
-        holder[last] = value
-    return raw
 
 
 def result(raw: dict[str, Any], pointer: str) -> object:

@@ -1,0 +1,306 @@
+"""Writes docs/coverage.md: every property of the specification's schema, the steps that carry it out, and their tests.
+
+Nothing of it is written by hand but the reasons: a plan is made of a config.json that has every property, and again
+with another value for one property, or without it. The steps that differ are those which carry that property out.
+
+    .venv/bin/python -m tools.build_coverage [--check]      --check: say whether the file is current, change nothing
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyoci import config, plan, plan_exec
+from pyoci.cgroups import devices, paths
+from pyoci.cgroups.layout import Layout
+from pyoci.config.schema_table import CONFIG
+from pyoci.errors import Error
+from pyoci.host import Host
+from pyoci.steps.rdt import Group
+from pyoci.steps.step import Step
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+Raw = dict[str, Any]
+Node = tuple[Any, ...]
+
+OTHER_PLATFORMS = {"solaris", "windows", "vm", "zos", "freebsd"}  # config.md, "Platform-specific configuration"
+IGNORED = {
+    "/process/commandLine": "config.md: Windows only",
+    "/process/user/username": "config.md: Windows only",
+}
+# What no step carries out, and what does instead.
+ELSEWHERE = {
+    "/ociVersion": ("any version is read, as with runc; `state` shows the runtime's own", "tests/cli/test_state.py"),
+    "/annotations/x": ("in `state`, and in the state that hooks get", "tests/container/test_records.py"),
+    "/hooks/poststart": (
+        "`start`, when the program runs (container/poststart.py)",
+        "tests/container/test_poststart.py",
+    ),
+    "/hooks/poststop": ("`delete`, when everything is gone (container/delete.py)", "tests/steps/test_hooks.py"),
+    "/linux/personality/flags": ("a warning: the specification has none yet", "tests/steps/test_scheduling.py"),
+    "/linux/resources/memory/useHierarchy": ("the kernel always does so since 5.11", "tests/cgroups/test_limits.py"),
+}
+# Where a step's tests are, if not in the file of the same name.
+TESTS = {
+    "cgroups": ("tests/cgroups/test_devices.py", "tests/cgroups/test_manager.py", "tests/container/test_life_cycle.py"),
+    "limits": ("tests/cgroups/test_limits_v1.py", "tests/cgroups/test_limits_v2.py"),
+    "mounts": ("tests/steps/test_mounts.py", "tests/steps/test_filesystems.py"),
+    "host": ("tests/steps/test_host.py", "tests/container/test_seccomp_profile.py", "tests/container/test_seccomp.py"),
+    "security": ("tests/steps/test_security.py", "tests/steps/test_apparmor.py"),
+    "enter": ("tests/container/test_exec.py",),
+    "launch": ("tests/steps/test_launch.py", "tests/steps/test_process.py"),
+    "sync": (),
+}
+
+# A value that config.read takes, where the first of the schema's own would not do; and another one beside it.
+SAMPLES: dict[str, tuple[Any, Any]] = {
+    "/mounts/0/options": (["bind", "idmap"], ["bind", "ridmap", "ro"]),
+    "/process/capabilities/*": ("CAP_KILL", "CAP_CHOWN"),
+    "/process/args": (["/one"], ["/two"]),
+    "/process/rlimits/0/type": ("RLIMIT_NOFILE", "RLIMIT_CORE"),
+    "/process/env/0": ("A=b", "A=c"),
+    "/process/execCPUAffinity/initial": ("0-1", "2"),
+    "/process/execCPUAffinity/final": ("0-1", "2"),
+    "/linux/devices/0/type": ("c", "b"),
+    "/linux/sysctl/x": ("1", "2"),
+    "/linux/intelRdt/memBwSchema": ("MB:0=10", "MB:0=20"),
+    "/linux/memoryPolicy/nodes": ("0", "1"),
+    "/linux/resources/hugepageLimits/0/pageSize": ("2MB", "1GB"),
+    "/linux/resources/devices/0/access": ("rwm", "r"),
+    "/linux/resources/devices/0/type": ("c", "b"),
+}
+TYPES = ("mount", "network", "pid", "ipc", "uts", "user", "cgroup", "time")
+LAYOUTS = (
+    Layout(version="v2", mounts={"": "/sys/fs/cgroup"}, own={"": "/"}),
+    Layout(
+        version="hybrid",
+        mounts={name: f"/sys/fs/cgroup/{name or 'unified'}" for name in ("", "cpu", "memory", "blkio", "net_cls")}
+        | {name: f"/sys/fs/cgroup/{name}" for name in ("net_prio", "hugetlb", "pids", "cpuset", "devices", "rdma")},
+        own=dict.fromkeys(
+            ("", "cpu", "memory", "blkio", "net_cls", "net_prio", "hugetlb", "pids", "cpuset", "devices", "rdma"), "/"
+        ),
+    ),
+)
+
+
+def samples(node: Node, pointer: str) -> tuple[Any, Any]:
+    """Two different values that the schema allows at `pointer`; arrays with one item, free objects with the key x."""
+    parent = pointer.rpartition("/")[0]
+    if pointer in SAMPLES:
+        return SAMPLES[pointer]
+    if parent.startswith("/process/capabilities/"):
+        return SAMPLES["/process/capabilities/*"]
+    kind = node[0]
+    if kind == "object":
+        return {key: samples(child, f"{pointer}/{key}")[0] for key, child in members(node).items()}, {}
+    if kind == "array":
+        return [samples(node[1], f"{pointer}/0")[0]], []
+    if kind == "string":
+        return (node[1][0], node[1][1]) if node[1] else ("/one", "/two")
+    if kind == "integer":
+        return 5, 6
+    return True, False
+
+
+def members(node: Node) -> dict[str, Node]:
+    """The members of an object; "x" stands for any key where every key is allowed."""
+    return {**node[1], **({"x": node[3]} if node[3] else {})}
+
+
+def properties(node: Node, pointer: str) -> list[tuple[str, Node, bool]]:
+    """Pointer, node and necessity of every member of every object in the schema, as in the sample config."""
+    if node[0] == "array":
+        return properties(node[1], f"{pointer}/0")
+    if node[0] != "object":
+        return []
+    found = []
+    for key, child in members(node).items():
+        found.append((f"{pointer}/{key}", child, key in node[2]))
+        found += properties(child, f"{pointer}/{key}")
+    return found
+
+
+LINUX: Node = ("object", {key: node for key, node in CONFIG[1].items() if key not in OTHER_PLATFORMS}, CONFIG[2], None)
+FULL: Raw = samples(LINUX, "")[0]
+ALL = properties(LINUX, "")
+
+
+def changed(raw: Raw, pointer: str, value: Any) -> Raw:
+    """A copy of `raw` with another value at `pointer`, without any if it is None."""
+    raw = copy.deepcopy(raw)
+    *path, last = [int(part) if part.isdigit() else part for part in pointer.split("/")[1:]]
+    holder: Any = raw
+    for part in path:
+        holder = holder[part]
+    if value is None:
+        del holder[last]
+    else:
+        holder[last] = value
+    return raw
+
+
+# -- the steps of a config
+
+
+def steps(raw: Raw) -> set[tuple[str, str]]:
+    """The steps of create and exec, on v2 and on v1: the class with its module, and everything that a step knows."""
+    found = set()
+    for layout in LAYOUTS:
+        read = config.read(_complete(raw, layout.version))
+        try:
+            made = plan.make(read, _around(read, layout))
+            entered = plan_exec.make(read, ENTRANCE)
+        except (Error, AssertionError):  # without this property there is no such container
+            continue
+        found |= {_seen(step) for _, step in (*made.steps(), *entered.steps())}
+        found |= {(PROGRAM, repr((made.argv, made.env)))}
+    return found
+
+
+def _seen(step: Step) -> tuple[str, str]:
+    kind = type(step)
+    return f"{kind.__module__}.{kind.__name__}", repr(sorted(step.__dict__.items(), key=lambda item: item[0]))
+
+
+PROGRAM = "pyoci.steps.launch.ExecuteProgram"
+ENTRANCE = plan_exec.Entrance(id="web", joins=("mnt",), set_groups=True, chroot=False, umask=0o22, cgroups={})
+
+
+def _complete(raw: Raw, version: str) -> Raw:
+    """The sample with a namespace of every type, and its mount also as a new filesystem; v1 has no unified limits."""
+    raw = copy.deepcopy(raw)
+    mounts = raw.get("mounts", [])
+    plain = [{key: one[key] for key in ("destination", "source", "type") if key in one} for one in mounts]
+    raw["mounts"] = mounts + plain
+    linux = raw.get("linux", {})
+    if linux.get("namespaces"):
+        given = {one.get("type") for one in linux["namespaces"]}
+        linux["namespaces"] += [{"type": type} for type in TYPES if type not in given]
+    if version != "v2":
+        linux.get("resources", {}).pop("unified", None)
+    return raw
+
+
+def _around(read: config.Config, layout: Layout) -> plan.Surroundings:
+    linux = read.linux
+    return plan.Surroundings(
+        id="web",
+        bundle="/bundle",
+        rootfs="/bundle/" + (read.root.path if read.root is not None else ""),
+        host=Host(euid=0, egid=0, user_namespace=False, kcore=True),
+        layout=layout,
+        cgroups=paths.plan(layout, linux.cgroups_path, "web"),
+        device_rules=devices.container_rules(linux.resources, linux.devices),
+        rdt=Group(mount="/r", path="/r/web") if linux.intel_rdt is not None else None,
+    )
+
+
+@cache
+def _full() -> frozenset[tuple[str, str]]:
+    return frozenset(steps(FULL))
+
+
+def carried_out_by(pointer: str, node: Node, required: bool) -> set[str]:
+    """The steps that differ with another value, or without one: module and class."""
+    others = [changed(FULL, pointer, samples(node, pointer)[1])]
+    if not required:
+        others.append(changed(FULL, pointer, None))
+    found = [steps(other) for other in others]
+    return {name for other in found if other for name, _ in _full() ^ other}
+
+
+# -- the table
+
+
+def leaves() -> list[tuple[str, Node, bool]]:
+    """The properties that have a value of their own, and not only members."""
+    return [row for row in ALL if not members_of(row[1])]
+
+
+def members_of(node: Node) -> bool:
+    return bool(node[0] == "object" and members(node)) or bool(node[0] == "array" and members_of(node[1]))
+
+
+def tests_of(pointer: str, names: set[str]) -> list[str]:
+    """The tests of these steps; of several, those that name the property."""
+    every: list[str] = []
+    for module in sorted({name.split(".")[-2] for name in names}):
+        every += TESTS.get(module, (f"tests/steps/test_{module}.py",))
+    every = list(dict.fromkeys(every))
+    key = [part for part in pointer.split("/") if part not in ("x", "0")][-1]
+    naming = [file for file in every if key in (PROJECT / file).read_text()]
+    return (naming or every)[:3]
+
+
+def dotted(pointer: str) -> str:
+    """/process/rlimits/0/type as process.rlimits[].type"""
+    return pointer[1:].replace("/0", "[]").replace("/x", ".*").replace("/", ".")
+
+
+def elsewhere(pointer: str) -> tuple[str, str] | None:
+    """What carries the property out, if no step does."""
+    for prefix, found in ELSEWHERE.items():
+        if pointer == prefix or pointer.startswith(f"{prefix}/"):
+            return found
+    return None
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Property, what carries it out, tests. Raises ValueError for one that nothing carries out."""
+    found = []
+    for pointer, node, required in leaves():
+        if pointer in IGNORED:
+            found.append((dotted(pointer), f"ignored: {IGNORED[pointer]}", "tests/test_schema_coverage.py"))
+            continue
+        other = elsewhere(pointer)
+        if other is not None:
+            found.append((dotted(pointer), *other))
+            continue
+        names = carried_out_by(pointer, node, required) - {"pyoci.steps.sync.Send", "pyoci.steps.sync.Await"}
+        if not names:
+            raise ValueError(f"{pointer}: no step carries it out")
+        shown = sorted({name.rpartition(".")[2] for name in names})
+        text = ", ".join(shown[:4]) + (", ..." if len(shown) > 4 else "")
+        found.append((dotted(pointer), text, ", ".join(tests_of(pointer, names))))
+    return found
+
+
+HEAD = """# Every property of config.json, what carries it out, and where that is tested
+
+Made by tools/build_coverage.py from the schema of runtime-spec 1.3.0 (spec/). The steps are those that differ between
+the plan of a config.json which has every property and of one where this property has another value or none. Properties
+that only hold others have no row of their own; those of other platforms (freebsd, solaris, vm, windows, zos) are
+ignored, as config.md wants it. `[]` is any item, `*` any key. The tests are those of the steps; what cannot be tested
+on the machines at hand is in host-features.md.
+
+| property | step | tests |
+|---|---|---|
+"""
+
+
+def text() -> str:
+    """The whole file."""
+    lines = [f"| `{name}` | {step} | {tests.replace('tests/', '')} |\n" for name, step, tests in rows()]
+    return HEAD + "".join(lines)
+
+
+FILE = PROJECT / "docs" / "coverage.md"
+
+
+def main() -> int:
+    content = text()
+    if "--check" in sys.argv[1:]:
+        current = FILE.exists() and FILE.read_text() == content
+        print("current" if current else "not current: run python -m tools.build_coverage")
+        return 0 if current else 1
+    FILE.write_text(content)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -232,6 +232,10 @@ def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], boo
 
     unified = limits.is_unified(around.cgroups)
     writes, ignored = limits.plan(resources, unified), limits.ignored(resources, unified)
+    if around.unit is not None:
+        from pyoci.cgroups import systemd_limits
+
+        writes = systemd_limits.rounded(writes)
     if not writes and not ignored:
         return (), False
     pointer = writes[0].pointer if len(writes) == 1 else resources.pointer

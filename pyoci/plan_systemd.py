@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.cgroups import systemd_properties
+from pyoci.cgroups import limits, systemd_limits, systemd_properties
 from pyoci.config import Config
 from pyoci.steps import systemd
 from pyoci.steps.step import Step
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 def start(config: Config, around: Surroundings, unit: Unit) -> tuple[Step, ...]:
     """The unit around the waiting process, then what its cgroup lacks. Limits follow."""
     unified = around.layout.version == "v2"
+    writes = limits.plan(config.linux.resources, unified) if config.linux.resources.limited() else ()
     properties = (
         *systemd_properties.base(unit.name, unit.slice, around.id, unified),
         *systemd_properties.annotated(config.annotations),
         *systemd_properties.devices(around.device_rules),
-        *systemd_properties.limits(config.linux.resources),
+        *systemd_limits.wanted(writes, start=True),
     )
     steps: list[Step] = [
         systemd.StartUnit(unit=unit, properties=properties, layout=around.layout),

@@ -124,10 +124,20 @@ def _failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> 
         if _is_enabled(tree, paths, write):
             hint = f"this kernel's {write.owner} controller has no {write.file}"
         else:
-            hint = f"the {write.owner} controller is not available here"
+            hint = f"the {write.owner} controller is not available here{_delegation(paths)}"
     elif error.errno == EINVAL:
         hint = write.hint
     return failure(f"cannot set {dotted(write.pointer)} ({write.owner} controller)", error, write.pointer, hint)
+
+
+def _delegation(paths: dict[str, str]) -> str:
+    """What root can do about it where a user's systemd is above."""
+    if "/user@" not in paths.get("", ""):
+        return ""
+    return (
+        ": it is not delegated to this user's systemd; root runs `systemctl edit user@.service` and writes "
+        '"[Service]" and "Delegate=cpu cpuset io memory pids"'
+    )
 
 
 def _unified_failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:

@@ -211,11 +211,6 @@ def is_frozen(paths: dict[str, str]) -> bool:
         return False
 
 
-def freeze(paths: dict[str, str]) -> None:
-    """Ask for a freeze, and do not wait for it. Nothing to do if the cgroup is gone. Raises OSError."""
-    _freeze(paths, frozen=True)
-
-
 def thaw(paths: dict[str, str]) -> None:
     """Undo a freeze. Nothing to do if the cgroup is gone or has no freezer. Raises OSError."""
     _freeze(paths, frozen=False)

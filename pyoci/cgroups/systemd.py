@@ -1,4 +1,4 @@
-"""The life of a container's unit: started around a waiting process, changed, stopped.
+"""The life of a container's unit: started around a waiting process, and stopped (changed: systemd_update.py).
 
 systemd makes the unit's cgroup and gives it the properties that it knows; everything else is done in that cgroup
 through cgroupfs, like that of any other container.
@@ -10,7 +10,7 @@ import os
 
 from ..errors import Error, StepError
 from ..log import log
-from . import files, members, systemd_names
+from . import files, systemd_names
 from .layout import parse_own
 from .systemd_bus import Bus, Refused
 
@@ -87,29 +87,6 @@ def located(layout: Layout, unit: Unit, pid: int) -> dict[str, str]:
             hint="something has moved it meanwhile",
         )
     return systemd_names.directories(layout, group)
-
-
-def set_properties(unit: Unit, properties: list[Property], cgroups: dict[str, str]) -> None:
-    """Change properties of a unit that is there, until the machine is booted again. Raises StepError.
-
-    On v1 systemd writes the device rules anew with every change, first none and then each: the container is frozen
-    meanwhile, unless it is already, so that no access fails in between.
-    """
-    if not properties:
-        return
-    freeze = "freezer" in cgroups and not members.is_frozen(cgroups)
-    if freeze:
-        members.freeze(cgroups)
-    try:
-        with Bus(unit) as bus:
-            bus.call("SetUnitProperties", "sba(sv)", unit.name, True, properties)
-    except Refused as error:
-        raise StepError(
-            f"unable to set unit properties: {error.text}", step="SetUnitProperties", call=error.call, hint=error.hint
-        ) from error
-    finally:
-        if freeze:
-            members.thaw(cgroups)
 
 
 def reset_failed(bus: Bus, name: str) -> None:

@@ -11,6 +11,7 @@ from ..record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from .layout import Layout
 
@@ -56,6 +57,11 @@ def unit(cgroups_path: str | None, id: str, user: bool, buses: tuple[str, ...]) 
     elif "/" in full:
         raise ConfigError(f"invalid unit name: {full}", pointer=_POINTER, hint="the name of a unit has no slash")
     return Unit(name=full, slice=slice, user=user, buses=buses)
+
+
+def stored(members: dict[str, Any]) -> Unit:
+    """The unit as state.json keeps it."""
+    return Unit(**{**members, "buses": tuple(members["buses"])})
 
 
 def expand_slice(name: str) -> str:

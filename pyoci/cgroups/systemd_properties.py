@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..config.resources import DeviceRule, Resources
+    from ..config.resources import DeviceRule
 
     Property = tuple[str, tuple[str, Any]]
 
@@ -140,11 +140,3 @@ def devices(rules: tuple[DeviceRule, ...]) -> tuple[Wanted, ...]:
     if not entries:
         return strict
     return (*strict, Wanted(name="DeviceAllow", value=("a(ss)", entries), since=_GROUPS))
-
-
-def limits(resources: Resources) -> tuple[Wanted, ...]:
-    """The limits that systemd knows; all of them are also written into the cgroup."""
-    limit = resources.pids_limit
-    if limit is None:
-        return ()
-    return (Wanted(name="TasksMax", value=("t", INFINITY if limit < 0 else limit or 1)),)  # 0 is refused

@@ -179,10 +179,9 @@ def destroy(container: Container, directory: int) -> None:
 def stop_unit(members: dict[str, Any], made: bool) -> None:
     """Let the systemd that made the unit stop it and forget it, whatever this command's environment says."""
     from pyoci.cgroups import systemd
-    from pyoci.cgroups.systemd_names import Unit
+    from pyoci.cgroups.systemd_names import stored
 
-    unit = Unit(**{**members, "buses": tuple(members["buses"])})
-    systemd.stop(unit, made)
+    systemd.stop(stored(members), made)
 
 
 def _remove_directory(root: str, id: str, directory: int) -> None:

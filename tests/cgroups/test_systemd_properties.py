@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from pyoci.cgroups import systemd_properties as properties
 from pyoci.cgroups.device_rules import default_rules, reduce
-from pyoci.config.node import Node
-from pyoci.config.resources import DeviceRule, read_resources
+from pyoci.config.resources import DeviceRule
 from pyoci.errors import ConfigError
 
 PREFIX = "org.systemd.property."
@@ -146,16 +145,6 @@ def test_nothing_is_allowed_that_the_rules_deny(rules: list[DeviceRule]) -> None
         expected.add((path, "".join(letter for letter, bit in (("r", 2), ("w", 4), ("m", 1)) if one.access & bit)))
     assert set(entries) == expected
     assert len(entries) == len(expected)
-
-
-@pytest.mark.parametrize(("limit", "expected"), [(0, 1), (1, 1), (77, 77), (-1, 2**64 - 1), (-5, 2**64 - 1)])
-def test_pids(limit: int, expected: int) -> None:
-    resources = read_resources(Node({"pids": {"limit": limit}}, "/linux/resources"))
-    assert values(properties.limits(resources)) == [("TasksMax", expected)]
-
-
-def test_no_limits() -> None:
-    assert properties.limits(read_resources(None)) == ()
 
 
 def test_in_words() -> None:

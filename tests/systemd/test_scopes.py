@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -65,6 +66,21 @@ def test_delete_force_of_one_that_runs(either: Scopes) -> None:
     assert either("run", "-d", "-b", either.bundle("spawn", "2", ",", "sleep"), "a").stderr == ""
     assert either("delete", "-f", "a").stderr == ""
     assert either.units() == []
+
+
+def test_events_find_the_scope(either: Scopes) -> None:
+    """Root's and a user's own: the cgroup in state.json is asked, not systemd."""
+    assert either("run", "-d", "-b", either.bundle("spawn", "2", ",", "sleep"), "a").stderr == ""
+    until(lambda: statistics(either)["pids"]["current"] == 3, "three processes are counted")
+    assert statistics(either)["cpu"]["usage"]["total"] > 0
+    assert either("delete", "-f", "a").stderr == ""
+
+
+def statistics(scopes: Scopes) -> dict[str, Any]:
+    done = scopes("events", "--stats", "a")
+    assert (done.returncode, done.stderr) == (0, "")
+    data: dict[str, Any] = json.loads(done.stdout)["data"]
+    return data
 
 
 def test_at_most_three_calls(either: Scopes) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+CLONE_FILES = 0x400
 CLONE_PIDFD = 0x1000
 CLONE_PARENT = 0x8000
 CLONE_INTO_CGROUP = 0x200000000
@@ -43,9 +44,10 @@ def assert_single_thread() -> None:
 def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple[int, int]:
     """Make a process that runs `body` and then exits; return its pid and a pidfd (close-on-exec).
 
-    `flags` are CLONE_NEW* and CLONE_PARENT; CLONE_PIDFD is always added. With CLONE_PARENT the exit signal has to
-    be given as 0, and the kernel takes that of the caller instead (SIGCHLD). `cgroup` is the descriptor of a v2 cgroup
-    the process is born in, or -1. `body` reports its own errors; whatever escapes it ends the process with status 1.
+    `flags` are CLONE_NEW*, CLONE_FILES and CLONE_PARENT; CLONE_PIDFD is always added. With CLONE_PARENT the exit signal
+    has to be given as 0, and the kernel takes that of the caller instead (SIGCHLD). `cgroup` is the descriptor of a v2
+    cgroup the process is born in, or -1. `body` reports its own errors; whatever escapes it ends the process with
+    status 1.
     Raises OSError of clone3(2). The caller has one thread: assert_single_thread().
     """
     pidfd = buffer(4)

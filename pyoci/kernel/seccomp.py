@@ -50,6 +50,8 @@ _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 class Prepared:
     """A program in the form the kernel reads, made before the fork; `load` only makes the call."""
 
+    ABOUT_LISTENER = FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV
+
     def __init__(self, bpf: bytes) -> None:
         count, rest = divmod(len(bpf), INSTRUCTION_SIZE)
         if rest or not 0 < count <= MAX_INSTRUCTIONS:  # 16 bits hold the length: more would be cut, not refused
@@ -77,7 +79,12 @@ def prepare(bpf: bytes) -> Prepared:
 
 
 def flags_supported(flags: int) -> bool:
-    """Whether the kernel knows all of `flags`: it looks at them before it looks at the program, here NULL."""
+    """Whether the kernel knows all of `flags`: it looks at them before it looks at the program, here NULL.
+
+    FLAG_WAIT_KILLABLE_RECV (since 5.19) is only taken together with FLAG_NEW_LISTENER, and so asked for together.
+    """
+    if flags & FLAG_WAIT_KILLABLE_RECV:
+        flags |= FLAG_NEW_LISTENER
     try:
         _seccomp(_SET_MODE_FILTER, flags, None)
     except OSError as error:
@@ -91,6 +98,7 @@ def check(bpf: bytes, flags: int) -> None:
     The filter may forbid even exit_group(2): it kills the child, or lets it try for ever until its timer ends it.
     Both prove the same, since a child without the filter would have exited.
     """
+    flags &= ~Prepared.ABOUT_LISTENER  # with a listener of its own it could wait for itself
     prepared = prepare(bpf)
     pid = os.fork()
     if pid == 0:

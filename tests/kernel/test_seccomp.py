@@ -15,7 +15,7 @@ import pytest
 from pyoci.errors import system_call
 from pyoci.kernel import seccomp
 
-ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x50000
+ALLOW, KILL_PROCESS, ERRNO, USER_NOTIF = 0x7FFF0000, 0x80000000, 0x50000, 0x7FC00000
 
 
 def program(*instructions: tuple[int, int, int, int]) -> bytes:
@@ -112,7 +112,8 @@ def test_flags_supported() -> None:
         assert seccomp.flags_supported(flag)
     assert not seccomp.flags_supported(1 << 30)
     assert not seccomp.flags_supported(seccomp.FLAG_LOG | 1 << 30)
-    assert not seccomp.flags_supported(seccomp.FLAG_WAIT_KILLABLE_RECV), "without a listener"
+    newer = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (5, 19)
+    assert seccomp.flags_supported(seccomp.FLAG_WAIT_KILLABLE_RECV) == newer
 
 
 @pytest.mark.parametrize("bpf", [always(ALLOW), always(KILL_PROCESS), always(ERRNO), always(ALLOW) * 4096])
@@ -126,6 +127,11 @@ def status_lines() -> list[str]:
     lines = Path("/proc/self/status").read_text().splitlines()
     children = Path("/proc/thread-self/children").read_text()
     return [children, *(line for line in lines if line.startswith(("Seccomp", "NoNewPrivs", "Cap")))]
+
+
+def test_check_does_not_wait_for_an_agent() -> None:
+    """A filter that notifies of everything, its own end included, would wait for ever if it had a listener."""
+    seccomp.check(always(USER_NOTIF), seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ A message is one packet of a SOCK_SEQPACKET pair: the kernel keeps the boundarie
 End-of-file means that the other side has died.
 
     container -> runtime   unshared        stage 1 is in its user and time namespaces; its maps may be written
+                           born PID        a helper has made the process; its pidfd comes along
                            stage2 PID      the container's process exists; its pidfd comes along
                            mounted         mounts and devices are made; the root is not switched yet
                            console NAME    the pseudo-terminal's master comes along
@@ -13,6 +14,8 @@ End-of-file means that the other side has died.
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created
+
+Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener.py).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
 FIELDS |= {"error": 7, "go": 0, "hooked": 0, "created": 0}
+FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each

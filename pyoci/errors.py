@@ -3,7 +3,6 @@
 Error                    what the user sees: one line, runc's wording where engines match on it
   UsageError             the command line is wrong
   ConfigError            config.json breaks the specification; knows the JSON pointer
-  UnsupportedError       config.json asks for something this version does not carry out; knows the pointer
   StateError             the container is not in a state that allows the operation
     NotFoundError        there is no such container
   StepError              a step of the plan failed; knows pointer, step, system call and errno
@@ -60,10 +59,6 @@ class UsageError(Error):
 
 class ConfigError(Error):
     """config.json breaks the specification; `pointer` names the property."""
-
-
-class UnsupportedError(Error):
-    """config.json asks for something that this version does not carry out; never silently ignored."""
 
 
 class StateError(Error):

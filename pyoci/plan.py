@@ -10,6 +10,7 @@ The plan is closed: between clone and execve nothing happens that is not one of 
     host        mounted     prestart and createRuntime hooks
     container   finish      createContainer hooks, root switch, identity, then `ready`
     container   launch      detach, wait for start, startContainer hooks, execve
+    helper      helper      beside launch, where somebody has to act once the filter is loaded (steps/listener.py)
 """
 
 from __future__ import annotations
@@ -90,10 +91,10 @@ def make(config: Config, around: Surroundings) -> Plan:
         two_stage=shape.two_stage,
         clone_flags=shape.clone_flags,
         private_pid=_is_new(config.linux.namespace("pid")),
-        prepare=_prepare(config, around, shape, mounts),
+        prepare=_prepare(config, around, shape, mounts, process),
         first=shape.first(around),
         maps=_maps(config, around, shape),
-        admit=_admit(config, shape, around),
+        admit=_admit(config, shape, around) + process.name(),
         inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
         mounted=early,
         finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
@@ -101,6 +102,7 @@ def make(config: Config, around: Surroundings) -> Plan:
         preserved=process.keep,
         argv=config.process.args,
         env=process.environment(),
+        helper=process.helper(),
     )
 
 
@@ -190,12 +192,15 @@ def denies_setgroups(config: Config, host: Host) -> bool:
     return host.euid != 0 and len(maps) == 1 and (maps[0].host_id, maps[0].size) == (host.egid, 1)
 
 
-def _prepare(config: Config, around: Surroundings, shape: _Shape, mounts: Mounts) -> tuple[Step, ...]:
+def _prepare(
+    config: Config, around: Surroundings, shape: _Shape, mounts: Mounts, process: ProcessPlan
+) -> tuple[Step, ...]:
     steps: list[Step] = [namespaces.OpenNamespace(pointer=one.pointer, namespace=one) for one in shape.joined]
     assert config.process is not None
     steps += required(config.process, config.linux)
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+    steps += process.agent()
     steps += mounts.sources()
     if config.linux.intel_rdt is not None and around.rdt is not None:
         from pyoci.steps.rdt import MakeRdtGroup

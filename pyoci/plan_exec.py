@@ -19,6 +19,10 @@ from pyoci.record import Record
 from pyoci.steps import cgroups, enter, host, identity, namespaces, sync
 from pyoci.steps.step import Step
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.steps.hook_state import HookState
+
 # Kind and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
 NAMESPACES = {
     "cgroup": 0x02000000,
@@ -55,36 +59,50 @@ class Entrance(Record):
     notify: str = ""
     rdt_path: str = ""
     rdt_monitor: str = ""
+    pid: int = 0  # the container's first process
+    bundle: str = ""
+    annotations: dict[str, str] = {}
 
 
 def make(config: Config, entrance: Entrance) -> Plan:
     """The Plan for exec. `config.process` is the process; of the rest, what the container was created with counts."""
     wanted = config.process
     assert wanted is not None
-    process = ProcessPlan(config, wanted, entrance, entrance.set_groups)
+    process = ProcessPlan(config, wanted, entrance, entrance.set_groups, _state(config, entrance))
     return Plan(
         two_stage=True,
         clone_flags=0,
         private_pid=False,
-        prepare=_prepare(config, entrance),
+        prepare=_prepare(config, entrance, process),
         first=_first(config, entrance, process),
         maps=(),
-        admit=_admit(config, wanted) + join_rdt(entrance.rdt_path, entrance.rdt_monitor),
+        admit=_admit(config, wanted) + join_rdt(entrance.rdt_path, entrance.rdt_monitor) + process.name(),
         inside=_inside(config, entrance, process),
         mounted=(),
         finish=(),
-        launch=process.limits() + (enter.LiveOn(), process.execute()),
+        launch=process.arm() + process.limits() + (enter.LiveOn(), process.execute()),
         preserved=process.keep,
         argv=wanted.args,
         env=process.environment(),
+        helper=process.helper("running", entrance.pid),
     )
 
 
-def _prepare(config: Config, entrance: Entrance) -> tuple[Step, ...]:
+def _state(config: Config, entrance: Entrance) -> HookState | None:
+    """What a seccomp agent is told of the container, if there is one to be told."""
+    if config.linux.seccomp is None or not config.linux.seccomp.notifies():
+        return None
+    from pyoci.steps.hook_state import HookState
+
+    return HookState(id=entrance.id, bundle=entrance.bundle, annotations=entrance.annotations)
+
+
+def _prepare(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
     assert config.process is not None
     steps = [*required(config.process, config.linux)]
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+    steps += process.agent()
     if entrance.cgroups:
         steps.append(
             enter.OpenCgroups(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
@@ -54,11 +56,14 @@ class Plan(Record):
     preserved: int  # descriptors 0 to preserved - 1 are the program's
     argv: tuple[str, ...]
     env: tuple[str, ...]
+    helper: tuple[Step, ...] = ()  # of a process that makes the container's and shares its descriptors
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step in the order of execution, with the process that executes it."""
         asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
         waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
+        kinds = [type(step).__name__ for step in self.launch]
+        armed = kinds.index("ArmListener") + 1 if self.helper else len(kinds)
         phases = (
             ("host", self.prepare),
             ("stage 1", self.first[:waits]),
@@ -68,7 +73,9 @@ class Plan(Record):
             ("container", self.inside),
             ("host", self.mounted),
             ("container", self.finish),
-            ("container", self.launch),
+            ("container", self.launch[:armed]),
+            ("helper", self.helper),
+            ("container", self.launch[armed:]),
         )
         for side, steps in phases:
             for step in steps:
@@ -276,11 +283,66 @@ class ProcessPlan:
                     before=limits + filter,
                 )
             )
-        steps += [*limits, self.execute()]
+        steps += [*self.arm(), *limits, self.execute()]
         return tuple(steps)
 
     def execute(self) -> Step:
         return launch.ExecuteProgram(name=self.process.args[0])
+
+    def agent(self) -> tuple[Step, ...]:
+        """Before there is a process: find the agent that will get the filter's listener."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps import listener
+
+        return (listener.FindAgent(path=self._agent_path()),)
+
+    def name(self) -> tuple[Step, ...]:
+        """The last of the runtime's steps: the helper learns whom it will speak of."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps import listener
+
+        return (listener.NameProcess(),)
+
+    def arm(self) -> tuple[Step, ...]:
+        """Before limits that the waiting Python may not fit into."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps import listener
+
+        return (listener.ArmListener(),)
+
+    def helper(self, status: str = "created", container: int = 0) -> tuple[Step, ...]:
+        """What the helper does that makes the process; none where the filter has no listener.
+
+        `container`: the pid of the container's first process, if that is another one.
+        """
+        seccomp = self.config.linux.seccomp
+        if seccomp is None or not self._notifies():
+            return ()
+        from pyoci.steps import listener
+
+        assert self.state is not None
+
+        handover = listener.HandOverListener(
+            path=self._agent_path(),
+            metadata=seccomp.listener_metadata,
+            state=self.state,
+            status=status,
+            container=container,
+            keep=self.keep,
+        )
+        return (handover,)
+
+    def _notifies(self) -> bool:
+        seccomp = self.config.linux.seccomp
+        return seccomp is not None and seccomp.notifies() and bool(self.process.args)
+
+    def _agent_path(self) -> str:
+        """Absolute; as with runc, a relative one starts at the bundle."""
+        assert self.config.linux.seccomp is not None and self.state is not None
+        return os.path.join(self.state.bundle, self.config.linux.seccomp.listener_path)
 
     def limits(self) -> tuple[Step, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""

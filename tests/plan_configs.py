@@ -128,6 +128,9 @@ def raws(draw: st.DrawFn) -> Raw:
         linux["sysctl"] = {"kernel.shmmax": "1"}
     if draw(st.booleans()):
         linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+        if draw(st.booleans()):
+            rule = {"names": ["uselib"], "action": "SCMP_ACT_NOTIFY"}
+            linux["seccomp"] |= {"syscalls": [rule], "listenerPath": "/run/agent"}
     if draw(st.booleans()):
         linux["resources"]["pids"] = {"limit": 5}
     if propagation := draw(pick([None, *PROPAGATION])):

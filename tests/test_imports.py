@@ -103,7 +103,6 @@ pyoci.config.rules_seccomp
 pyoci.config.schema
 pyoci.config.schema_table
 pyoci.config.seccomp
-pyoci.config.unsupported
 pyoci.container
 pyoci.container.birth
 pyoci.container.console
@@ -201,7 +200,6 @@ pyoci.config.rules_process
 pyoci.config.schema
 pyoci.config.schema_table
 pyoci.config.seccomp
-pyoci.config.unsupported
 pyoci.container
 pyoci.container.birth
 pyoci.container.console

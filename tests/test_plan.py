@@ -80,7 +80,7 @@ def test_every_step_knows_its_property_and_describes_itself(made: Made) -> None:
     raw, found, _ = made
     assert unknown_pointers(raw, found) == []
     for side, step in found.steps():
-        assert side in ("host", "stage 1", "container")
+        assert side in ("host", "stage 1", "container", "helper")
         text = step.describe()
         assert text and "\n" not in text and not text.endswith("."), text
 

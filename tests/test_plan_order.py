@@ -113,6 +113,13 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("WaitForStart", ("RunHooks startContainer", "SetRlimits", "ExecuteProgram"), "they belong to start"),
     ("RunHooks startContainer", "SetRlimits", "each hook gets the limits itself, the waiting Python may not fit"),
     ("SetRlimits", "ExecuteProgram", "the program has them"),
+    # a listener
+    ("FindAgent", "MakeCgroups", "there is little to undo when the agent is missing"),
+    ("NameProcess", "Detach", "afterwards the runtime is gone"),
+    ("RunHooks startContainer", "ArmListener", "the connection is for what the program does"),
+    ("ArmListener", "SetRlimits", "the waiting Python may not fit"),
+    ("ArmListener", "HandOverListener", "the helper waits for it"),
+    ("HandOverListener", "ExecuteProgram", "once the filter is loaded, nothing can be asked for"),
     # hooks among themselves (config.md, "POSIX-platform Hooks")
     ("RunHooks prestart", "RunHooks createRuntime", "the order of the specification"),
     ("RunHooks createRuntime", "RunHooks createContainer", "the order of the specification"),

@@ -21,7 +21,7 @@ from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
 from pyoci import config
-from pyoci.config import rules, schema, unsupported
+from pyoci.config import rules, schema
 from pyoci.config.schema_documents import DOCUMENTS
 from pyoci.config.schema_table import CONFIG
 from pyoci.errors import ConfigError
@@ -166,18 +166,11 @@ def did_you_mean(word: str, known: Any) -> str:
 
 
 def warnings(raw: Any) -> list[Violation]:
-    """What is no violation and yet not carried out as it may be meant; needs a `raw` without violations to be complete.
+    """What is no violation and yet may not be meant: keys that the specification does not know.
 
-    Keys that the specification does not know: it wants them ignored (config.md, "Extensibility"), so they are.
-    What this version of pyoci cannot do yet: create refuses it.
+    It wants them ignored (config.md, "Extensibility"), so they are.
     """
-    found = list(_unknown(raw, CONFIG, ""))
-    try:
-        pointers = list(unsupported.unsupported(config.read(raw)))
-    except ConfigError:
-        pointers = []
-    reason = "this version of pyoci does not carry it out: create refuses it"
-    return found + [Violation(pointer=pointer, reason=reason) for pointer in pointers]
+    return list(_unknown(raw, CONFIG, ""))
 
 
 def _unknown(value: Any, node: tuple[Any, ...], pointer: str) -> Iterator[Violation]:

@@ -39,12 +39,11 @@ ARCHITECTURES = tuple(
         "PPC PPC64 PPC64LE S390 S390X SH SHEB PARISC PARISC64 RISCV64"
     ).split()
 )
-WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 FLAGS = (
     "SECCOMP_FILTER_FLAG_TSYNC",  # accepted, does nothing: there is one thread
     "SECCOMP_FILTER_FLAG_LOG",
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-    WAIT_KILLABLE,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",  # about the listener: without one it does nothing
 )
 
 
@@ -111,12 +110,8 @@ def _rule(rule: SyscallRule) -> Iterator[ConfigError]:
 
 def _listener(seccomp: Seccomp) -> Iterator[ConfigError]:
     pointer = seccomp.pointer
-    notifies = any(rule.action == "SCMP_ACT_NOTIFY" for rule in seccomp.syscalls)
-    if notifies and not seccomp.listener_path:
+    if seccomp.notifies() and not seccomp.listener_path:
         hint = "SCMP_ACT_NOTIFY needs an agent's socket: set listenerPath"
         yield ConfigError("seccomp listenerPath is not set", pointer=pointer, hint=hint)
     if seccomp.listener_metadata and not seccomp.listener_path:
         yield broken(f"{pointer}/listenerMetadata", "must not be set without listenerPath", "remove it")
-    if not notifies and seccomp.flags and WAIT_KILLABLE in seccomp.flags:
-        where = f"{pointer}/flags/{seccomp.flags.index(WAIT_KILLABLE)}"
-        yield broken(where, f"{WAIT_KILLABLE} needs a rule with SCMP_ACT_NOTIFY", "remove it (seccomp(2))")

@@ -42,6 +42,10 @@ class Seccomp(Record):
     listener_metadata: str = ""
     syscalls: tuple[SyscallRule, ...] = ()
 
+    def notifies(self) -> bool:
+        """Whether an agent answers some of the calls."""
+        return any(rule.action == "SCMP_ACT_NOTIFY" for rule in self.syscalls)
+
 
 def read_seccomp(node: Node | None) -> Seccomp | None:
     """None also for a profile without default action and calls: runc takes that as no filter."""

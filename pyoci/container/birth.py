@@ -41,24 +41,43 @@ class Birth:
         plan, context = self.plan, self.context
         assert_single_thread()
         ours = context.channel
-        steps = plan.inside + plan.finish + plan.launch
         context.channel = self.other_end
         try:
-            if plan.two_stage:
-                pid, pidfd = init.make(
-                    lambda: init.stage_one(plan.first, plan.clone_flags, steps, context), 0, context.cgroup
-                )
+            body = self._stage_one if plan.two_stage else self._main
+            flags = 0 if plan.two_stage else plan.clone_flags
+            if plan.helper:
+                from pyoci.container import helper
+
+                pid, pidfd = helper.make(plan.helper, body, flags, context)
             else:
-                pid, pidfd = init.make(lambda: init.main(steps, context), plan.clone_flags, context.cgroup)
+                pid, pidfd = init.make(body, flags, context.cgroup)
         finally:
             context.channel = ours
-        self.other_end.close()
-        close_tasks(context)
-        close_trees(context)
         try:
+            if plan.helper:
+                pid, pidfd = self._of_helper(pid, pidfd)
+            self.other_end.close()
+            close_tasks(context)
+            close_trees(context)
             self._admit(pid, pidfd, born)
         except channel.Closed:
             raise self.died() from None
+
+    def _main(self) -> None:
+        """Body of the container's process."""
+        init.main(self.plan.inside + self.plan.finish + self.plan.launch, self.context)
+
+    def _stage_one(self) -> None:
+        plan = self.plan
+        init.stage_one(plan.first, plan.clone_flags, plan.inside + plan.finish + plan.launch, self.context)
+
+    def _of_helper(self, pid: int, pidfd: int) -> tuple[int, int]:
+        """The process that the helper has made. Raises the error that kept it from doing so."""
+        self.context.undo.add(end, pid, pidfd)
+        message = self._receive(pidfd)
+        if message.kind != "born":
+            raise Error(f"the helper said {message.kind!r}")
+        return int(message.fields[0]), message.descriptors[0]
 
     def _admit(self, pid: int, pidfd: int, born: Callable[[], object]) -> None:
         plan, context = self.plan, self.context

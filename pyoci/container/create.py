@@ -11,7 +11,7 @@ import time
 from errno import ENOMEM
 
 from pyoci import channel, jsonfile, plan
-from pyoci.config import Config, read, rules, schema, unsupported
+from pyoci.config import Config, read, rules, schema
 from pyoci.container import console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
@@ -65,12 +65,11 @@ def create(options: CreateOptions) -> None:
 
 
 def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
-    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError, UnsupportedError."""
+    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError."""
     raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
     schema.check(raw)
     config = read(raw)
     rules.check(config)
-    unsupported.check(config)
     return config, raw
 
 

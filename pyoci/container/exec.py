@@ -168,6 +168,9 @@ class _Execution:
             file_limit=None if enough else raise_file_limit(),
             rdt_path=container.rdt_path,
             rdt_monitor=container.rdt_monitor,
+            pid=container.pid,
+            bundle=container.bundle,
+            annotations=container.annotations,
         )
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance) -> None:

@@ -8,7 +8,7 @@ execCPUAffinity are the container's where the process has none.
 from __future__ import annotations
 
 from pyoci import jsonfile
-from pyoci.config import Config, read, rules_process, schema, unsupported
+from pyoci.config import Config, read, rules_process, schema
 from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
 from pyoci.config.rule import MAX_ID
@@ -44,9 +44,7 @@ def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config
     """A Config of the process, and what concerns it of the container. kept: of state.load_kept(). Raises Error."""
     own = read(kept["config"])
     process = _merged(_process(options, bundle), own.process)
-    whole = Config(**{**own.__dict__, "process": process})
-    unsupported.check(whole)
-    return whole
+    return Config(**{**own.__dict__, "process": process})
 
 
 def _process(options: ProcessOptions, bundle: str) -> Process:

@@ -9,7 +9,7 @@ from pyoci import channel
 from pyoci.container.state import WAITING_NAME
 from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import process, signals
-from pyoci.kernel.clone import CLONE_PARENT, clone
+from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.steps import launch
 from pyoci.steps.step import Context, Step, run
 
@@ -36,8 +36,12 @@ def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], cont
 
     def body() -> None:
         run(first, context)
-        pid, pidfd = make(lambda: main(steps, context), flags | CLONE_PARENT)
+        handover = context.handover
+        shared = CLONE_FILES if handover is not None else 0
+        pid, pidfd = make(lambda: main(steps, context), flags | CLONE_PARENT | shared)
         context.channel.send("stage2", str(pid), descriptors=(pidfd,))
+        if handover is not None:
+            handover.began(pidfd, stage_two=True)
 
     _guard(context, body)
 
@@ -59,8 +63,10 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1) -> tuple[int,
 def _guard(context: Context, body: Callable[[], object]) -> None:
     try:
         seal_imports()
-        _close_the_runtimes(context)
         process.set_parent_death_signal(signals.SIGKILL)
+        if context.handover is not None:
+            context.handover.await_begin()
+        _close_the_runtimes(context)
         process.set_name(WAITING_NAME)
         os.umask(0)  # modes of mount points and devices are meant as they are written; process.user.umask comes later
         signals.forget_wakeup()
@@ -70,7 +76,7 @@ def _guard(context: Context, body: Callable[[], object]) -> None:
     except channel.Closed:
         os._exit(1)
     except BaseException as error:  # whatever it is, the runtime is told, and we end
-        _report(context, error)
+        report(context, error)
         os._exit(1)
 
 
@@ -80,14 +86,15 @@ def _close_the_runtimes(context: Context) -> None:
     context.descriptors.pop("bundle", None)
     kept = [*range(context.preserved), context.channel.fileno(), *context.trees.values(), *context.tasks]
     kept += context.descriptors.values()
+    if context.handover is not None:
+        kept += context.handover.descriptors()
     process.close_all_but(kept if context.trace < 0 else [*kept, context.trace])
     context.proc = context.cgroup = -1
 
 
-def _report(context: Context, error: BaseException) -> None:
-    if not isinstance(error, Error):
-        error = Error(f"internal error in the container's process: {_trace(error)}")
-    fields = channel.encode_error(error)
+def report(context: Context, error: BaseException) -> None:
+    """Tell the runtime, or `start`, why this process ends."""
+    fields = encode(error)
     try:
         if "start" in context.descriptors:
             launch.report_error(context, fields)
@@ -95,6 +102,13 @@ def _report(context: Context, error: BaseException) -> None:
             context.channel.send("error", *fields)
     except (channel.Closed, OSError):
         pass
+
+
+def encode(error: BaseException) -> tuple[str, ...]:
+    """The fields of an error message."""
+    if not isinstance(error, Error):
+        error = Error(f"internal error in the container's process: {_trace(error)}")
+    return channel.encode_error(error)
 
 
 def _trace(error: BaseException) -> str:

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Program", "program"]
 
-_LISTENER_ONLY = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"  # the kernel refuses it without a listener
-_IGNORED = ("SECCOMP_FILTER_FLAG_TSYNC", _LISTENER_ONLY)  # TSYNC: the container's process has one thread
+_IGNORED = "SECCOMP_FILTER_FLAG_TSYNC"  # the container's process has one thread
+_WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _FLAGS = {
     "SECCOMP_FILTER_FLAG_LOG": (kernel.FLAG_LOG, "log"),
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": (kernel.FLAG_SPEC_ALLOW, "SSB"),
+    _WAIT_KILLABLE: (kernel.FLAG_WAIT_KILLABLE_RECV, "WaitKill"),
 }
 
 
@@ -61,11 +62,12 @@ def _library() -> str:
 
 
 def _flags(seccomp: Seccomp) -> int:
+    notifies = seccomp.notifies()
+    flags = kernel.FLAG_NEW_LISTENER if notifies else 0
     if seccomp.flags is None:
-        return kernel.FLAG_SPEC_ALLOW if kernel.flags_supported(kernel.FLAG_SPEC_ALLOW) else 0
-    flags = 0
+        return flags | (kernel.FLAG_SPEC_ALLOW if kernel.flags_supported(kernel.FLAG_SPEC_ALLOW) else 0)
     for at, name in enumerate(seccomp.flags):
-        if name in _IGNORED:
+        if name == _IGNORED or (name == _WAIT_KILLABLE and not notifies):  # it is about the listener alone
             continue
         pointer = f"{seccomp.pointer}/flags/{at}"
         if name not in _FLAGS:

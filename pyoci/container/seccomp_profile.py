@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from pyoci.container import seccomp_conditions, seccomp_stub
-from pyoci.errors import ConfigError, UnsupportedError, system_call
+from pyoci.errors import ConfigError, system_call
 from pyoci.kernel import libseccomp
 from pyoci.record import Record
 
@@ -63,7 +63,7 @@ def compile(profile: Seccomp) -> bytes:
     """The whole program: the -ENOSYS stub where the default action denies, calls with conditions, all others.
 
     A rule without conditions wins over those with conditions for the same call, and the first one over later ones.
-    ConfigError: a name or number that means nothing; UnsupportedError: SCMP_ACT_NOTIFY.
+    ConfigError: a name or number that means nothing, or an action where it may not stand.
     """
     default = _default_action(profile)
     named = [
@@ -166,8 +166,9 @@ def _architecture(name: str, pointer: str) -> int:
 def _calls(rule: SyscallRule, default: int) -> list[_Call]:
     """What `rule` asks for, without names that libseccomp does not know and without what changes nothing."""
     action = _action(rule.action, rule.errno, rule.pointer, "action", "errnoRet")
-    if action == _NOTIFY:
-        _refuse_notify(rule)
+    if action == _NOTIFY and "write" in rule.names:
+        pointer = f"{rule.pointer}/names/{rule.names.index('write')}"
+        raise ConfigError("SCMP_ACT_NOTIFY cannot be used for the write syscall", pointer=pointer)
     alternatives = _alternatives(rule)
     for at, name in enumerate(rule.names):
         if not name:
@@ -179,13 +180,6 @@ def _calls(rule: SyscallRule, default: int) -> list[_Call]:
         for at, name in enumerate(rule.names)
         if libseccomp.number(name) is not None
     ]
-
-
-def _refuse_notify(rule: SyscallRule) -> None:
-    pointer = f"{rule.pointer}/action"
-    if "write" in rule.names:
-        raise ConfigError("SCMP_ACT_NOTIFY cannot be used for the write syscall", pointer=pointer)
-    raise UnsupportedError("seccomp: SCMP_ACT_NOTIFY is not supported yet", pointer=pointer)
 
 
 def _alternatives(rule: SyscallRule) -> list[list[Condition]]:

@@ -14,6 +14,7 @@ from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, process, procfs
 from pyoci.steps.cgroups import close_tasks
+from pyoci.steps.launch import close_from
 from pyoci.steps.step import Context, Step
 
 
@@ -108,7 +109,9 @@ class UseProc(Step):
 
 
 class LeaveHost(Step):
-    """Close everything but the preserved descriptors and the channel, which moves to the first number after them."""
+    """Close everything but the preserved descriptors and the channel, which moves to the first number after them.
+
+    And but what a helper shares that hands a seccomp listener over (steps/listener.py)."""
 
     keep: int  # descriptors 0 to keep - 1 stay
 
@@ -118,7 +121,9 @@ class LeaveHost(Step):
     def execute(self, context: Context) -> None:
         copy = fcntl.fcntl(context.channel.fileno(), fcntl.F_DUPFD_CLOEXEC, self.keep + 1)
         os.dup2(copy, self.keep, inheritable=False)
-        process.close_from(self.keep + 1)
+        if context.handover is not None:
+            context.handover.forget_helper()
+        close_from(self.keep + 1, context)
         context.channel.adopt(self.keep)
         context.descriptors = {}
         context.tasks = ()

@@ -17,10 +17,14 @@ class HookState(Record):
 
     def text(self, status: str, pid: int) -> str:
         """One line of JSON without a newline; no pid when the container is gone."""
+        return dumps(self.fields(status, pid))
+
+    def fields(self, status: str, pid: int) -> dict[str, object]:
+        """The same as an object."""
         state: dict[str, object] = {"ociVersion": VERSION, "id": self.id, "status": status}
         if pid:
             state["pid"] = pid
         state["bundle"] = self.bundle
         if self.annotations:
             state["annotations"] = self.annotations
-        return dumps(state)
+        return state

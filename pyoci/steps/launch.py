@@ -32,7 +32,7 @@ class CloseDescriptors(Step):
         ]
         for target, copy in enumerate(copies, self.keep):
             os.dup2(copy, target, inheritable=False)
-        process.close_from(self.keep + 3)
+        close_from(self.keep + 3, context)
         context.descriptors = {"fifo": self.keep, "proc": self.keep + 1}
         context.channel.adopt(self.keep + 2)
         context.proc = self.keep + 1
@@ -63,7 +63,7 @@ class WaitForStart(Step):
         name = f"self/fd/{context.descriptors['fifo']}"
         opened = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.descriptors["proc"])
         os.dup2(opened, self.keep, inheritable=False)
-        process.close_from(self.keep + 1)
+        close_from(self.keep + 1, context)
         context.descriptors = {"start": self.keep}
         context.proc = -1
 
@@ -79,7 +79,8 @@ class LoadFilter(Step):
     def execute(self, context: Context) -> None:
         if context.filter is not None:
             prepared, flags = context.filter
-            prepared.load(flags)
+            # The agent is the program's: what it would answer fails with ENOSYS.
+            prepared.load(flags & ~prepared.ABOUT_LISTENER)
 
 
 class ExecuteProgram(Step):
@@ -104,6 +105,14 @@ class ExecuteProgram(Step):
             image.execve(program)
         except OSError as error:
             raise failed(self, error) from error
+
+
+def close_from(first: int, context: Context) -> None:
+    """Close all from `first` on but what the helper shares, whose numbers are fixed; execve(2) closes that."""
+    if context.handover is None:
+        process.close_from(first)
+    else:
+        process.close_all_but([*range(first), *context.handover.descriptors()])
 
 
 def report(context: Context, data: bytes) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyoci.config import report, schema, unsupported
+from pyoci.config import report, schema
 from pyoci.config.schema_table import CONFIG
 from pyoci.errors import ConfigError
 
@@ -105,16 +105,6 @@ def test_free_keys_are_not_unknown() -> None:
         "windows": {"credentialSpec": {"anything": 1}},
     }
     assert [found for found in report.warnings(raw) if "unknown" in found.reason] == []
-
-
-def test_what_create_refuses_for_now_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever that is: the list becomes shorter with every version."""
-    monkeypatch.setattr(unsupported, "unsupported", lambda config: iter(["/linux/mountLabel"]))
-    raw = {**GOOD, "linux": {"mountLabel": "x"}}
-    assert report.violations(raw) == []
-    assert [(found.pointer, "create refuses it" in found.reason) for found in report.warnings(raw)] == [
-        ("/linux/mountLabel", True)
-    ]
 
 
 @given(

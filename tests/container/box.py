@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -45,6 +46,7 @@ class Box:
         self.reporter = directory / "reporter"
         self.prefix: tuple[str, ...] = (*V2_ONLY, "sh") if view == "v2" else ()
         self.gates: list[Gate] = []
+        self.sockets: list[socket.socket] = []
         self.running: list[Running] = []
         self.numbers = itertools.count()  # whose next() is atomic: a test may run commands in threads
         shutil.copy(reporter, self.reporter)
@@ -120,6 +122,12 @@ class Box:
         self.gates.append(gate)
         return gate
 
+    def listen(self, name: str) -> None:
+        """A stream socket in the box's directory: it listens, and nobody accepts."""
+        self.sockets.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        self.sockets[-1].bind(str(self.directory / name))
+        self.sockets[-1].listen()
+
     def snapshot(self) -> Snapshot:
         return snapshot.take(self.mark, self.directory, self.root)
 
@@ -136,6 +144,8 @@ class Box:
         for running in self.running:
             running.end()
         self.remove_parents()
+        for one in self.sockets:
+            one.close()
 
     def remove_parents(self) -> None:
         """/MARK is made with the first container and, as a parent may be shared, stays when the last one goes."""

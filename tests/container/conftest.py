@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.container.agent import Agent, Answer, Make
 from tests.container.box import Box, boxes
 
 _numbers = itertools.count()
@@ -20,6 +21,20 @@ _numbers = itertools.count()
 def box(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Box]:
     """Containers with the machine's own cgroups."""
     yield from boxes(pyoci, tmp_path, f"pyoci-box-{os.getpid()}-{next(_numbers)}", reporter, "host")
+
+
+@pytest.fixture
+def agent(box: Box) -> Iterator[Make]:
+    """agent({number: Answer}): an agent at the path that bundle() names."""
+    made: list[Agent] = []
+
+    def make(answers: dict[int, Answer] | None = None, name: str = "agent", late: bool = False) -> Agent:
+        made.append(Agent(box.directory / name, answers or {}, late))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture(params=["host", "v2"])

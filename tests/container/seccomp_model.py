@@ -14,7 +14,7 @@ from pyoci.config import read
 from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
 
 KILL_THREAD, KILL_PROCESS, TRAP, ERRNO, TRACE = 0, 0x80000000, 0x30000, 0x50000, 0x7FF00000
-LOG, ALLOW = 0x7FFC0000, 0x7FFF0000
+LOG, ALLOW, NOTIFY = 0x7FFC0000, 0x7FFF0000, 0x7FC00000
 ENOSYS = ERRNO | 38
 X32_BIT = 1 << 30
 
@@ -133,6 +133,7 @@ def action(name: str, errno: int | None) -> int:
         "SCMP_ACT_KILL_PROCESS": KILL_PROCESS,
         "SCMP_ACT_TRAP": TRAP,
         "SCMP_ACT_LOG": LOG,
+        "SCMP_ACT_NOTIFY": NOTIFY,
         "SCMP_ACT_ALLOW": ALLOW,
     }
     if name in plain:

@@ -42,7 +42,7 @@ def test_every_call_fails(box: Box, shape: str, inside: bool, tell: Callable[[st
     killer.record(None)  # makes the mount points in the rootfs
     done, answer = killer.create(**request)
     assert box("delete", "--force", "a").stderr == ""
-    calls = list(enumerate(answer["calls"]))[SECOND_SHAPE[inside] if shape == "two stages" else slice(None)]
+    calls = list(enumerate(answer["calls"]))[slice(None) if shape == "one stage" else SECOND_SHAPE[inside]]
     for index, name in calls:
         done, answer = killer.create(**request, at=index, errno=EIO)
         what = f"EIO from call {index}, {name}"
@@ -74,8 +74,11 @@ def everything(config: dict[str, Any]) -> None:
     config["linux"]["namespaces"].append({"type": "cgroup"})
     config["linux"].update(sysctl={"net.ipv4.ip_forward": "1"}, rootfsPropagation="shared")
     config["linux"]["devices"] = [{"path": "/dev/other", "type": "c", "major": 1, "minor": 3}]
-    rule = {"names": ["uselib"], "action": "SCMP_ACT_ERRNO"}
-    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+    rule = {"names": ["uselib"], "action": "SCMP_ACT_NOTIFY"}
+    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule], "listenerPath": "../agent"}
+
+
+PHASES = ("prepare", "first", "maps", "admit", "inside", "mounted", "finish", "launch", "helper")
 
 
 class Broken:
@@ -89,7 +92,7 @@ class Broken:
         made = self.make(*args)
         number = 0
         phases = {}
-        for phase in ("prepare", "first", "maps", "admit", "inside", "mounted", "finish", "launch"):
+        for phase in PHASES:
             steps = list(getattr(made, phase))
             if number <= self.index < number + len(steps):
                 steps[self.index - number] = break_step(steps[self.index - number])
@@ -155,13 +158,13 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
         everything(config)
         del config["linux"]["resources"]["pids"]
 
+    box.listen("agent")
     bundle = box.bundle("sleep", change=change)
     made: list[plan.Plan] = []
     config, _ = create.load_config(str(bundle))
     around = surroundings(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
     made.append(plan.make(config, around))
-    order = ("prepare", "first", "maps", "admit", "inside", "mounted", "finish", "launch")
-    steps = [step for phase in order for step in getattr(made[0], phase)]
+    steps = [step for phase in PHASES for step in getattr(made[0], phase)]
     before = box.snapshot()
     late = 0
     for index, step in enumerate(steps):

@@ -44,7 +44,18 @@ def two_stages(config: dict[str, Any]) -> None:
     config["linux"].update(uidMappings=mappings, gidMappings=mappings, timeOffsets={"monotonic": {"secs": 100}})
 
 
-SHAPES: dict[str, Callable[[dict[str, Any]], None]] = {"one stage": rich, "two stages": two_stages}
+def listener(config: dict[str, Any]) -> None:
+    """Two stages and a helper before them, which makes the first and shares descriptors with both."""
+    two_stages(config)
+    rule = {"names": ["uselib"], "action": "SCMP_ACT_NOTIFY"}
+    config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule], "listenerPath": "../agent"}
+
+
+SHAPES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "one stage": rich,
+    "two stages": two_stages,
+    "listener": listener,
+}
 shaped = pytest.mark.parametrize("shape", SHAPES)
 
 
@@ -53,6 +64,7 @@ class Killer:
 
     def __init__(self, box: Box, shape: str) -> None:
         self.box = box
+        box.listen("agent")
         self.bundle = box.bundle("sleep", change=lambda config: self._change(config, shape))
         self.before = box.snapshot()
 
@@ -84,6 +96,7 @@ class Killer:
 def test_killed_after_every_change(either_box: Box, shape: str, tell: Callable[[str], None]) -> None:
     """SIGKILL right after every mkdir, clone, mount, write, rename, mknod, send of a create, then delete --force."""
     killer = Killer(either_box, shape)
+    killer.record(CHANGING)  # the filter is in the cache
     calls = killer.record(CHANGING)
     for index, name in enumerate(calls):
         done, answer = killer.create(calls=CHANGING, at=index, signal=signal.SIGKILL)

@@ -18,7 +18,8 @@ SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproj
 	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
 	-not -name 'schema_table.py*' -not -name 'schema_documents.py*' 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
-TEST_PACKAGES := busybox-static iproute2 libseccomp-dev pkg-config procps strace util-linux
+TEST_PACKAGES := btrfs-progs busybox-static erofs-utils iproute2 libseccomp-dev pkg-config procps squashfs-tools strace \
+	util-linux xfsprogs
 
 # Tests wait as often as they work: one process more than there are processors. Each takes the next tests when it has
 # done its own.

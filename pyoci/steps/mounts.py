@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EBUSY, EPERM
+from errno import EBUSY, EINVAL, EPERM
 
 from pyoci.config.filesystem import Mount
+from pyoci.errors import StepError, os_error_text, system_call
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.kernel.procfs import root_is_procfs
@@ -44,9 +45,28 @@ class OpenSource(Step):
             mount.set_attributes(tree, propagation=self.propagation, recursive=True)
         if wanted.id_map:
             user_namespace = context.descriptors[f"{wanted.pointer}/uidMappings"]
-            mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
+            try:
+                mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
+            except OSError as error:
+                raise self._unmapped(error) from None
         _set_bind_attributes(tree, wanted)
         context.trees[wanted.pointer] = tree
+
+    def _unmapped(self, error: OSError) -> StepError:
+        """runc's words."""
+        refused = error.errno == EINVAL
+        maybe = " (maybe the filesystem used doesn't support idmap mounts on this kernel?)" if refused else ""
+        below = ", or what is mounted below it," if self.mount.id_map == "ridmap" else ""
+        return StepError(
+            f"failed to set MOUNT_ATTR_IDMAP on {self.source}: {os_error_text(error)}{maybe}",
+            pointer=self.mount.pointer,
+            step=type(self).__name__,
+            call=system_call(error),
+            errno=error.errno or 0,
+            hint=f"{self.source}{below} is on a file system without id-mapped mounts; see /proc/self/mountinfo"
+            if refused
+            else "",
+        )
 
 
 def _set_bind_attributes(tree: int, wanted: Mount) -> None:

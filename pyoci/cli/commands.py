@@ -87,6 +87,31 @@ _EXEC = (
     Flag(names=("ignore-paused",), kind=BOOL, usage="exec in a paused container too", default=False),
 )
 
+_UPDATE = (
+    Flag(
+        names=("resources", "r"),
+        usage="file, or - for stdin, with an object like linux.resources",
+    ),
+    Flag(names=("blkio-weight",), kind=INT, usage="share of block I/O, 10 to 1000", default=0),
+    Flag(names=("cpu-period",), usage="length of a CPU period in microseconds"),
+    Flag(names=("cpu-quota",), usage="CPU time in each period in microseconds, -1 for no limit"),
+    Flag(names=("cpu-burst",), usage="unused CPU time that may be saved up, in microseconds"),
+    Flag(names=("cpu-share",), usage="share of CPU time, usually 1024"),
+    Flag(names=("cpu-rt-period",), usage="length of a real-time period in microseconds (cgroup v1)"),
+    Flag(names=("cpu-rt-runtime",), usage="real-time CPU time in each of them in microseconds (cgroup v1)"),
+    Flag(names=("cpuset-cpus",), usage="CPUs to use, as in 0-3,7"),
+    Flag(names=("cpuset-mems",), usage="memory nodes to use"),
+    Flag(names=("kernel-memory",), usage="ignored", hidden=True),
+    Flag(names=("kernel-memory-tcp",), usage="ignored", hidden=True),
+    Flag(names=("memory",), usage="limit of memory, in bytes or with a unit (512m), -1 for none"),
+    Flag(names=("cpu-idle",), usage="1: run only when nobody else wants to, 0: as usual"),
+    Flag(names=("memory-reservation",), usage="memory to leave when others need some"),
+    Flag(names=("memory-swap",), usage="limit of memory and swap together, -1 for no limit of swap"),
+    Flag(names=("pids-limit",), kind=INT, usage="limit of processes and threads, -1 for none", default=0),
+    Flag(names=("l3-cache-schema",), usage="Intel RDT: L3 cache schema"),
+    Flag(names=("mem-bw-schema",), usage="Intel RDT: memory bandwidth schema"),
+)
+
 _ID = "<container-id>"
 
 COMMANDS = {
@@ -172,6 +197,7 @@ COMMANDS = {
                 Flag(names=("stats",), kind=BOOL, usage="print once and exit", default=False),
             ),
         ),
+        Command(name="update", usage="change a container's limits", arguments=_ID, minimum=1, maximum=1, flags=_UPDATE),
         Command(
             name="spec",
             usage="write a config.json to start from",
@@ -198,6 +224,6 @@ COMMANDS = {
 
 # Commands of runc that a later version will have. Not in the table: a probe such as podman's
 # `checkpoint --help` must learn that they are missing.
-MISSING = frozenset(("checkpoint", "restore", "update"))
+MISSING = frozenset(("checkpoint", "restore"))
 
 __all__ = ["COMMANDS", "GLOBAL", "HELP", "MISSING", "VERSION"]

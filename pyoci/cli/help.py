@@ -56,6 +56,12 @@ the program's, 128 and its signal if it died of one; 255 if it did not run.""",
    The events command prints one JSON object on each line: what the container uses
 ("type":"stats"), every --interval, and, as soon as the kernel kills one of its
 processes for want of memory, "type":"oom". It ends with the container.""",
+    "update": """\
+   The update command changes limits of a container that is created, running or
+paused. Those that are not named stay as they are. The file of --resources holds
+one JSON object: the members memory, cpu, blockIO, pids, unified and devices of
+linux.resources in config.json. If the kernel refuses one value, all keep their
+old one.""",
     "spec": """\
    The spec command writes config.json into the bundle; it does not replace one that
 is there. It runs "sh" in the directory "rootfs", read-only, with a terminal. To

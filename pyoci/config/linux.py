@@ -120,7 +120,7 @@ def read_linux(node: Node | None) -> Linux:
         uid_mappings=read_mappings(node, "uidMappings"),
         gid_mappings=read_mappings(node, "gidMappings"),
         time_offsets=read_time_offsets(node.child("timeOffsets")),
-        devices=tuple([_device(device) for device in node.children("devices")]),
+        devices=tuple([read_device(device) for device in node.children("devices")]),
         cgroups_path=node.optional_string("cgroupsPath"),
         resources=read_resources(node.child("resources")),
         rootfs_propagation=_propagation(node),
@@ -141,7 +141,8 @@ def read_linux(node: Node | None) -> Linux:
     )
 
 
-def _device(node: Node) -> Device:
+def read_device(node: Node) -> Device:
+    """One of linux.devices."""
     type = node.required_string("type")
     mode = node.optional_integer("fileMode", UINT32)
     absent = 0 if type == "p" else -1

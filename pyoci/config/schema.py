@@ -43,6 +43,14 @@ def check_process(raw: Any) -> None:
         raise ConfigError(f"process.json#{pointer}: {reason}", pointer=pointer)
 
 
+def check_resources(raw: Any) -> None:
+    """The same for config.json's `linux.resources`, as `update` takes it; pointers are as in config.json."""
+    fault = walk(raw, CONFIG[1]["linux"][1]["resources"])
+    if fault is not None:
+        pointer, reason = fault
+        raise ConfigError(f"resources#{pointer}: {reason}", pointer=f"/linux/resources{pointer}")
+
+
 def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
     """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
     try:

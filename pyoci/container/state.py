@@ -22,7 +22,7 @@ FORMAT = 1  # of the "pyoci" object and of the fifo's protocol
 SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
 FILE = "state.json"
 FIFO = "exec.fifo"
-KEPT = "config.json"  # of config.json what exec needs, as it was at create
+KEPT = "config.json"  # of config.json what exec and update need, as it was at create or after the last update
 WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
@@ -221,14 +221,14 @@ def save(container: Container, directory: int) -> None:
     jsonfile.write(directory, FILE, to_json(container))
 
 
-# What a process of exec has of the container it comes into, and not of config.json as it may be by then.
+# What a process of exec has of the container it comes into, and what update changes; not config.json as it may be then.
 _KEPT_OF_PROCESS = ("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity")
 _KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
 
 
 def keep(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
-    """Write what exec will need of config.json `raw` into the container's directory: once, and not into state.json,
-    which every command reads. load_kept() reads it.
+    """Write what exec and update will need of config.json `raw` into the container's directory, and not into
+    state.json, which every command reads. load_kept() reads it.
     """
     process, linux = raw.get("process") or {}, raw.get("linux") or {}
     own = {key: process[key] for key in _KEPT_OF_PROCESS if key in process}
@@ -236,11 +236,16 @@ def keep(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
     if "umask" in user:
         own["user"] = {"umask": user["umask"]}
     config = {"process": own, "linux": {key: linux[key] for key in _KEPT_OF_LINUX if key in linux}}
-    jsonfile.write(directory, KEPT, {"version": FORMAT, "no_new_keyring": no_new_keyring, "config": config})
+    kept = {"version": FORMAT, "no_new_keyring": no_new_keyring, "config": config}
+    for key in ("resources", "devices"):
+        if linux.get(key):
+            kept[key] = linux[key]
+    jsonfile.write(directory, KEPT, kept)
 
 
 def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
-    """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}.
+    """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}, and "resources"
+    and "devices", those of config.json's `linux`, if there are any.
 
     An older pyoci kept nothing: then config.json of the bundle has to do. Raises NotFoundError, Error.
     """
@@ -253,7 +258,9 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     except FileNotFoundError:
         whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
         config = {key: whole[key] for key in ("process", "linux") if key in whole}
-        return container, {"no_new_keyring": False, "config": config}
+        linux = whole.get("linux") or {}
+        more = {key: linux[key] for key in ("resources", "devices") if key in linux}
+        return container, {"no_new_keyring": False, "config": config, **more}
     finally:
         os.close(directory)
     return container, kept

@@ -1,0 +1,85 @@
+"""The values of a cgroup's files before they are written, and putting them back."""
+
+from __future__ import annotations
+
+from ..errors import os_error_text
+from ..log import log
+from . import files
+from .files import Directory, Tree
+from .limit import MustExceed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .limit import Write
+
+# What takes the limit from a device that had none before; on v1 it is 0.
+_NONE = {
+    "io.max": "rbps=max wbps=max riops=max wiops=max",
+    "io.weight": "default",
+    "io.bfq.weight": "default",
+    "io.latency": "target=max",
+}
+
+
+class Saved:
+    """What stands in the files of `writes` now. A file that cannot be read is not put back either."""
+
+    def __init__(self, paths: dict[str, str], writes: tuple[Write, ...]) -> None:
+        self._before: dict[tuple[str, str], str] = {}
+        with Tree() as tree:
+            for write in writes:
+                self._save(tree, paths, write)
+
+    def _save(self, tree: Tree, paths: dict[str, str], write: Write) -> None:
+        if write.otherwise is not None:
+            self._save(tree, paths, write.otherwise)
+        key = (paths.get(write.controller, ""), write.file)
+        if not key[0] or key in self._before or isinstance(write, MustExceed):
+            return
+        try:
+            with tree.open(key[0]) as cgroup:
+                self._before[key] = cgroup.read(write.file)
+        except (OSError, UnicodeDecodeError):
+            pass
+
+    def put_back(self) -> None:
+        """Write back what differs, the last first. What the kernel refuses is tried again as long as that helps: of two
+        values that depend on each other one has to go first. What is left then is a warning, as in runc."""
+        left = list(reversed(self._before.items()))
+        with Tree() as tree:
+            while left:
+                failed = []
+                for (path, file), before in left:
+                    try:
+                        with tree.open(path) as cgroup:
+                            _put_back(cgroup, file, before)
+                    except OSError as error:
+                        failed.append((((path, file), before), error))
+                if len(failed) == len(left):
+                    texts = "; ".join(os_error_text(error) for _, error in failed)
+                    log.warning(f"Setting back cgroup configs failed due to error: {texts}")
+                    return
+                left = [item for item, _ in failed]
+
+
+def _put_back(cgroup: Directory, file: str, before: str) -> None:
+    now = cgroup.read(file)
+    if now == before:
+        return
+    if file == "memory.oom_control":
+        cgroup.write(file, files.keyed(before, "oom_kill_disable"))
+        return
+    lines = before.splitlines()
+    devices = {line.split()[0] for line in lines if _of_device(line)}
+    for line in now.splitlines():
+        if _of_device(line) and line.split()[0] not in devices:
+            cgroup.write(file, f"{line.split()[0]} {_NONE.get(file, '0')}")
+    for line in lines or [""]:
+        if line or not devices and not _of_device(now):
+            cgroup.write(file, f"{line}\n")
+
+
+def _of_device(line: str) -> bool:
+    """Whether a line is about one device: it begins with MAJOR:MINOR."""
+    major, _, minor = line.partition(" ")[0].partition(":")
+    return major.isdigit() and minor.isdigit()

@@ -9,7 +9,8 @@ from pyoci import jsonfile
 from pyoci.config import schema
 from pyoci.container import state
 from pyoci.container.update import update
-from pyoci.errors import Error, UnsupportedError
+from pyoci.errors import Error
+from pyoci.kernel import resctrl
 from pyoci.log import quote
 
 TYPE_CHECKING = False
@@ -45,12 +46,15 @@ def _read(file: str) -> Any:
 
 
 def _refuse_rdt(options: Options) -> None:
-    for flag, text in (
-        ("l3-cache-schema", "Intel RDT/CAT: l3 cache schema is not enabled"),
-        ("mem-bw-schema", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
+    for flag, name, text in (
+        ("l3-cache-schema", "L3", "Intel RDT/CAT: l3 cache schema is not enabled"),
+        ("mem-bw-schema", "MB", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
     ):
         if options.text(flag):
-            raise UnsupportedError(text, pointer=f"--{flag}", hint="this version of pyoci does not change Intel RDT")
+            mount = resctrl.find()
+            if mount and os.path.isdir(f"{mount}/info/{name}"):
+                raise Error(f"update --{flag} is not supported yet", pointer=f"--{flag}")
+            raise Error(text, pointer=f"--{flag}", hint=f"this machine has no {mount or resctrl.PLACE}/info/{name}")
 
 
 def from_flags(options: Options) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pyoci.config.resources import Resources, read_resources
 from pyoci.container import state
 from pyoci.container.lock import Change
 from pyoci.container.state import Container
-from pyoci.errors import StateError
+from pyoci.errors import Error, StateError
 from pyoci.kernel import signals
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
@@ -39,6 +39,8 @@ def update(root: str, id: str, new: dict[str, Any]) -> None:
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
+        if container.unit is not None:
+            raise Error("update with the systemd driver is not supported yet", pointer="--systemd-cgroup")
         try:
             _update(container, kept, new, directory)
         except Interrupted as interrupted:

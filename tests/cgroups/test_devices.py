@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,6 +152,68 @@ def test_one_program_that_is_replaced(in_v2: InV2) -> None:
         manager.remove(planned)
 
     in_v2(body)
+
+
+def test_no_moment_without_a_filter(in_v2: InV2) -> None:
+    """A process that tries all the time never opens what the old rules and the new ones deny, and always opens what
+    both allow; that the rules change it sees as well."""
+
+    def body(planned: dict[str, str]) -> None:
+        manager.create(planned, Undo())
+        manager.apply_devices(planned, DEFAULT, Undo())
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _try_on(planned, writing)
+        os.close(writing)
+        assert os.read(reading, 1)
+        for number in range(300):
+            rules = DEFAULT if number % 2 else (*DEFAULT, *many_rules(number))
+            manager.apply_devices(planned, rules, Undo())
+        manager.kill(planned, signal.SIGTERM)
+        with open(reading) as file:
+            counted = file.read()
+        os.waitpid(child, 0)
+        denied, allowed, rounds = map(int, counted.split())
+        assert (denied, allowed) == (0, rounds)
+        assert rounds > 300, "too slow to notice anything"
+        manager.remove(planned)
+
+    in_v2(body)
+
+
+def many_rules(number: int) -> tuple[DeviceRule, ...]:
+    return tuple(
+        DeviceRule(pointer="", allow=True, type="c", major=1000 + number, minor=minor, access="rwm")
+        for minor in range(50)
+    )
+
+
+def _try_on(planned: dict[str, str], report: int) -> None:
+    """Until SIGTERM: open a device that is denied (fuse) and one that is allowed (null)."""
+    denied = allowed = rounds = 0
+    end = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal end
+        end = True
+
+    try:
+        signal.signal(signal.SIGTERM, stop)
+        function("unshare", c_ulong)(constants.CLONE_NEWNS)
+        mount("none", "/", "", constants.MS_REC | constants.MS_PRIVATE)
+        mount("none", "/mnt", "tmpfs")
+        os.mknod("/mnt/denied", 0o20600, os.makedev(10, 229))
+        os.mknod("/mnt/allowed", 0o20600, os.makedev(1, 3))
+        manager.join(planned, os.getpid())
+        os.write(report, b" ")
+        while not end:
+            denied += _may(_opening, "/mnt/denied", os.O_RDWR)
+            allowed += _may(_opening, "/mnt/allowed", os.O_RDWR)
+            rounds += 1
+        os.write(report, f"{denied} {allowed} {rounds}\n".encode())
+    finally:
+        os._exit(0)
 
 
 @pytest.mark.parametrize("old", [0, 2, 3])

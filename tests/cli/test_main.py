@@ -92,6 +92,8 @@ TABLE: list[tuple[str, int, str, str | None]] = [
     ("ps nope --bogus -- --format", 1, "", "container does not exist"),
     ("pause nope", 1, "", "container does not exist"),
     ("resume nope", 1, "", "container does not exist"),
+    ("update", 1, usage("Incorrect Usage.", "update"), COUNT.format("update", "exactly 1")),
+    ("update nope --memory x --resources /nonexistent", 1, "", "container does not exist"),
     ("list x", 1, usage("Incorrect Usage.", "list"), COUNT.format("list", "exactly 0")),
     ("features x", 1, usage("Incorrect Usage.", "features"), COUNT.format("features", "exactly 0")),
     ("--root / list", 1, "", "Option --root argument should not be set to /"),

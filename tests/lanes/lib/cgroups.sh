@@ -65,6 +65,9 @@ enter_lane_cgroups() {
         for file in cpus mems; do # a new cpuset of version 1 is empty and takes no process
             if [ -e "$dir/cpuset.$file" ]; then cat "$point/cpuset.$file" >"$dir/cpuset.$file"; fi
         done
+        if [ -e "$dir/cpu.rt_runtime_us" ]; then # without a share of it no real-time policy is allowed
+            echo 100000 >"$dir/cpu.rt_runtime_us" || true
+        fi
         if [ "$type" = cgroup2 ]; then
             # What the machine gives to its root's children is the lane's too.
             for file in $(cat "$point/cgroup.controllers"); do

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import freezer, manager, members
+from pyoci.cgroups import freezer, layout, manager, members
 from pyoci.errors import Error
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.undo import Undo
@@ -134,8 +134,9 @@ def test_thawed_when_one_cannot_be_frozen(
 
 def leave(paths: dict[str, str], pid: int) -> None:
     """Back to where it came from, so that the cgroup can be removed."""
-    for path in paths.values():
-        Path(path, "../cgroup.procs").write_text(str(pid))
+    here = layout.detect()
+    for controller in paths:
+        Path(f"{here.mounts[controller]}{here.own[controller]}/cgroup.procs").write_text(str(pid))
 
 
 def test_thawed_when_a_signal_comes(cgroup: dict[str, str], unfreezable: Stuck) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import members
+from pyoci.cgroups import layout, members
 from tests.cgroups import stuck
 from tests.container.box import SOON, Box, alive, until
 from tests.container.test_life_cycle import MISSING, in_state, refused
@@ -214,7 +214,8 @@ def test_delete_does_not_wait_for_a_pause(box: Box, unfreezable: Callable[[], in
     pid = unfreezable()
     pausing = box.begin("pause", "a")
     box.wait("a", "paused")
-    for path in cgroups(box).values():
-        (path / "../../cgroup.procs").resolve().write_text(str(pid))  # it is not the container's
+    here = layout.detect()
+    for controller in cgroups(box):  # it is not the container's
+        Path(f"{here.mounts[controller]}{here.own[controller]}/cgroup.procs").write_text(str(pid))
     assert box("delete", "--force", "a", timeout=SOON).stderr == ""
     pausing.end(SOON)

@@ -13,19 +13,20 @@ import select
 import socket
 import time
 
-from jeepney import DBusAddress, HeaderFields, Message, MessageType, Parser, new_method_call
+from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
 
 from ..errors import Error, StepError, os_error_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Literal
 
     from ..kernel.signals import Interrupts
     from .systemd_names import Unit
 
 TIMEOUT = 30.0  # seconds for one answer, and for a job: runc's
 _CHUNK = 65536
+_LONGEST = 1 << 27  # bytes of a message: what the specification allows
 _BOOTED = "/run/systemd/system"  # sd_booted(3)
 
 _NAME = "org.freedesktop.systemd1"
@@ -52,7 +53,7 @@ class Bus:
         self.calls = 0  # that were made of systemd
         self.interrupts = interrupts
         self._serial = 0
-        self._parser = Parser()
+        self._data = b""  # read and not yet understood
         self._replies: dict[int, Message] = {}
         self._jobs: dict[str, str] = {}  # path of a job that has ended -> its result
         self._socket = self._connect(unit)
@@ -100,7 +101,7 @@ class Bus:
                 call="AUTH EXTERNAL",
                 hint=f"it said {lines[0]!r}; we are uid {os.geteuid()}: is it the systemd of another user?",
             )
-        self._parser.add_data(lines[2])
+        self._data = lines[2]
 
     def _join_bus(self) -> None:
         """What a bus wants first, and to be told of jobs."""
@@ -155,11 +156,18 @@ class Bus:
             raise _lost(os_error_text(error)) from error
 
     def _receive(self, deadline: float, what: str, interruptible: bool = True) -> None:
-        """Take in what has come, or wait for it."""
-        message = self._parser.get_next_message()
-        if message is None:
-            self._parser.add_data(self._read(deadline, what, interruptible))
+        """Take in one message that has come, or wait for more.
+
+        systemd tells everybody of every change of every unit; of signals only those are read that we wait for.
+        """
+        size = _size(self._data)
+        if not size or len(self._data) < size:
+            self._data += self._read(deadline, what, interruptible)
             return
+        data, self._data = self._data[:size], self._data[size:]
+        if data[1] == MessageType.signal.value and b"JobRemoved" not in data:
+            return
+        message = Message.from_buffer(data)
         fields = message.header.fields
         if message.header.message_type in (MessageType.method_return, MessageType.error):
             self._replies[fields[HeaderFields.reply_serial]] = message
@@ -191,6 +199,18 @@ class Bus:
         if not data:
             raise _lost("end of file")
         return data
+
+
+def _size(data: bytes) -> int:
+    """The length of the message that `data` begins with, 0 if that is not known yet. Raises StepError."""
+    if len(data) < 16:
+        return 0
+    order: Literal["little", "big"] = "little" if data[:1] == b"l" else "big"
+    body, fields = (int.from_bytes(data[at : at + 4], order) for at in (4, 12))
+    size = (16 + fields + 7) // 8 * 8 + body
+    if data[:1] not in (b"l", b"B") or size > _LONGEST:
+        raise _lost("what it sends is no message of D-Bus")
+    return size
 
 
 def _open(address: str) -> socket.socket:

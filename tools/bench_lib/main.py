@@ -19,7 +19,8 @@ from tools.bench_lib.works import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE_LANE = os.environ.get("PYOCI_LANE", "host")
-PEERS = {"host": "pyoci,runc", "tree": "pyoci,runc,crun,/usr/bin/runc"}
+DEBIANS = "pyoci,runc,crun,/usr/bin/runc"
+PEERS = {"host": "pyoci,runc", "tree": DEBIANS, "booted": DEBIANS}
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -27,7 +28,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("works", nargs="*", help=f"of: {', '.join(works.WORKS)}; all of them if none is given")
     add("--runtimes", help="the first is compared with the second: pyoci, runc, runc@VERSION, crun or a path")
-    add("--lane", default=HERE_LANE, help="host, or tree: through tests/lanes/tree, beside Debian's crun and runc")
+    add("--lane", default=HERE_LANE, help="host; tree: beside Debian's crun and runc; booted: with the systemd driver")
     add("-n", "--count", type=int, default=30, help="runs of each piece of work")
     add("--idle-count", type=int, default=10, help="runs with an idle pause before each; 0 for none")
     add("--idle", type=float, default=150, metavar="MS", help="that pause")
@@ -73,9 +74,11 @@ def _elsewhere(options: argparse.Namespace) -> int:
 def _measure(options: argparse.Namespace) -> int:
     names = (options.runtimes or PEERS.get(HERE_LANE, PEERS["host"])).split(",")
     found = [runtimes.find(name) for name in names]
-    subjects = [Subject(label=runtime.label, path=str(runtime.path)) for runtime in found]
+    booted = HERE_LANE == "booted"
+    flags = ("--systemd-cgroup",) if booted else ()
+    subjects = [Subject(label=runtime.label, path=str(runtime.path), flags=flags) for runtime in found]
     output = open(options.json, "w") if options.json else None  # before the view hides what lies below /run
-    place = view.View()
+    place: view.View | view.Booted = view.Booted() if booted else view.View()
     try:
         bundle.make(f"{view.WORK}/true", ["/bin/true"])
         bundle.make(f"{view.WORK}/sleep", ["/bin/sleep", "86400"])
@@ -86,7 +89,7 @@ def _measure(options: argparse.Namespace) -> int:
         print()
         data = _timed(options, subjects)
         missed = any(item.missed for item in data["rows"])
-        if not options.no_counts:
+        if not options.no_counts and not booted:  # they are about the runtime, not about its driver
             lines, good = _counted(subjects, options.count, data)
             print("\n" + "\n".join(lines))
             missed |= not good
@@ -108,7 +111,8 @@ def _timed(options: argparse.Namespace, subjects: list[Subject]) -> dict[str, An
             continue
         for name, runs in works.interleaved(subjects, chosen, count, pause / 1000).items():
             title = f"{name}, {pause:.0f} ms idle before" if pause else name
-            rows.append(report.row(title, runs, reference, report.BUDGETS.get(name)))
+            budget = None if subjects[0].flags else report.BUDGETS.get(name)  # which are for cgroupfs
+            rows.append(report.row(title, runs, reference, budget))
     labels = [subject.label for subject in subjects]
     print(report.table(rows, labels, labels[reference] if reference else ""))
     return {"lane": HERE_LANE, "labels": labels, "count": options.count, "rows": rows}

@@ -24,6 +24,19 @@ def call(name: str, *arguments: Any) -> None:
         raise OSError(ctypes.get_errno(), f"{name}{arguments}: {os.strerror(ctypes.get_errno())}")
 
 
+class Booted:
+    """In the booted tree, where systemd has the cgroups: a tmpfs for the bundles, and everything else as it is."""
+
+    def __init__(self) -> None:
+        call("unshare", _CLONE_NEWNS)
+        call("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
+        os.mkdir(WORK)
+        call("mount", b"tmpfs", WORK.encode(), b"tmpfs", ctypes.c_ulong(0), b"mode=755")
+
+    def leave(self) -> None:
+        """Nothing is left but an empty directory, and the tree ends with this command."""
+
+
 class View:
     """Enters the place for good (this process does not come back); `leave` ends it as far as others can see it."""
 

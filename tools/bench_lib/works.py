@@ -21,10 +21,11 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Subject:
-    """A runtime and the directory of its state."""
+    """A runtime, its global flags, and the directory of its state."""
 
     label: str
     path: str
+    flags: tuple[str, ...] = ()
 
     @property
     def root(self) -> str:
@@ -55,7 +56,7 @@ _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 def runtime(subject: Subject, *arguments: str) -> float:
     """One command of a runtime."""
-    return command([subject.path, "--root", subject.root, *arguments])
+    return command([subject.path, *subject.flags, "--root", subject.root, *arguments])
 
 
 def run(subject: Subject, name: str) -> Parts:

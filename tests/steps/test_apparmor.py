@@ -64,11 +64,13 @@ def test_the_program_has_the_profile(box: Box, no_new_privileges: bool) -> None:
     assert (forbidden["error"], allowed["errno"]) == ("EACCES", 0)
 
 
-def test_a_profile_that_is_not_loaded(box: Box) -> None:
-    done = box("run", "--bundle", str(box.bundle("report", change=confined("pyoci-nobody"))), "a")
+@pytest.mark.parametrize("name", ["pyoci-nobody", "pyoci-inner x", "unconfined_foo", "pyoci-inner//&pyoci-nobody"])
+def test_a_profile_that_is_not_loaded(box: Box, name: str) -> None:
+    """Also names that begin like one that is, or like none (SEC-44)."""
+    done = box("run", "--bundle", str(box.bundle("report", change=confined(name))), "a")
     said = done.stderr.splitlines()
     assert done.returncode == 1
-    assert 'unable to apply apparmor profile \\"pyoci-nobody\\": profile not loaded"' in said[0]
+    assert f'unable to apply apparmor profile \\"{name}\\": profile not loaded"' in said[0]
     assert "  pointer: /process/apparmorProfile" in said
     assert os.listdir(box.root) == []
 
@@ -86,6 +88,20 @@ def test_a_runtime_that_is_confined_itself(box: Box, no_new_privileges: bool, la
     assert (done.returncode, done.stderr) == (0, "")
     [seen] = parse(done)
     assert seen["label"] == label
+
+
+def test_exec(box: Box) -> None:
+    """The profile that exec names, else that of config.json; through both of its stages."""
+    bundle = box.bundle("sleep", change=confined("pyoci-outer"))
+    assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
+    labels = []
+    for words in (("--apparmor", "pyoci-inner"), ()):
+        done = box("exec", *words, "a", "/reporter", "report")
+        assert (done.returncode, done.stderr) == (0, "")
+        labels += [seen["label"] for seen in parse(done)]
+    assert labels == ["pyoci-inner (enforce)", "pyoci-outer (enforce)"]
+    refused = box("exec", "--apparmor", "pyoci-nobody", "a", "/reporter", "report")
+    assert refused.returncode == 255 and "profile not loaded" in refused.stderr
 
 
 def test_without_a_profile(box: Box) -> None:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class _Kept:
+    """What the import system was. Never freed: that would write to a hundred pages, which the container pays for."""
+
+    former: tuple[object, ...] = ()
+
+
 def seal_imports() -> None:
     """Close the import system: after the root switch every name on sys.path is the container's."""
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
-    sys.path_importer_cache.clear()
-    sys.path.clear()
+    _Kept.former = (sys.meta_path, sys.path_hooks, sys.path_importer_cache, sys.path)
+    sys.meta_path, sys.path_hooks, sys.path_importer_cache, sys.path = [], [], {}, []
 
 
 def main(steps: tuple[Step, ...], context: Context) -> None:

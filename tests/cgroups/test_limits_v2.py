@@ -50,7 +50,7 @@ def test_what_the_files_show(made: dict[str, str]) -> None:
         ),
         ({"cpu": {"quota": 90000, "burst": 80000}}, {"cpu.max": "90000 100000", "cpu.max.burst": "80000"}),
         ({"cpu": {"quota": -1, "burst": 0}}, {"cpu.max": "max 100000", "cpu.max.burst": "0"}),
-        ({"cpu": {"idle": 1}}, {"cpu.idle": "1", "cpu.weight": "0"}),
+        ({"cpu": {"idle": 1}}, {"cpu.idle": "1"}),
         ({"cpu": {"idle": 0, "shares": 1024}}, {"cpu.idle": "0", "cpu.weight": "100"}),
         ({"cpu": {"cpus": "1", "mems": "0"}}, {"cpuset.cpus": "1", "cpuset.mems": "0"}),
         (

@@ -365,3 +365,20 @@ def idmapped_as_the_container(config: Config, bundle: Path) -> None:
     config["root"]["readonly"] = False
     mount(config, "/id", "bind", str(top), "bind,idmap")
     look_at(config, "/id", "/id/file", "/id/inner")
+
+
+@case
+def scheduling(config: Config, bundle: Path) -> None:
+    config["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}
+    config["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_IDLE", "priority": 3}
+    config["process"]["execCPUAffinity"] = {"initial": "0", "final": "0"}
+    config["linux"]["personality"] = {"domain": "LINUX32"}
+    config["linux"]["memoryPolicy"] = {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}
+
+
+@case
+def a_deadline(config: Config, bundle: Path) -> None:
+    times = {"runtime": 10**7, "deadline": 10**8, "period": 10**8}
+    config["process"]["scheduler"] = {"policy": "SCHED_DEADLINE", "flags": ["SCHED_FLAG_RECLAIM"], **times}
+    config["process"]["user"] = {"uid": 1000, "gid": 1000}
+    config["linux"]["memoryPolicy"] = {"mode": "MPOL_INTERLEAVE", "nodes": "0-5"}

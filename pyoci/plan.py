@@ -309,7 +309,9 @@ def _net_devices(config: Config, around: Surroundings) -> tuple[Step, ...]:
     network = linux.namespace("network")
     assert network is not None  # rules.py
     joined = network.pointer if network.path else ""
-    return tuple(MoveNetDevice(pointer=one.pointer, device=one, namespace=joined) for one in linux.net_devices)
+    return tuple(
+        MoveNetDevice(pointer=one.pointer, device=one, namespace=joined, path=network.path) for one in linux.net_devices
+    )
 
 
 def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:

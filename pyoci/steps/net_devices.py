@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 class MoveNetDevice(Step):
     """Move one device, rename it, give it its addresses, set it up.
 
-    `namespace` is the pointer of a network namespace that is joined, and open; "": the container's process has its own.
+    `namespace` is the pointer of a network namespace that is joined, and open, and `path` its name on the host; "": the
+    container's process has its own.
     """
 
     device: NetDevice
     namespace: str = ""
+    path: str = ""
 
     def describe(self) -> str:
         name = self.device.name
@@ -45,37 +47,42 @@ class MoveNetDevice(Step):
         link = links.find(wanted.device)
         if link is None:
             hint = "`ip link` shows the devices of the runtime's network namespace"
-            raise self._failed(f"link not found for interface {wanted.device} on runtime namespace", None, hint)
+            raise self._failed(
+                context, f"link not found for interface {wanted.device} on runtime namespace", None, hint
+            )
         name = wanted.name or wanted.device
         with links.Inside(theirs, ours):
             before = links.names()
-        what = f"fail to move network device {wanted.device} to the container's network namespace"
+        what = f"fail to move network device {wanted.device} to network namespace"
         if name in before:  # to be sure before it is down, and has lost addresses for it
             hint = f"the container has a device {name} already"
-            raise self._failed(what, OSError(EEXIST, os.strerror(EEXIST)), hint)
+            raise self._failed(context, what, OSError(EEXIST, os.strerror(EEXIST)), hint)
         context.undo.add(_restore, link)
         # Also when the move fails: the kernel moves first and then renames.
         context.undo.add(_bring_back, link, name, before, theirs, ours)
         try:
             links.send(link, name, theirs)
         except OSError as error:
-            raise self._failed(what, error, "some devices cannot leave their network namespace") from None
+            raise self._failed(context, what, error, "some devices cannot leave their network namespace") from None
         with links.Inside(theirs, ours):
             arrived = _arrived(link, name, before)
             try:
                 links.receive(link, arrived)
             except OSError as error:
-                raise self._failed(f"fail to set up interface {arrived} in the container", error, "") from None
+                raise self._failed(context, f"fail to set up interface {arrived} in the container", error, "") from None
 
     def _open(self, context: Context) -> int:
         descriptor = os.open(f"{context.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
         context.undo.add(os.close, descriptor)
         return descriptor
 
-    def _failed(self, what: str, error: OSError | None, hint: str) -> StepError:
+    def _failed(self, context: Context, what: str, error: OSError | None, hint: str) -> StepError:
         """runc's words."""
+        where = self.path or f"/proc/{context.pid}/ns/net"
+        why = os_error_text(error) if error else "Link not found"
+        said = f"move netDevice {self.device.device} to namespace {where}: {what}: {why}"
         return StepError(
-            f"error creating network interfaces: {what}: {os_error_text(error) if error else 'Link not found'}",
+            f"error creating network interfaces: {said}",
             pointer=self.pointer,
             step=type(self).__name__,
             call=system_call(error) if error else "",

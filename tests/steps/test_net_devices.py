@@ -176,7 +176,8 @@ def test_a_name_that_is_taken(box: Box) -> None:
     """The device stays where it was, with its addresses, and up."""
     found = joined(box, net_devices(v0="eth0"), lambda pid: ip("link", "add", "eth0", "type", "veth", pid=pid))
     said = refused(found)
-    assert "error creating network interfaces: fail to move network device v0" in said[0] and "file exists" in said[0]
+    assert "error creating network interfaces: move netDevice v0 to namespace /proc/" in said[0]
+    assert "fail to move network device v0 to network namespace: file exists" in said[0]
     assert "  pointer: /linux/netDevices/v0" in said
     assert found["outside"]["v0"]["addresses"] == ALL
     assert os.listdir(box.root) == []

@@ -35,6 +35,7 @@ class Birth:
         self.context = context  # its channel is ours
         self.other_end = other_end
         self.console = console
+        self.first = 0  # pid of stage 1, until it is reaped
 
     def clone(self, born: Callable[[], object]) -> None:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
@@ -91,7 +92,7 @@ class Birth:
         run(plan.admit, context)
 
     def _second(self, first: int, pidfd: int) -> tuple[int, int]:
-        """Wait for stage 1 to make the container's process; stage 1 is reaped in any case."""
+        """Wait for stage 1 to make the container's process. Its own end nobody waits for now: that is _bury()."""
         context = self.context
         context.pid = first
         try:
@@ -102,13 +103,19 @@ class Birth:
                 message = self._receive(pidfd)
             if message.kind != "stage2":
                 raise Error(f"stage 1 said {message.kind!r}")
-            return int(message.fields[0]), message.descriptors[0]
         except BaseException:
-            pidfd_send_signal(pidfd, 9)
+            end(first, pidfd)
             raise
-        finally:
-            os.close(pidfd)
-            wait_status(first)
+        os.close(pidfd)
+        self.first = first
+        context.undo.add(self._bury)
+        return int(message.fields[0]), message.descriptors[0]
+
+    def _bury(self) -> None:
+        """Reap stage 1, which has ended by itself, or is about to."""
+        if self.first:
+            wait_status(self.first)
+            self.first = 0
 
     def complete(self) -> None:
         """From `go` to `ready`, with the hooks of the runtime's side in between."""
@@ -121,6 +128,7 @@ class Birth:
             self._expect("ready")
         except channel.Closed:
             raise self.died() from None
+        self._bury()
 
     def release(self) -> None:
         """Let the process live on without us. From here on it waits for `start`."""
@@ -140,6 +148,7 @@ class Birth:
         except channel.Closed:
             raise self.died() from None
         self.context.channel.close()
+        self._bury()
 
     def _expect_end(self) -> None:
         """End-of-file behind `executing` is execve(2); what else comes is why there was none."""

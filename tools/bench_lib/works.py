@@ -94,10 +94,20 @@ def state(subject: Subject, name: str) -> Parts:
     return parts
 
 
+def execution(subject: Subject, name: str) -> Parts:
+    """`exec` of /bin/true in a running container."""
+    runtime(subject, "create", "--bundle", f"{view.WORK}/sleep", name)
+    runtime(subject, "start", name)
+    parts = {"exec": runtime(subject, "exec", name, "/bin/true")}
+    runtime(subject, "delete", "--force", name)
+    return parts
+
+
 WORKS: dict[str, Callable[[Subject, str], Parts]] = {
     "run": run,
     "create + start + delete": life,
     "create + start + delete -f": forced,
+    "exec": execution,
     "state": state,
 }
 

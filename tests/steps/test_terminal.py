@@ -148,10 +148,12 @@ def test_without_a_devpts(box: Box) -> None:
 
 
 class Foreground:
-    """`pyoci run` on a terminal of its own, as from a shell."""
+    """`pyoci run` of a bundle, or another command, on a terminal of its own, as from a shell."""
 
-    def __init__(self, box: Box, bundle: Path, height: int = 30, width: int = 90) -> None:
-        argv = box.command("run", "--bundle", str(bundle), "a")
+    def __init__(
+        self, box: Box, bundle: Path, height: int = 30, width: int = 90, command: tuple[str, ...] = ()
+    ) -> None:
+        argv = box.command(*(command or ("run", "--bundle", str(bundle), "a")))
         ready, go = os.pipe()
         self.pid, self.master = pty.fork()
         if self.pid == 0:

@@ -1,0 +1,169 @@
+"""The plan of exec: nothing that needs a privilege, or shows the host, is left for what the container can see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyoci import config, plan_exec
+from pyoci.config.process import Process
+from pyoci.plan_exec import NAMESPACES, Entrance
+from pyoci.plan_process import Plan
+from pyoci.steps import identity, launch, scheduling
+from pyoci.steps.step import Step
+
+SETS = {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}
+RLIMIT = {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}
+
+# (earlier, later, why), by the names of steps
+BEFORE = (
+    ("AdjustOomScore", "HideProcess", "afterwards its files belong to root"),
+    ("HideProcess", "JoinContainer", "whoever is in the namespaces could attach to it"),
+    ("HideProcess", "EnterCgroups", "the container may list its cgroups"),
+    ("CompileFilter", "HideProcess", "before there is a process"),
+    ("OpenCgroups", "EnterCgroups", "by descriptors that the runtime opened"),
+    ("EnterCgroups", "ResetAffinity", "a cpuset changes the CPUs"),
+    ("EnterCgroups", "SetFinalAffinity", "final is about the cgroup"),
+    ("SetInitialAffinity", "HideProcess", "stage 1 is born with it"),
+    ("UseProc", "JoinContainer", "what is read and written is the runtime's procfs"),
+    ("JoinContainer", "BecomeRoot", "of the container's user namespace"),
+    ("JoinContainer", "EnterRoot", "a mount namespace changes the root"),
+    ("JoinContainer", "OpenTerminal", "it is of the container's devpts"),
+    ("JoinContainer", "SetHome", "/etc/passwd is the container's"),
+    ("BecomeRoot", "JoinSessionKeyring", "keys belong to the user namespace's root"),
+    ("OpenTerminal", "TakeStreams", "there is nothing to take before"),
+    ("TakeStreams", "OwnStandardStreams", "the caller's own are left alone"),
+    ("SetAppArmorProfile", "NoNewPrivileges", "under them a profile may only be stacked"),
+    ("LimitBoundingSet", "SetUser", "it needs CAP_SETPCAP"),
+    ("OwnStandardStreams", "SetUser", "it needs CAP_CHOWN"),
+    ("SetUser", "SetCapabilities", "a change of ids changes the sets"),
+    ("SetCapabilities", "StartSession", "the first step that the container sees"),
+    ("LeaveHost", "StartSession", "the same"),
+    ("RaiseHardLimits", "SetRlimits", "only the runtime may"),
+    ("StartSession", "ControlTerminal", "only the leader of a session may"),
+    ("SetUmask", "FindProgram", "as for the first process"),
+    ("Await", "FindProgram", "the program's directories may block for ever"),
+    ("FindProgram", "ExecuteProgram", ""),
+    ("SetRlimits", "LiveOn", "the interpreter does not live long under them"),
+)
+# Steps that stage 2 takes: all there are.
+SEEN = {
+    *("StartSession", "ControlTerminal", "SetUmask", "Await", "ChangeDirectory", "FindProgram"),
+    *("SetRlimits", "LiveOn", "ExecuteProgram"),
+}
+
+
+@st.composite
+def processes(draw: st.DrawFn) -> dict[str, Any]:
+    raw: dict[str, Any] = {"args": ["a"], "cwd": "/"}
+    for member, value in (
+        ("terminal", True),
+        ("capabilities", SETS),
+        ("noNewPrivileges", True),
+        ("rlimits", [RLIMIT]),
+        ("apparmorProfile", "p"),
+        ("selinuxLabel", "a:b:c:d"),
+        ("oomScoreAdj", 5),
+        ("env", ["HOME=/x", "PATH=/bin"]),
+        ("user", {"uid": 5, "gid": 6, "additionalGids": [7]}),
+        ("scheduler", {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3}),
+        ("ioPriority", {"class": "IOPRIO_CLASS_RT", "priority": 1}),
+        ("execCPUAffinity", draw(st.sampled_from([{"initial": "0"}, {"final": "1"}, {}]))),
+    ):
+        if draw(st.booleans()):
+            raw[member] = value
+    return raw
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
+    linux: dict[str, Any] = {}
+    if draw(st.booleans()):
+        linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    if draw(st.booleans()):
+        linux["personality"] = {"domain": "LINUX32"}
+    whole = config.read({"process": draw(processes()), "linux": linux})
+    assert whole.process is not None
+    joins = tuple(kind for kind in NAMESPACES if draw(st.booleans()))
+    entrance = Entrance(
+        id="c",
+        joins=joins,
+        set_groups=draw(st.booleans()),
+        chroot="mnt" not in joins,
+        umask=0o27,
+        cgroups=draw(st.sampled_from([{}, {"": "/sys/fs/cgroup/c"}, {"pids": "/sys/fs/cgroup/pids/c"}])),
+        no_new_keyring=draw(st.booleans()),
+        preserve=draw(st.integers(0, 3)),
+    )
+    return whole.process, plan_exec.make(whole, entrance), entrance
+
+
+def name(step: Step) -> str:
+    return type(step).__name__
+
+
+@given(plans())
+def test_the_order(made: tuple[Process, Plan, Entrance]) -> None:
+    names = [name(step) for _, step in made[1].steps()]
+    for earlier, later, why in BEFORE:
+        if earlier in names and later in names:
+            assert names.index(earlier) < names.index(later), why
+
+
+@given(plans())
+def test_what_the_container_can_see_is_little(made: tuple[Process, Plan, Entrance]) -> None:
+    """Stage 2 changes no id, capability, label or namespace, and opens no file but by names of the container."""
+    steps = made[1].inside + made[1].finish + made[1].launch
+    assert {name(step) for step in steps} <= SEEN
+    assert name(made[1].first[-1]) == "LeaveHost"
+    assert name(steps[-1]) == "ExecuteProgram" and name(steps[-2]) == "LiveOn"
+
+
+@given(plans())
+def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, Entrance]) -> None:
+    """None but CAP_SYS_ADMIN, and that only for a filter that could not be loaded otherwise."""
+    process, plan, _ = made
+    kept = [step.keep for step in plan.first if isinstance(step, identity.SetCapabilities)]
+    if process.capabilities is None:
+        assert kept == []
+        return
+    filtered = any(name(step) == "CompileFilter" for step in plan.prepare)
+    assert kept == [identity.CAP_SYS_ADMIN if filtered and not process.no_new_privileges else 0]
+
+
+@given(plans())
+def test_everything_is_joined(made: tuple[Process, Plan, Entrance]) -> None:
+    _, plan, entrance = made
+    (joined,) = [step for step in plan.first if name(step) == "JoinContainer"]
+    flags = joined.flags  # type: ignore[attr-defined]
+    assert flags == sum(NAMESPACES[kind] for kind in entrance.joins)
+    assert (name(plan.first[0]) == "AdjustOomScore") == (made[0].oom_score_adj is not None)
+
+
+@given(plans())
+def test_a_deadline_is_the_runtime_s_to_set(made: tuple[Process, Plan, Entrance]) -> None:
+    """A process with SCHED_DEADLINE cannot fork."""
+    process, plan, _ = made
+    where = [side for side, step in plan.steps() if isinstance(step, scheduling.SetScheduler)]
+    assert where == (["host"] if process.scheduler else [])
+
+
+@given(plans())
+def test_every_step_says_what_it_does(made: tuple[Process, Plan, Entrance]) -> None:
+    for _, step in made[1].steps():
+        assert step.describe() and "\n" not in step.describe()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_home(first: bool) -> None:
+    """Looked up only if the environment has none."""
+    raw = {"args": ["a"], "cwd": "/", "env": ["HOME=/x"] if first else ["HOME="]}
+    whole = config.read({"process": raw})
+    entrance = Entrance(id="c", joins=(), set_groups=True, chroot=False, umask=0, cgroups={})
+    plan = plan_exec.make(whole, entrance)
+    assert any(name(step) == "SetHome" for step in plan.first) is not first
+    assert plan.env == (("HOME=/x",) if first else ())
+    assert isinstance(plan.launch[-1], launch.ExecuteProgram)

@@ -249,8 +249,16 @@ def test_signals_are_forwarded(box: Box, number: int) -> None:
 
 def test_a_program_that_catches_the_signal(box: Box) -> None:
     started(box)
-    running = box.begin("exec", "--pid-file", str(box.directory / "pid"), "c", "/reporter", "trap", "42")
-    until((box.directory / "pid").exists, "it runs")
+    file = box.directory / "pid"
+    running = box.begin("exec", "--pid-file", str(file), "c", "/reporter", "trap", "42")
+    until(file.exists, "it runs")
+
+    def catches() -> bool:
+        lines = Path(f"/proc/{file.read_text()}/status").read_text().splitlines()
+        (mask,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
+        return bool(mask >> signal.SIGTERM - 1 & 1)
+
+    until(catches, "it catches the signal")
     running.signal(signal.SIGTERM)
     assert box.end(running).returncode == 42
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyoci.container.notify import Relay
 
 NO_PROCESS = "process property must not be empty"
+_MOMENT = 100  # ms; a program with the waiting name is not waited for longer
 
 _REFUSED = {
     "stopped": "cannot start a container that has stopped",
@@ -80,10 +81,13 @@ def release(container: Container, directory: int, relay: Relay | None = None) ->
             said = _listen(fifo, pidfd)
         finally:
             os.close(fifo)
+        lost = said == GO and _died_in_execve(container.pid, pidfd)
     finally:
         os.close(pidfd)
     os.unlink(state.FIFO, dir_fd=directory)
     _judge(said, container)
+    if lost:
+        _explain(container)
 
 
 def _listen(fifo: int, pidfd: int) -> bytes:
@@ -115,12 +119,32 @@ def _judge(said: bytes, container: Container) -> None:
             raise Error("the container's process left a message that is none of the protocol")
         raise channel.decode_error(fields)
     if not said.startswith(GO):
-        from pyoci.container import oom
-
-        killed = oom.explanation(container.cgroups)
-        if killed is not None:
-            raise killed
+        _explain(container)
         raise Error(
             "exec fifo is empty: container init did not signal execve readiness "
             "(process died before writing, or fifo already consumed)"
         )
+
+
+def _died_in_execve(pid: int, pidfd: int) -> bool:
+    """Whether the process ended after its last word, but as what it was.
+
+    Its end of the fifo is closed a moment before it gets its new name, and a moment before its death is told.
+    """
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    for _ in range(_MOMENT):
+        if state.name(pid) != state.WAITING_NAME:
+            return False
+        if poll.poll(1):
+            return state.name(pid) == state.WAITING_NAME
+    return False
+
+
+def _explain(container: Container) -> None:
+    """Raises StepError if the memory limit has ended the process."""
+    from pyoci.container import oom
+
+    killed = oom.explanation(container.cgroups)
+    if killed is not None:
+        raise killed

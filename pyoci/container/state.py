@@ -348,7 +348,12 @@ def is_waiting(container: Container) -> bool:
     """Whether the process still waits for start: its fifo is there and its name is not yet a program's."""
     if not os.path.lexists(f"{container.root}/{container.id}/{FIFO}"):
         return False
-    return _read(f"/proc/{container.pid}/comm").rstrip("\n") == WAITING_NAME
+    return name(container.pid) == WAITING_NAME
+
+
+def name(pid: int) -> str:
+    """/proc/PID/comm, also of a process that has ended and waits to be reaped; "" if there is none."""
+    return _read(f"/proc/{pid}/comm").rstrip("\n")
 
 
 def is_frozen(cgroups: dict[str, str]) -> bool:

@@ -106,6 +106,25 @@ def test_too_little_memory_is_explained(box: Box, stages: int) -> None:
 
 
 @needs_v1
+@pytest.mark.parametrize("at_once", [False, True], ids=["start", "run"])
+def test_too_little_memory_for_execve_is_explained(box: Box, at_once: bool) -> None:
+    """The process has said its last word; the kernel copies 1.7 MB of environment for the program."""
+
+    def change(config: dict[str, Any]) -> None:
+        config["process"]["env"] = [f"VARIABLE{number}={'x' * 120000}" for number in range(14)]
+        config["linux"]["resources"]["memory"] = {"limit": 2 * MB, "swap": 2 * MB}
+
+    limited = str(box.bundle("sleep", change=change))
+    if not at_once:
+        created = box("create", "--bundle", limited, "a")
+        assert (created.returncode, created.stderr) == (0, "")
+    done = box("start", "a") if not at_once else box("run", "--bundle", limited, "a")
+    assert done.returncode == 1
+    assert "container init was OOM-killed (memory limit too low?)" in done.stderr
+    assert f"  hint: the limit is {2 * MB} bytes, " in done.stderr
+
+
+@needs_v1
 def test_a_limit_above_is_blamed(box: Box) -> None:
     limited = bundle(box, {})
     above = cgroup(box, limited, "memory").parent

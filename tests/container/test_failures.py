@@ -70,6 +70,9 @@ def everything(config: dict[str, Any]) -> None:
     config["domainname"] = "example.org"
     config["process"].update(noNewPrivileges=True, cwd="/made")
     config["process"]["env"] = ["PATH=/"]  # no HOME
+    config["process"]["scheduler"] = {"policy": "SCHED_BATCH"}
+    config["process"]["ioPriority"] = {"class": "IOPRIO_CLASS_BE", "priority": 4}
+    config["linux"] |= {"personality": {"domain": "LINUX"}, "memoryPolicy": {"mode": "MPOL_DEFAULT"}}
     config["mounts"].append({"destination": "/tmp", "type": "tmpfs", "options": ["ro", "tmpcopyup"]})
     config["linux"]["namespaces"].append({"type": "cgroup"})
     config["linux"].update(sysctl={"net.ipv4.ip_forward": "1"}, rootfsPropagation="shared")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pyoci.config import read
@@ -57,9 +58,14 @@ def default_profile() -> Seccomp:
     return config.linux.seccomp
 
 
+@cache
+def _instructions(bpf: bytes) -> list[tuple[int, int, int, int]]:
+    return list(struct.iter_unpack("=HBBI", bpf))
+
+
 def run(bpf: bytes, call: Call) -> int:
     """The verdict of a program: classic BPF as far as seccomp filters use it."""
-    code = list(struct.iter_unpack("=HBBI", bpf))
+    code = _instructions(bpf)
     data = call.packed()
     at, accumulator = 0, 0
     for _ in range(len(code)):
@@ -73,7 +79,7 @@ def run(bpf: bytes, call: Call) -> int:
         elif operation == 0x05:  # ja
             at += k
         elif operation == 0x06:  # ret #k
-            return int(k)
+            return k
         else:
             holds = {
                 0x15: accumulator == k,
@@ -85,25 +91,34 @@ def run(bpf: bytes, call: Call) -> int:
     raise AssertionError("the program has no end")
 
 
-def reference(profile: Seccomp, call: Call) -> int:
-    """The verdict by the specification, runc's -ENOSYS rule and libseccomp's answer to an unlisted architecture."""
+Tables = dict[str, dict[str, int]]  # architecture -> name -> number
+FEW: Tables = {arch: dict(zip(NAMES, numbers, strict=True)) for arch, numbers in NUMBERS.items()}
+
+
+def reference(profile: Seccomp, call: Call, tables: Tables = FEW) -> int:
+    """The verdict by the specification, runc's -ENOSYS rule and libseccomp's answer to an unlisted architecture.
+
+    Of several rules for one call the first without conditions counts; else the first one whose conditions hold. One
+    that says what the default action says is none.
+    """
     listed = {NATIVE, *profile.architectures}
     default = action(profile.default_action, profile.default_errno)
-    if _newer_than_profile(profile, call, listed, default):
+    if _newer_than_profile(profile, call, listed, default, tables):
         return ENOSYS
     arch = _architecture(call, listed)
     if arch is None:
         return KILL_THREAD
-    for rule in profile.syscalls:
-        wanted = [number for name, number in zip(NAMES, NUMBERS[arch], strict=True) if name in rule.names]
-        if call.number in wanted and _matches(rule, call.arguments, WIDTH.get(arch, 64)):
-            verdict = action(rule.action, rule.errno)
-            if verdict != default:
-                return verdict
+    names = {name for name, number in tables[arch].items() if number == call.number}
+    rules = [rule for rule in profile.syscalls if names.intersection(rule.names)]
+    verdicts = [(rule, action(rule.action, rule.errno)) for rule in rules]
+    verdicts = [(rule, verdict) for rule, verdict in verdicts if verdict != default]
+    for rule, verdict in sorted(verdicts, key=lambda pair: bool(pair[0].args)):
+        if not rule.args or _matches(rule, call.arguments, WIDTH.get(arch, 64)):
+            return verdict
     return default
 
 
-def _newer_than_profile(profile: Seccomp, call: Call, listed: set[str], default: int) -> bool:
+def _newer_than_profile(profile: Seccomp, call: Call, listed: set[str], default: int, tables: Tables) -> bool:
     if default in (ALLOW, LOG, ENOSYS) or default & 0x7FFF0000 == TRACE:
         return False
     kind = "SCMP_ARCH_X32" if call.arch == X86_64 and call.number & X32_BIT else None
@@ -111,7 +126,7 @@ def _newer_than_profile(profile: Seccomp, call: Call, listed: set[str], default:
     if arch is None or arch not in listed:
         return False
     names = {name for rule in profile.syscalls for name in rule.names}
-    return call.number > max((n for name, n in zip(NAMES, NUMBERS[arch], strict=True) if name in names), default=2**32)
+    return call.number > max((number for name, number in tables[arch].items() if name in names), default=2**32)
 
 
 def _architecture(call: Call, listed: set[str]) -> str | None:

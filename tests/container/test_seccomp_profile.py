@@ -59,16 +59,17 @@ def arguments(draw: st.DrawFn) -> SyscallArg:
 
 @st.composite
 def profiles(draw: st.DrawFn) -> Seccomp:
-    """Each name has one action: which of two overlapping rules wins is libseccomp's affair, not the specification's."""
+    """Rules of one or several names, with and without conditions; several for one call, of which one has to win."""
     default, default_errno = draw(actions.filter(lambda action: action[0] != "SCMP_ACT_NOTIFY"))
-    chosen = draw(st.dictionaries(st.sampled_from((*NAMES, "no_such_call")), actions, max_size=6))
-    if chosen.get("write", ("", None))[0] == "SCMP_ACT_NOTIFY":
-        del chosen["write"]
     rules: list[SyscallRule] = []
-    for name, (action, errno) in chosen.items():
-        for args in draw(st.lists(st.lists(arguments(), max_size=3), min_size=1, max_size=2)):
-            pointer = f"/linux/seccomp/syscalls/{len(rules)}"
-            rules.append(SyscallRule(pointer=pointer, names=(name,), action=action, errno=errno, args=tuple(args)))
+    several = st.lists(st.sampled_from((*NAMES, "no_such_call")), min_size=1, max_size=3, unique=True)
+    for names, (action, errno), args in draw(
+        st.lists(st.tuples(several, actions, st.lists(arguments(), max_size=3)), max_size=8)
+    ):
+        if action == "SCMP_ACT_NOTIFY":
+            names = [name for name in names if name != "write"] or ["read"]
+        pointer = f"/linux/seccomp/syscalls/{len(rules)}"
+        rules.append(SyscallRule(pointer=pointer, names=tuple(names), action=action, errno=errno, args=tuple(args)))
     architectures = draw(st.lists(st.sampled_from(ARCHITECTURES), unique=True))
     return Seccomp(
         default_action=default,

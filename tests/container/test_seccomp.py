@@ -18,6 +18,7 @@ from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
 from pyoci.container import seccomp_cache
 from pyoci.container.seccomp import program
 from pyoci.errors import ConfigError, StepError
+from pyoci.kernel import libseccomp
 from pyoci.kernel import seccomp as kernel
 from tests.container.seccomp_model import default_profile
 
@@ -121,6 +122,25 @@ def test_a_damaged_entry_is_rewritten(tmp_path: Path) -> None:
     entry.write_bytes(whole[:-8])
     assert program(ALLOW_ALL, str(tmp_path)) == made
     assert entry.read_bytes() == whole
+
+
+@pytest.mark.root
+def test_a_forged_entry_is_not_believed(tmp_path: Path) -> None:
+    """Right in every way, and it allows everything; but somebody else wrote it, or may write to it."""
+    strict = denied("getppid", "SCMP_ACT_ERRNO", errno.EXDEV)
+    made, key = program(strict, str(tmp_path)), seccomp_cache.key(strict)
+    allowing = program(ALLOW_ALL, str(tmp_path))
+    assert made is not None and allowing is not None
+    seccomp_cache.store(str(tmp_path), key, allowing.bpf, libseccomp.path())
+    assert program(strict, str(tmp_path)) == allowing, "that would be the danger"
+    entry = tmp_path / seccomp_cache.NAME / key
+    forged = entry.read_bytes()
+    for owner, mode in ((65534, 0o600), (0, 0o606)):
+        entry.unlink()
+        entry.write_bytes(forged)
+        entry.chmod(mode)
+        os.chown(entry, owner, -1)
+        assert program(strict, str(tmp_path)) == made
 
 
 def test_no_cache_without_a_state_directory(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyoci.cli import spec
 from pyoci.kernel import seccomp
 from tests.container.agent import GETPPID, Agent, Answer, Change, Make, answered, filtered, read
 from tests.container.box import SOON, Box, until
@@ -285,3 +286,31 @@ def test_exec_without_an_agent(box: Box) -> None:
     done = box("exec", "a", "/reporter", "exit", "0", timeout=SOON)
     assert done.returncode == 255
     assert "failed to connect with seccomp agent" in done.stderr
+
+
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_an_ordinary_user(box: Box, tmp_path: Path, no_new_privileges: bool) -> None:
+    """Without a privilege on the host: in a user namespace the filter is loaded, and the agent is the user's own."""
+    user = 54321
+    os.chown(box.directory, user, user)
+    os.chown(box.root, user, user)
+    agent = Agent(box.directory / "agent", {GETPPID: Answer(value=5), EXECVE: Answer()})
+    os.chown(agent.path, user, user)
+    agent.path.chmod(0o600)
+
+    def rootless(config: dict[str, Any]) -> None:
+        config.update(spec.rootless(config, user, user))
+        del config["linux"]["cgroupsPath"]
+        config["process"]["noNewPrivileges"] = no_new_privileges
+
+    bundle = box.bundle("try", "syscall", str(GETPPID), change=filtered(box, "getppid", "execve", more=rootless))
+    for path in (bundle, bundle / "rootfs"):
+        os.chown(path, user, user)
+    try:
+        done = box("run", "--bundle", str(bundle), "a", timeout=SOON, user=user, group=user, extra_groups=[])
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["result"] == 5
+        assert len(agent.states) == 1
+    finally:
+        agent.close()
+        os.chown(box.root, 0, 0)

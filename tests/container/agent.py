@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.container.box import SOON, Box
+from tests.container.box import SOON, Box, until
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, then struct seccomp_data
 RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
@@ -66,6 +66,11 @@ class Agent:
         self.thread = threading.Thread(target=self._serve)
         self.thread.start()
 
+    def took(self, count: int) -> bool:
+        """Wait until that many listeners have come: start does not wait until the agent has looked at what it sent."""
+        until(lambda: len(self.states) >= count, f"the agent has {count} listeners")
+        return len(self.states) == count
+
     def close(self) -> None:
         os.write(self.waker, b"x")
         self.go.set()
@@ -100,10 +105,10 @@ class Agent:
                 data += more
         if not data:  # its process ended before there was a filter
             return
-        self.states.append(json.loads(data))
         for one in descriptors:
             self.names.append(os.readlink(f"/proc/self/fd/{one}"))
         self.listeners += descriptors
+        self.states.append(json.loads(data))
 
     def _answer(self, listener: int) -> None:
         if self.late:

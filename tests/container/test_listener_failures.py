@@ -69,7 +69,7 @@ def test_an_agent_that_comes_back_before_start(box: Box) -> None:
     second = Agent(box.directory / "agent")
     try:
         assert box("start", "a", timeout=SOON).stderr == ""
-        assert len(second.states) == 1
+        assert second.took(1)
     finally:
         second.close()
 
@@ -127,7 +127,7 @@ def test_the_helper_ends_with_the_container(box: Box, agent: Make) -> None:
         assert helper_of(box)
         assert box(*end).stderr == ""
         until(lambda: not helper_of(box), "the helper has ended")
-    assert len(served.states) == 1
+    assert served.took(1)
 
 
 def test_a_helper_that_was_killed(box: Box, agent: Make) -> None:

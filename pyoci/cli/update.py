@@ -28,11 +28,11 @@ _CHUNK = 65536
 def main(options: Options) -> int:
     """With --resources every other flag but those of Intel RDT is ignored, as runc does it."""
     state.load(options.text("root"), options.arguments[0])  # that it does not exist is told first
-    _refuse_rdt(options)
+    schemata = _schemata(options)
     file = options.text("resources")
     resources = _read(file) if file else from_flags(options)
     schema.check_resources(resources)
-    update(options.text("root"), options.arguments[0], resources)
+    update(options.text("root"), options.arguments[0], resources, schemata)
     return 0
 
 
@@ -45,16 +45,21 @@ def _read(file: str) -> Any:
     return jsonfile.parse(data, "standard input")
 
 
-def _refuse_rdt(options: Options) -> None:
+def _schemata(options: Options) -> tuple[str, ...]:
+    """The lines for the container's group of resctrl. Raises Error where the hardware has no such thing."""
+    lines = []
     for flag, name, text in (
         ("l3-cache-schema", "L3", "Intel RDT/CAT: l3 cache schema is not enabled"),
         ("mem-bw-schema", "MB", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
     ):
-        if options.text(flag):
+        if line := options.text(flag):
             mount = resctrl.find()
-            if mount and os.path.isdir(f"{mount}/info/{name}"):
-                raise Error(f"update --{flag} is not supported yet", pointer=f"--{flag}")
-            raise Error(text, pointer=f"--{flag}", hint=f"this machine has no {mount or resctrl.PLACE}/info/{name}")
+            if not mount or not os.path.isdir(f"{mount}/info/{name}"):
+                raise Error(text, pointer=f"--{flag}", hint=f"this machine has no {mount or resctrl.PLACE}/info/{name}")
+            if "\n" in line:
+                raise Error(f"--{flag} must not contain newlines", pointer=f"--{flag}")
+            lines.append(line)
+    return tuple(lines)
 
 
 def from_flags(options: Options) -> dict[str, Any]:

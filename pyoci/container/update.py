@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 _POINTER = "/linux/resources"
 
 
-def update(root: str, id: str, new: dict[str, Any]) -> None:
+def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = ()) -> None:
     """Carry out `new`, an object like linux.resources that has passed the schema (config.update says what it means).
+
+    `schemata`: lines for its group in resctrl.
 
     When a value is refused, or a signal comes, everything that was written before is put back, and nothing is kept of
     the update. Raises StateError, ConfigError, StepError; ends by the signal.
@@ -42,13 +44,15 @@ def update(root: str, id: str, new: dict[str, Any]) -> None:
         if container.unit is not None:
             raise Error("update with the systemd driver is not supported yet", pointer="--systemd-cgroup")
         try:
-            _update(container, kept, new, directory)
+            _update(container, kept, new, schemata, directory)
         except Interrupted as interrupted:
             signals.die(interrupted)
             raise
 
 
-def _update(container: Container, kept: dict[str, Any], new: dict[str, Any], directory: int) -> None:
+def _update(
+    container: Container, kept: dict[str, Any], new: dict[str, Any], schemata: tuple[str, ...], directory: int
+) -> None:
     old = kept.get("resources") or {}
     _warn(container, old, new)
     wanted = rules.merged(old, new)
@@ -67,6 +71,10 @@ def _update(container: Container, kept: dict[str, Any], new: dict[str, Any], dir
         if devices:
             undo.add(manager.apply_devices, container.cgroups, _device_rules(_read(old), kept), Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
+        if schemata:
+            from pyoci.steps import rdt
+
+            rdt.change(container.rdt_path, schemata, undo)
         interrupts.check()
         jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
 

@@ -9,6 +9,7 @@ from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import resctrl
 from pyoci.record import Record
 from pyoci.steps.step import Context, Step
+from pyoci.undo import Undo
 
 
 class Group(Record):
@@ -133,6 +134,25 @@ class JoinRdtGroup(Step):
             except OSError as error:
                 what = f"intelrdt: unable to add pid {context.pid}"
                 raise _failed(self, resctrl.find(), what, os_error_text(error), error) from None
+
+
+def change(path: str, lines: tuple[str, ...], undo: Undo) -> None:
+    """Give the group of a container that runs other schemata; resources that are not named keep theirs (update)."""
+    if not path:
+        hint = "it was created without linux.intelRdt, and so without a group of resctrl"
+        raise Error("the container has no Intel RDT configuration to update", hint=hint)
+    file = f"{path}/schemata"
+    before = resctrl.read(file)
+    undo.add(resctrl.write, file, before)
+    try:
+        resctrl.write(file, "".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        said = resctrl.last_status(resctrl.find())
+        raise Error(
+            f'intelrdt: unable to write "{" ".join(lines)}": {os_error_text(error)}'
+            + (f", last_cmd_status: {said}" if said else ""),
+            hint=f"the group has {' '.join(before.split())}",
+        ) from None
 
 
 def schemata(rdt: IntelRdt) -> list[str]:

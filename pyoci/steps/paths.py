@@ -10,7 +10,7 @@ from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
-from pyoci.steps.targets import encode
+from pyoci.steps.targets import encode, name_in_root
 
 
 def _find(context: Context, name: str) -> int | None:
@@ -19,6 +19,14 @@ def _find(context: Context, name: str) -> int | None:
         return path.open_in_root(context.root, encode(name))
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def _is_root(context: Context, target: int, status: os.stat_result) -> bool:
+    """Whether this is the container's root itself: what is mounted over that, no process of the container sees.
+
+    By name as well: the root file system may be mounted once more in another place.
+    """
+    return os.path.samestat(status, os.fstat(context.root)) and name_in_root(context, target) == "/"
 
 
 class MaskPath(Step):
@@ -39,7 +47,10 @@ class MaskPath(Step):
         if target is None:
             return
         try:
-            if stat.S_ISDIR(os.fstat(target).st_mode):
+            status = os.fstat(target)
+            if stat.S_ISDIR(status.st_mode):
+                if _is_root(context, target, status):
+                    raise self._root()
                 self._cover_directory(context, target)
             else:
                 self._cover_file(context, target)
@@ -74,6 +85,14 @@ class MaskPath(Step):
         finally:
             os.close(null)
 
+    def _root(self) -> StepError:
+        return StepError(
+            f"unable to mask {self.path}: it is the container's root",
+            pointer=self.pointer,
+            step=type(self).__name__,
+            hint="a mount over the root hides nothing from the container",
+        )
+
     def _no_null(self, why: str) -> StepError:
         return StepError(
             f"unable to mask {self.path}: /dev/null in the container {why}",
@@ -98,7 +117,10 @@ class ForgetMask(Step):
 
 
 class MakePathReadOnly(Step):
-    """Bind a path on itself, read-only; what is mounted below it stays as it is, as with runc."""
+    """Bind a path on itself, read-only; what is mounted below it stays as it is, as with runc.
+
+    The root itself is changed in its place: a bind mount over it would leave the container in the one below.
+    """
 
     path: str
 
@@ -110,6 +132,9 @@ class MakePathReadOnly(Step):
         if target is None:
             return
         try:
+            if _is_root(context, target, os.fstat(target)):
+                mount.set_attributes(context.root, set=MOUNT_ATTR_RDONLY)
+                return
             tree = mount.clone_tree(target, recursive=True)
             mount.set_attributes(tree, set=MOUNT_ATTR_RDONLY)
             mount.attach(tree, target)

@@ -16,7 +16,7 @@ from pyoci.kernel.constants import MOUNT_ATTR_NOSUID
 from pyoci.steps.paths import ForgetMask, MakePathReadOnly, MaskPath
 from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, mountinfo, top_mount
-from tests.steps.scene import at_root, carry_out
+from tests.steps.scene import at_root, carry_out, put
 
 pytestmark = pytest.mark.root
 
@@ -166,3 +166,32 @@ def test_a_mask_on_top_of_a_read_only_path(rootfs: Path) -> None:
         return [*os.listdir(rootfs / "directory/inner"), (rootfs / "directory/file").read_text()]
 
     assert at_root(rootfs, body) == [""]
+
+
+@pytest.mark.parametrize("name", ["/", "/.", "/directory/..", "/to-root"])
+def test_the_root_itself(rootfs: Path, name: str) -> None:
+    """A bind mount over it would be no more than a mount that nobody sees: it becomes read-only in its place."""
+    os.symlink("/", rootfs / "to-root")
+
+    def body(made: Context) -> tuple[int, int]:
+        with pytest.raises(StepError, match=f"unable to mask {name}: it is the container's root"):
+            carry_out(made, *mask(name))
+        carry_out(made, *frozen(name))
+        try:
+            os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=made.root))
+        except OSError as error:
+            return error.errno or 0, len(mountinfo(str(rootfs)))
+        return 0, 0
+
+    assert at_root(rootfs, body) == (EROFS, 1)
+
+
+def test_the_root_in_another_place_is_another_mount(rootfs: Path) -> None:
+    def body(made: Context) -> set[str]:
+        put(kernel.clone_tree(made.root), rootfs / "directory")
+        carry_out(made, *frozen("/directory"), *mask("/directory"))
+        os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=made.root))
+        options: set[str] = top_mount(f"{rootfs}/directory")["options"]
+        return options
+
+    assert "ro" in at_root(rootfs, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import os
 import struct
+from errno import ECONNRESET, EPIPE
 
 from pyoci.errors import Error
 
@@ -25,10 +26,18 @@ def connect(path: str, option: str) -> _socket.socket:
     return sock
 
 
-def send(sock: _socket.socket, payload: str, descriptor: int) -> None:
-    """One message: `payload` and exactly one descriptor."""
+def send(sock: _socket.socket, payload: str, descriptor: int, option: str) -> None:
+    """One message: `payload` and exactly one descriptor. Raises Error."""
     rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor))
-    sock.sendmsg([payload.encode()], [rights], _socket.MSG_NOSIGNAL)
+    try:
+        sock.sendmsg([payload.encode()], [rights], _socket.MSG_NOSIGNAL)
+    except OSError as error:
+        raise Error(
+            f"sendmsg: {(error.strerror or str(error)).lower()}",
+            pointer=option,
+            errno=error.errno or 0,
+            hint="whoever listened on the socket is gone" if error.errno in (EPIPE, ECONNRESET) else "",
+        ) from None
 
 
 class ConsoleOwner:
@@ -63,8 +72,10 @@ class ConsoleOwner:
         if self.sock is None:
             self.master = master
             return
-        send(self.sock, name, master)
-        os.close(master)
+        try:
+            send(self.sock, name, master, "--console-socket")
+        finally:
+            os.close(master)
 
     def close(self) -> None:
         if self.sock is not None:

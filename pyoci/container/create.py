@@ -189,7 +189,7 @@ class _Creation:
         except Error as error:
             raise _explained(error, context, self.plan) from None
         if pidfd_socket is not None:
-            console.send(pidfd_socket, "standard", context.pidfd)
+            console.send(pidfd_socket, "standard", context.pidfd, "--pidfd-socket")
             pidfd_socket.close()
         self._record(context.pid, creating=False)
         try:

@@ -108,7 +108,7 @@ class _Execution:
             try:
                 self._clone(birth, context, entrance)
                 if pidfd_socket is not None:
-                    console.send(pidfd_socket, "setns", context.pidfd)
+                    console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
                 foreground = self._start(birth, context)
             except Error as error:

@@ -18,6 +18,7 @@ import pytest
 
 from tests import reporter
 from tests.container.box import LIMIT, SOON, Box, until
+from tests.container.test_together import hook
 from tests.steps.look import Change, Config, changes, process
 
 pytestmark = pytest.mark.root
@@ -246,3 +247,24 @@ def test_output_to_the_very_end(box: Box) -> None:
         assert len(lines) == 200
     finally:
         caller.close()
+
+
+@pytest.mark.parametrize("option", ["--console-socket", "--pidfd-socket"])
+def test_the_listener_is_gone(box: Box, option: str) -> None:
+    """It took the connection and went away: the error says whose socket it was, and nothing is left."""
+    path = box.directory / "s"
+    terminal = option == "--console-socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        gate = box.gate()
+        change = hook("createRuntime", gate.hook)
+        bundle = box.bundle("exit", "0", change=lambda config: (process(terminal=terminal)(config), change(config)))
+        running = box.begin("create", option, str(path), "--bundle", str(bundle), "a")
+        gate.wait()
+        listener.accept()[0].close()
+        gate.open()
+        done = running.end()
+    assert "sendmsg: broken pipe" in done.stderr.splitlines()[0]
+    assert f"  pointer: {option}" in done.stderr
+    assert os.listdir(box.root) == []

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from pyoci.cgroups import manager
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError
-from pyoci.kernel.process import pidfd_open, pidfd_send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,14 +25,14 @@ def run(container: Container) -> None:
 
 
 def _stop(container: Container) -> None:
+    """Kill what is left of it. Its first process may be long gone, and the pid another one's by now."""
+    from pyoci.container import kill
+
     try:
-        pidfd = pidfd_open(container.pid)
-        try:
-            pidfd_send_signal(pidfd, 9)
-        finally:
-            os.close(pidfd)
         if not container.private_pid and container.cgroups_made:
-            manager.kill(container.cgroups)
+            kill.kill_cgroup(container)
+        kill.send(container, kill.SIGKILL)
+        kill.thaw(container)
     except (OSError, Error):  # it is gone, or the failure to kill must not hide the hook's
         pass
 

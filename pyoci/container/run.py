@@ -27,7 +27,7 @@ def run(options: CreateOptions) -> int:
         container = create.make(options, terminal, interrupts, start=True)
         try:
             # From here on state.json knows all there is to remove: a signal may interrupt anything.
-            signals.handle(ENDING, _interrupt)
+            signals.handle(signals.not_ignored(ENDING), _interrupt)
             interrupts.close()
             interrupts.check()
             return _started(options, container, terminal)

@@ -38,6 +38,11 @@ def handle(numbers: tuple[int, ...], action: Callable[[int], object]) -> None:
         _signal.signal(number, handler)
 
 
+def not_ignored(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the signals that the caller has not had us ignore (nohup)."""
+    return tuple(one for one in numbers if _signal.getsignal(one) != _signal.SIG_IGN)
+
+
 def ignore(numbers: tuple[int, ...]) -> None:
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)
@@ -66,7 +71,7 @@ class Interrupts:
         """From now on. What the caller ignores (nohup) stays ignored."""
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
-        handle(tuple(one for one in self._numbers if _signal.getsignal(one) != _signal.SIG_IGN), self._note)
+        handle(not_ignored(self._numbers), self._note)
 
     def _note(self, number: int) -> None:
         self._arrived = self._arrived or number

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyoci.container import poststart, state
+from pyoci.container.state import Container
 from tests.container.box import Box, alive, until
 from tests.container.test_life_cycle import MISSING, refused
 from tests.container.test_together import hook
@@ -103,3 +107,45 @@ def test_a_hook_runs_in_time(box: Box) -> None:
         box("run", "--bundle", str(box.bundle("sleep", change=hook("createRuntime", one))), "a", timeout=20),
         "error running createRuntime hook #0: hook ran past specified timeout of 1.0s",
     )
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_failure_kills_no_process_that_has_the_pid_by_now(late: bool) -> None:
+    """The program may have ended while the hook ran, and its number be another one's."""
+    with subprocess.Popen(["/bin/sleep", "60"]) as other:
+        found = state.process(other.pid)
+        assert found is not None
+        container = Container(
+            root="/nowhere",
+            id="a",
+            bundle="/",
+            rootfs="/",
+            created="",
+            annotations={},
+            cgroups={},
+            pid=other.pid,
+            start_time=found[1] - late,
+        )
+        poststart._stop(container)
+        if not late:
+            assert other.wait() == -signal.SIGKILL
+        else:
+            with pytest.raises(subprocess.TimeoutExpired):
+                other.wait(0.2)
+        other.kill()
+
+
+def test_a_signal_that_the_caller_ignores_does_not_end_run(box: Box) -> None:
+    """nohup pyoci run --detach, and the terminal is hung up while a poststart hook runs."""
+    gate = box.gate()
+    bundle = box.bundle("sleep", change=hook("poststart", gate.hook))
+    running = box.begin(
+        "run",
+        *("--detach", "--bundle", str(bundle), "a"),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    gate.wait()
+    running.process.send_signal(signal.SIGHUP)
+    gate.open()
+    assert running.end().returncode == 0
+    assert box.status("a") == "running"

@@ -7,6 +7,7 @@ through cgroupfs, like that of any other container.
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import Error, StepError
 from ..log import log
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .systemd_names import Unit
     from .systemd_properties import Property
 
+_PATIENCE = 2.0  # seconds
+_SYSTEMDS = ("", "name=systemd")  # hierarchies in which systemd watches its cgroups
 _POINTER = "/linux/cgroupsPath"
 
 
@@ -98,21 +101,33 @@ def reset_failed(bus: Bus, name: str) -> None:
             log.warning(f"unable to reset failed unit {name}: {error.text}")
 
 
-def stop(unit: Unit, made: bool = True) -> None:
-    """Stop the unit, whose processes have ended, and let systemd forget it.
+def stop(unit: Unit, made: bool, cgroups: dict[str, str]) -> dict[str, str]:
+    """Stop the unit, whose processes have ended, and let systemd forget it. Those of `cgroups` that are left to remove.
 
     `made`: it is known to be the container's own. If it is not, because the create was killed, the unit is gone with
     the container's process or it is somebody else's: it is not stopped.
-    What systemd refuses, or that it cannot be reached, is a warning: the cgroups are removed all the same.
+    What systemd refuses, or that it cannot be reached, is a warning: the cgroups are removed all the same. But where
+    systemd itself waits for the scope to become empty, a directory that is gone too soon would never be that.
     """
     try:
         with Bus(unit) as bus:
             if made:
                 _stop(bus, unit.name)
-            else:
-                reset_failed(bus, unit.name)
+                return cgroups
+            reset_failed(bus, unit.name)
     except Error as error:
         log.warning(f"cannot stop {unit.name}: {error.message}")
+        if made:
+            _wait_gone([path for name, path in cgroups.items() if name in _SYSTEMDS])
+            return cgroups
+    return {name: path for name, path in cgroups.items() if name not in _SYSTEMDS}
+
+
+def _wait_gone(paths: list[str]) -> None:
+    """A systemd that we cannot reach, but that is there, removes them in a moment."""
+    deadline = time.monotonic() + _PATIENCE
+    while any(map(os.path.exists, paths)) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _stop(bus: Bus, name: str) -> None:

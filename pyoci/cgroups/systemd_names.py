@@ -1,9 +1,11 @@
-"""linux.cgroupsPath -> the unit that systemd makes, and where its cgroup will be. Pure.
+"""linux.cgroupsPath -> the unit that systemd makes, and where its cgroup will be. Pure but for is_forgotten().
 
 Spec: none speaks of it; the form `slice:prefix:name` and its defaults are runc's, and every engine writes it so.
 """
 
 from __future__ import annotations
+
+import os
 
 from ..errors import ConfigError
 from ..record import Record
@@ -62,6 +64,16 @@ def unit(cgroups_path: str | None, id: str, user: bool, buses: tuple[str, ...]) 
 def stored(members: dict[str, Any]) -> Unit:
     """The unit as state.json keeps it."""
     return Unit(**{**members, "buses": tuple(members["buses"])})
+
+
+def is_forgotten(unit: Unit) -> bool:
+    """Whether systemd has unloaded the unit already, as it does with a scope whose last process has ended well.
+
+    It keeps a file for every transient unit that it knows, also for one that has failed. False if that cannot be seen.
+    """
+    place, private, _ = unit.buses[0].partition("/systemd/private") if unit.buses else ("", "", "")
+    directory = f"{place.removeprefix('unix:path=')}/systemd/transient"
+    return bool(private) and os.path.isdir(directory) and not os.path.lexists(f"{directory}/{unit.name}")
 
 
 def expand_slice(name: str) -> str:

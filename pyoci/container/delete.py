@@ -13,10 +13,6 @@ from pyoci.errors import Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import pidfd_open
 from pyoci.log import log
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 _DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
 _LOCK = "delete.lock"
 _UNDOING = 3.0  # seconds for a create that is ended to undo what it has made
@@ -160,10 +156,9 @@ def destroy(container: Container, directory: int) -> None:
 
         if container.cgroups_made and (not container.private_pid or _has_processes(container.cgroups)):
             members.kill(container.cgroups)
-        if container.unit is not None:
-            stop_unit(container.unit, container.cgroups_made)
+        left = container.cgroups if container.unit is None else stop_unit(container)
         try:
-            removal.remove(container.cgroups)
+            removal.remove(left)
         except Error:
             if container.cgroups_made:
                 raise
@@ -176,12 +171,20 @@ def destroy(container: Container, directory: int) -> None:
     _poststop(container)
 
 
-def stop_unit(members: dict[str, Any], made: bool) -> None:
-    """Let the systemd that made the unit stop it and forget it, whatever this command's environment says."""
-    from pyoci.cgroups import systemd
-    from pyoci.cgroups.systemd_names import stored
+def stop_unit(container: Container) -> dict[str, str]:
+    """Let the systemd that made the unit stop it and forget it, whatever this command's environment says.
 
-    systemd.stop(stored(members), made)
+    Returns the cgroups that are left to remove.
+    """
+    from pyoci.cgroups.systemd_names import is_forgotten, stored
+
+    assert container.unit is not None
+    unit = stored(container.unit)
+    if is_forgotten(unit):  # by far the most frequent case of a container that has ended
+        return container.cgroups
+    from pyoci.cgroups import systemd
+
+    return systemd.stop(unit, container.cgroups_made, container.cgroups)
 
 
 def _remove_directory(root: str, id: str, directory: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,17 @@ def test_a_users_systemd() -> None:
     assert names.user_manager(f"{usual}/app.slice/a.scope", 6) == usual
     assert names.user_manager("/user.slice/user-5.slice/session-1.scope", 5) == usual
     assert names.user_manager("/lane/user@5.service", 5) == "/lane/user@5.service"
+
+
+def test_units_that_systemd_has_forgotten(tmp_path: Path) -> None:
+    unit = names.unit(None, "web", False, (f"unix:path={tmp_path}/systemd/private", "unix:path=/x"))
+    assert not names.is_forgotten(unit), "nobody can tell"
+    (tmp_path / "systemd/transient").mkdir(parents=True)
+    assert names.is_forgotten(unit)
+    (tmp_path / "systemd/transient/runc-web.scope").touch()
+    assert not names.is_forgotten(unit)
+    assert not names.is_forgotten(names.unit(None, "web", False, ("unix:path=/x",)))
+    assert not names.is_forgotten(names.unit(None, "web", False, ()))
 
 
 def test_addresses() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.engines.conftest import STOPPABLE, busybox_tar, run, runtime, wait_ready
 from tests.engines.test_podman import needs_no_pids_limit
+from tests.systemd.conftest import TESTER
 
 __all__ = ["busybox_tar", "runtime"]
 
@@ -52,3 +53,31 @@ def test_a_container_and_its_scope(podman: Podman) -> None:
     podman("rm", name)
     assert scopes() == []
     assert not os.path.exists(f"/sys/fs/cgroup/machine.slice/libpod-{name}.scope")
+
+
+def test_of_a_user(runtime: str, busybox_tar: Path, users_systemd: None) -> None:
+    """podman in a user namespace of its own, where pyoci runs as root of that: the user's systemd is asked."""
+    busybox_tar.parent.chmod(0o755)
+    busybox_tar.chmod(0o644)
+    user: tuple[str, ...] = (
+        "setpriv",
+        f"--reuid={TESTER}",
+        f"--regid={TESTER}",
+        "--init-groups",
+        "env",
+        "-i",
+        "HOME=/home/tester",
+    )
+    user = (*user, f"PATH={os.environ['PATH']}", f"XDG_RUNTIME_DIR=/run/user/{TESTER}")
+    podman = (*user, "podman", "--log-level", "error", "--cgroup-manager", "systemd", "--runtime", runtime)
+    run(*podman, "import", "--quiet", str(busybox_tar), "busybox")
+    limit = [*needs_no_pids_limit(), "--network", "none", "--log-driver", "k8s-file"]
+    name = run(*podman, "run", "--detach", *limit, "busybox", "sh", "-c", STOPPABLE).stdout.strip()
+    wait_ready(*podman, "logs", name)
+    pid = run(*podman, "inspect", "--format", "{{.State.Pid}}", name).stdout.strip()
+    with open(f"/proc/{pid}/cgroup") as file:
+        assert f"user@{TESTER}.service/user.slice/libpod-{name}.scope\n" in file.read()
+    run(*podman, "rm", "--force", "--time", "0", name)
+    left = run(*user, "systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "libpod-*").stdout
+    assert name not in left
+    run(*podman, "rmi", "--force", "busybox")

@@ -117,7 +117,7 @@ LIMITS: tuple[Limit, ...] = (
     _row("/rdma", "rdma", "rdma.max", "rdma", rdma),
 )
 
-# Gone from the kernel since 5.16. runc ignores them, and so do we, with a warning.
+# Deprecated; the first does nothing in kernels of today. runc ignores them, and so do we, with a warning.
 IGNORED: tuple[Limit, ...] = (
     _row("/memory/kernel", "memory", "", "memory", lambda memory: nonzero(memory.kernel)),
     _row("/memory/kernelTCP", "memory", "", "memory", lambda memory: nonzero(memory.kernel_tcp)),

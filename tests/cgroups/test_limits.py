@@ -12,7 +12,7 @@ from pyoci.cgroups import limits, limits_v1, limits_v2
 from pyoci.cgroups.limit import FAIL, PASS, WARN, Limit, Write
 from pyoci.config.node import Node
 from pyoci.config.resources import Resources, read_resources
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, StepError
 
 DEVICE = {"major": 8, "minor": 16}
 EVERYTHING: dict[str, Any] = {
@@ -307,6 +307,21 @@ def test_planned_in_the_order_of_the_table(memory: dict[str, Any], cpu: dict[str
 )
 def test_domain(value: dict[str, Any], needed: bool) -> None:
     assert limits.needs_domain(limits.plan(read(value), unified=True)) is needed
+
+
+@pytest.mark.parametrize(
+    ("unified", "words"),
+    [
+        (True, "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"),
+        (False, "cannot set memory limit: container could not join or create cgroup"),
+    ],
+)
+def test_without_any_cgroup(unified: bool, words: str) -> None:
+    """What is left to a rootless runtime that may make none: containers without limits."""
+    limits.apply({}, limits.plan(read({"pids": {"limit": -1}, "memory": {"limit": -1}}), unified))
+    with pytest.raises(StepError) as caught:
+        limits.apply({}, limits.plan(read({"memory": {"limit": 5}}), unified))
+    assert (caught.value.message, caught.value.pointer) == (words, "/linux/resources/memory/limit")
 
 
 def test_text() -> None:

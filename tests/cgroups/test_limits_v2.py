@@ -162,16 +162,6 @@ def test_a_controller_that_was_not_passed_on(name: str) -> None:
     os.rmdir(parent)
 
 
-def test_without_any_cgroup() -> None:
-    """What is left to a rootless runtime that may make none."""
-    unified = {"": "/sys/fs/cgroup/x"}
-    with pytest.raises(StepError, match="^rootless needs no limits"):
-        from pyoci.cgroups import limits
-        from tests.cgroups.test_limits import read
-
-        limits.apply({}, limits.plan(read({"pids": {"limit": 1}}), limits.is_unified(unified)))
-
-
 def test_net_cls_and_net_prio(name: str) -> None:
     """Of v1 only, and no lane mounts them: here they may be mounted beside the v2 hierarchy."""
     mounted = []

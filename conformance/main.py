@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conformance import build, confine, expected, results, runtimes, table
+from conformance import apparmor, build, confine, expected, results, runtimes, table
 
 ROOT = build.HERE.parent
 EXPECTED = build.HERE / "expected.toml"
@@ -101,7 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     print(f"{runtime.label} ({runtime.path}), {where}")
     found, wrong = [], 0
     options.results.mkdir(parents=True, exist_ok=True)
-    with open(options.results / ".lock", "w") as lock:
+    with open(options.results / ".lock", "w") as lock, apparmor.profile():
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs would take each other's cgroups for their own
         for program in options.programs or build.programs():
             entry = expected.entry_for(entries, program, where)

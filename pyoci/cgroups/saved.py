@@ -6,11 +6,7 @@ from ..errors import os_error_text
 from ..log import log
 from . import files
 from .files import Directory, Tree
-from .limit import MustExceed
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from .limit import Write
+from .limit import MustExceed, Write
 
 # What takes the limit from a device that had none before; on v1 it is 0.
 _NONE = {
@@ -41,6 +37,15 @@ class Saved:
                 self._before[key] = cgroup.read(write.file)
         except (OSError, UnicodeDecodeError):
             pass
+
+    def writes(self, paths: dict[str, str], writes: tuple[Write, ...]) -> tuple[Write, ...]:
+        """The same with the values that stood there; without those whose file was empty or is not saved."""
+        found = []
+        for write in writes:
+            text = self._before.get((paths.get(write.controller, ""), write.file), "").strip()
+            if text:
+                found.append(Write(**{**write.__dict__, "text": text, "otherwise": None}))
+        return tuple(found)
 
     def put_back(self) -> None:
         """Write back what differs, the last first. What the kernel refuses is tried again as long as that helps: of two

@@ -24,6 +24,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyoci.cgroups.limit import Write
+    from pyoci.cgroups.systemd_names import Unit
+    from pyoci.cgroups.systemd_properties import Wanted
     from pyoci.config.resources import DeviceRule
 
 _POINTER = "/linux/resources"
@@ -41,8 +44,11 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
-        if container.unit is not None:
-            raise Error("update with the systemd driver is not supported yet", pointer="--systemd-cgroup")
+        if schemata and not container.rdt_path:
+            raise Error(
+                "updating a non-existent Intel RDT configuration is not supported",
+                hint="config.json had no linux.intelRdt when the container was created",
+            )
         try:
             _update(container, kept, new, schemata, directory)
         except Interrupted as interrupted:
@@ -56,7 +62,7 @@ def _update(
     old = kept.get("resources") or {}
     _warn(container, old, new)
     wanted = rules.merged(old, new)
-    devices = "devices" in new and new["devices"] != old.get("devices")
+    devices = _changes_devices(container, old, new)
     if devices:
         wanted["devices"] = new["devices"]
     resources = _read(wanted)
@@ -66,8 +72,7 @@ def _update(
     interrupts = Interrupts(signals.ENDING)
     interrupts.install()
     with Undo() as undo:
-        undo.add(Saved(container.cgroups, writes).put_back)
-        limits.apply(container.cgroups, writes)
+        _apply(container, writes, undo)
         if devices:
             undo.add(manager.apply_devices, container.cgroups, _device_rules(_read(old), kept), Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
@@ -77,6 +82,37 @@ def _update(
             rdt.change(container.rdt_path, schemata, undo)
         interrupts.check()
         jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
+
+
+def _apply(container: Container, writes: tuple[Write, ...], undo: Undo) -> None:
+    """Write the limits; with the systemd driver it is told of them too, and of the old ones if they come back."""
+    saved = Saved(container.cgroups, writes)
+    undo.add(saved.put_back)
+    if container.unit is None:
+        limits.apply(container.cgroups, writes)
+        return
+    from pyoci.cgroups import systemd_limits, systemd_names, systemd_update
+
+    unit = systemd_names.stored(container.unit)
+    before = systemd_limits.wanted(saved.writes(container.cgroups, writes), start=False)
+    if before:
+        undo.add(_set_properties_back, unit, before, container.cgroups)
+    systemd_update.change(unit, container.cgroups, writes)
+
+
+def _set_properties_back(unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str]) -> None:
+    from pyoci.cgroups import systemd_update
+
+    try:
+        systemd_update.set_properties(unit, properties, cgroups)
+    except Error as error:
+        log.warning(f"Setting back cgroup configs failed due to error: {error.message}")
+
+
+def _changes_devices(container: Container, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """A list that is the one in force, as engines send it with every update, changes nothing. Not with systemd, which
+    has rules of its own."""
+    return container.unit is None and "devices" in new and new["devices"] != old.get("devices")
 
 
 def _read(raw: dict[str, Any]) -> Resources:
@@ -96,7 +132,10 @@ def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> Non
     memory = new.get("memory") or {}
     if memory.get("kernel") or memory.get("kernelTCP"):
         log.warning("Kernel memory settings are ignored and will be removed")
-    for pointer in rules.unchangeable(old, new):
+    fixed = rules.unchangeable(old, new)
+    if container.unit is not None and new.get("devices") not in (None, old.get("devices")):
+        fixed.append("/devices")
+    for pointer in fixed:
         log.warning(f"linux.resources{pointer.replace('/', '.')} is ignored: update cannot change it")
     for pointer in limits.ignored(read_resources(Node(new, _POINTER)), limits.is_unified(container.cgroups)):
         if not pointer.endswith(("/kernel", "/kernelTCP", "/swappiness", "/disableOOMKiller")):

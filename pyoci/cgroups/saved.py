@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
+
 from ..errors import os_error_text
 from ..log import log
 from . import files
@@ -81,7 +83,12 @@ def _put_back(cgroup: Directory, file: str, before: str) -> None:
             cgroup.write(file, f"{line.split()[0]} {_NONE.get(file, '0')}")
     for line in lines or [""]:
         if line or not devices and not _of_device(now):
-            cgroup.write(file, f"{line}\n")
+            try:
+                cgroup.write(file, f"{line}\n")
+            except OSError as error:
+                if error.errno != ENOSPC or line or not file.startswith("cpuset."):
+                    raise
+                cgroup.write(file, cgroup.read(f"../{file}.effective"))  # a cpuset with processes cannot be emptied
 
 
 def _of_device(line: str) -> bool:

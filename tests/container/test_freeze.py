@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from pyoci.cgroups import layout, members
 from tests.cgroups import stuck
+from tests.container import tracer
 from tests.container.box import SOON, Box, alive, until
 from tests.container.test_life_cycle import MISSING, in_state, refused
 
@@ -37,7 +39,6 @@ def kernel_says(box: Box) -> str:
     return "FROZEN" if "frozen 1" in (paths[""] / "cgroup.events").read_text() else "THAWED"
 
 
-@pytest.mark.also_guest
 @pytest.mark.parametrize("status", ["created", "running"])
 def test_pause_and_resume(either_box: Box, status: str) -> None:
     box = either_box
@@ -198,6 +199,30 @@ def test_a_pause_that_fails_thaws(box: Box, unfreezable: Callable[[], int]) -> N
     refused(done := box("pause", "a"), "unable to freeze")
     assert f"process {pid} does not leave a system call (state D, in request_wait_answer)" in done.stderr
     assert (kernel_says(box), box.status("a")) == ("THAWED", "running")
+
+
+@pytest.mark.skipif(not tracer.SUPPORTED, reason="the tracer knows x86_64 only")
+@pytest.mark.parametrize("what", ["errno", "signal"])
+def test_nothing_stays_frozen_whatever_fails(either_box: Box, what: str) -> None:
+    """Each system call from the opening of the cgroup on fails once, or is followed by SIGTERM: the container is paused
+    and the command has succeeded, or it runs."""
+    box = either_box
+    in_state(box, "running")
+    request = {"calls": ["openat", "openat2", "read", "write", "poll"], "begin": ["openat2"]}
+    done, answer = box.trace("pause", "a", **request)
+    assert done.returncode == 0 and box("resume", "a").stderr == ""
+    assert "write" in answer["calls"]
+    thawed = 0
+    for index in range(len(answer["calls"])):
+        done, _ = box.trace(
+            "pause", "a", **request, at=index, **{what: errno.EIO if what == "errno" else signal.SIGTERM}
+        )
+        expected = "paused" if done.returncode == 0 else "running"
+        assert box.status("a") == expected, (index, done)
+        thawed += done.returncode != 0
+        if expected == "paused":
+            assert box("resume", "a").stderr == ""
+    assert thawed > 1
 
 
 @pytest.mark.parametrize("round", range(5))

@@ -26,7 +26,6 @@ def pids(box: Box) -> list[int]:
     return found
 
 
-@pytest.mark.also_guest
 def test_json(either_box: Box) -> None:
     """One line of numbers and nothing else: containerd reads both streams together."""
     box = either_box

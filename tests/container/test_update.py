@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyoci import jsonfile
 from pyoci.cgroups import manager
 from pyoci.config.resources import DeviceRule
+from pyoci.container.update import update as change
+from pyoci.errors import Error
 from pyoci.undo import Undo
+from tests.container import tracer
 from tests.container.box import Box, Done
 from tests.container.test_freeze import cgroups, kernel_says
 from tests.container.test_life_cycle import MISSING, in_state, refused
+from tests.isolation import in_namespace
 
 pytestmark = pytest.mark.root
 
@@ -178,6 +185,75 @@ def test_a_refused_value_puts_all_back(box: Box) -> None:
     assert (box.root / "a/config.json").read_text() == kept
 
 
+V2_WANTED = {
+    "memory": {"limit": 64 * MIB, "swap": 96 * MIB, "reservation": 32 * MIB},
+    "cpu": {"shares": 512, "quota": 5000, "period": 10000, "burst": 1000, "cpus": "0"},
+    "pids": {"limit": 20},
+    "blockIO": {"weight": 500},
+    "unified": {"memory.high": str(48 * MIB)},
+}
+V2_WRITTEN = {
+    "memory.max": str(64 * MIB),
+    "memory.swap.max": str(32 * MIB),
+    "memory.low": str(32 * MIB),
+    "memory.high": str(48 * MIB),
+    "cpu.max": "5000 10000",
+    "cpu.max.burst": "1000",
+    "cpuset.cpus": "0",
+    "cpu.weight": "59",
+    "pids.max": "20",
+}
+
+
+@pytest.mark.guest
+def test_v2(box: Box) -> None:
+    """Every controller; nothing changes when the last value is refused, or when memory is used already.
+
+    A cpuset with processes in it cannot be emptied again: it then names all the CPUs that it had."""
+    limited(box, {"memory": {"limit": 32 * MIB}})
+    before = {file: value(box, "", file) for file in V2_WRITTEN}
+    before["cpuset.cpus"] = before["cpuset.cpus"] or value(box, "", "cpuset.cpus.effective")
+    wrong = {**V2_WANTED, "unified": {"memory.high": str(48 * MIB), "cgroup.max.descendants": "none"}}
+    refused(update(box, wrong), "cgroup.max.descendants")
+    assert {file: value(box, "", file) for file in V2_WRITTEN} == before
+    done(update(box, V2_WANTED))
+    assert {file: value(box, "", file) for file in V2_WRITTEN} == V2_WRITTEN
+    done(box("update", "--cpu-period", "20000", "a"))
+    assert value(box, "", "cpu.max") == "5000 20000"
+    refused(update(box, {"memory": {"limit": 4096, "checkBeforeUpdate": True}}), "rejecting memory limit 4096 <= usage")
+    done(box("update", "--memory", "-1", "a"))
+    assert (value(box, "", "memory.max"), value(box, "", "memory.swap.max")) == ("max", "max")
+    done(box("update", "--cpu-idle", "1", "a"))
+    assert value(box, "", "cpu.idle") == "1"
+
+
+@V1
+@pytest.mark.skipif(not tracer.SUPPORTED, reason="the tracer knows x86_64 only")
+@pytest.mark.parametrize("what", ["errno", "signal"])
+def test_all_or_nothing_whatever_fails(box: Box, what: str) -> None:
+    """Each write of update fails once, or is followed by SIGTERM: what is kept is what is in force, old or new."""
+    limited(box, {"pids": {"limit": 50}})
+    files = {"memory": "memory.limit_in_bytes", "cpu": "cpu.cfs_quota_us", "pids": "pids.max"}
+    old = {file: value(box, controller, file) for controller, file in files.items()}
+    new = {"memory.limit_in_bytes": str(64 * MIB), "cpu.cfs_quota_us": "5000", "pids.max": "20"}
+    command = ("update", "--memory", "64m", "--cpu-quota", "5000", "--pids-limit", "20", "a")
+    kept = (box.root / "a/config.json").read_text()
+    request = {"calls": ["write", "rename", "renameat"], "begin": ["openat2"]}
+    results = []
+    for index in range(20):
+        action = {what: errno.EIO if what == "errno" else signal.SIGTERM}
+        ended, answer = box.trace(*command, **request, at=index, **action)
+        if not answer["acted"]:
+            break
+        results.append(ended.returncode)
+        found = {file: value(box, controller, file) for controller, file in files.items()}
+        assert found == (new if ended.returncode == 0 else old), (index, ended)
+        assert ((box.root / "a/config.json").read_text() == kept) == (ended.returncode != 0), (index, ended)
+        if ended.returncode == 0:
+            break
+    assert len(results) >= 4 and results[0] == (1 if what == "errno" else -signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -218,6 +294,28 @@ def test_what_is_ignored_is_said(box: Box) -> None:
 def test_intel_rdt(box: Box, flag: str, text: str) -> None:
     limited(box, {})
     refused(box("update", flag, "L3:0=f", "a"), text)
+
+
+def test_schemata_of_resctrl(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No machine of ours has the hardware: a file stands for the group's. What is written is put back on an error."""
+    limited(box, {})
+    with pytest.raises(Error, match="^updating a non-existent Intel RDT configuration is not supported$"):
+        change(str(box.root), "a", {}, ("L3:0=f",))
+    group = box.directory / "group"
+    group.mkdir()
+    (group / "schemata").write_text("L3:0=ff\n")
+    file = box.root / "a/state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "intel_rdt_path": str(group)}))
+    in_namespace(lambda: change(str(box.root), "a", {}, ("L3:0=f", "MB:0=20")), 0)
+    assert (group / "schemata").read_text() == "L3:0=f\nMB:0=20\n"
+    monkeypatch.setattr(jsonfile, "write", failing)
+    with pytest.raises(OSError, match="full"):
+        in_namespace(lambda: change(str(box.root), "a", {}, ("L3:0=1",)), 0)
+    assert (group / "schemata").read_text() == "L3:0=f\nMB:0=20\n"
+
+
+def failing(*_: object) -> None:
+    raise OSError(28, "full")
 
 
 def test_unified_is_for_v2(box: Box) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process
+from pyoci.config.rules_linux import sysctl_namespace
 from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.plan_mounts import Mounts
@@ -195,7 +196,7 @@ def denies_setgroups(config: Config, host: Host) -> bool:
 def _prepare(
     config: Config, around: Surroundings, shape: _Shape, mounts: Mounts, process: ProcessPlan
 ) -> tuple[Step, ...]:
-    steps: list[Step] = [namespaces.OpenNamespace(pointer=one.pointer, namespace=one) for one in shape.joined]
+    steps: list[Step] = [_open_namespace(config, one) for one in shape.joined]
     assert config.process is not None
     steps += required(config.process, config.linux)
     if config.linux.seccomp is not None:
@@ -221,6 +222,12 @@ def _prepare(
         )
     )
     return (*steps, *limits, _devices(around))
+
+
+def _open_namespace(config: Config, one: Namespace) -> Step:
+    """With one of the kernel parameters that belong to it, if there are any."""
+    written = [sysctl for sysctl in config.linux.sysctl if sysctl_namespace(sysctl) == one.type]
+    return namespaces.OpenNamespace(pointer=one.pointer, namespace=one, sysctl=written[0] if written else None)
 
 
 def _devices(around: Surroundings) -> Step:

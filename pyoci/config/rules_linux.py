@@ -111,10 +111,20 @@ def _is_device_name(name: str) -> bool:
     return not any(character in "/:" or character.isspace() for character in name)
 
 
+def sysctl_namespace(sysctl: Sysctl) -> str:
+    """The type of the namespace that a key belongs to, "" for all that belong to the whole machine."""
+    name = sysctl_name(sysctl.key)
+    if name in IPC_KEYS or name.startswith("fs.mqueue."):
+        return "ipc"
+    if name in ("kernel.hostname", "kernel.domainname"):
+        return "uts"
+    return {"net": "network", "user": "user"}.get(name.partition(".")[0], "")
+
+
 def _sysctl(sysctl: Sysctl, linux: Linux) -> Iterator[ConfigError]:
     """Only keys that belong to a namespace of the container; all others would change the host.
 
-    Whether a network namespace given by path differs from the runtime's own is found out when it is opened.
+    Whether a namespace given by path differs from the runtime's own is found out when it is opened (OpenNamespace).
     """
     name, pointer = sysctl_name(sysctl.key), sysctl.pointer
     parts = sysctl.key.split("/")

@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 from errno import EPERM
 
+from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import Namespace
+from pyoci.errors import StepError
 from pyoci.kernel import namespace, process
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step
 
 SIGKILL = 9
+_FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 
 class OpenNamespace(Step):
-    """Open a namespace that will be joined, on the host, before anything can change under its name."""
+    """Open a namespace that will be joined, on the host, before anything can change under its name.
+
+    `sysctl` is one of the kernel parameters that will be set in it: in a namespace of the runtime's own that would
+    change the host.
+    """
 
     namespace: Namespace
+    sysctl: Sysctl | None = None
 
     def describe(self) -> str:
         return f"open the {self.namespace.type} namespace {self.namespace.path}"
@@ -25,6 +33,18 @@ class OpenNamespace(Step):
         descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_CLOEXEC)
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
+        if self.sysctl is not None:
+            own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
+            if os.path.samestat(own, os.fstat(descriptor)):
+                raise self._hosts(self.sysctl)
+
+    def _hosts(self, sysctl: Sysctl) -> StepError:
+        return StepError(
+            f'sysctl "{sysctl_name(sysctl.key)}" not allowed in host {self.namespace.type} namespace',
+            pointer=sysctl.pointer,
+            step=type(self).__name__,
+            hint=f"{self.namespace.path} is the namespace that pyoci itself is in",
+        )
 
 
 class JoinNamespace(Step):

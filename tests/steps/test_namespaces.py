@@ -201,6 +201,33 @@ def test_a_joined_namespace(look: Look, hold: Hold, type: str) -> None:
         assert seen["pid"] > 1
 
 
+KEYS = {"network": "net.ipv4.ip_default_ttl", "ipc": "kernel.msgmni", "uts": "kernel.domainname"}
+
+
+@pytest.mark.parametrize("type", KEYS)
+@pytest.mark.parametrize("hosts", [True, False])
+def test_kernel_parameters_of_a_joined_namespace(box: Box, hold: Hold, type: str, hosts: bool) -> None:
+    """The path may lead to a namespace of the host, whose parameters are not the container's to set."""
+    path = f"/proc/{os.getpid()}/ns/{FILES[type]}" if hosts else hold(type).path(type)
+    file = Path("/proc/sys", KEYS[type].replace(".", "/"))
+    same = file.read_text().strip()  # the host's, which is not changed even if nobody refuses it
+
+    def change(config: Config) -> None:
+        entry(config, type, path)
+        config["linux"]["sysctl"] = {KEYS[type]: "99" if type == "network" and not hosts else same}
+        if type == "uts":
+            del config["hostname"]
+
+    before = file.read_text()
+    done = box("run", "--bundle", str(box.bundle("exit", "0", change=change)), "a")
+    assert file.read_text() == before
+    if hosts:
+        expected = f'sysctl \\"{KEYS[type]}\\" not allowed in host {type} namespace'
+        assert expected in done.stderr.splitlines()[0] and f"  pointer: /linux/sysctl/{KEYS[type]}" in done.stderr
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_joined_mount_namespace(look: Look, hold: Hold) -> None:
     """The root is switched inside it."""
     holder = hold("mount")

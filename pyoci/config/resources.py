@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from pyoci.config.limits import BlockIO, Cpu, HugepageLimit, Memory, Network, Rdma, Unified
     from pyoci.config.node import Node
 
-LIMITS = ("memory", "cpu", "blockIO", "hugepageLimits", "network", "rdma", "unified")
+LISTS = ("hugepageLimits", "rdma", "unified")
+CONTROLLERS = ("memory", "cpu", "blockIO", "network")
+ZERO_COUNTS = ("swappiness", "burst", "idle")  # for every other member 0 means that it is not set
 NOTHING: dict[str, Any] = {}
 
 
@@ -62,7 +64,7 @@ def read_resources(node: Node | None) -> Resources:
         return Resources()
     pids = node.child("pids")
     limits: dict[str, Any] = {}
-    if any(node.value.get(key) for key in LIMITS):
+    if _says_something(node.value):
         from pyoci.config.limits import read
 
         limits = read(node)
@@ -73,6 +75,21 @@ def read_resources(node: Node | None) -> Resources:
         raw=node.value,
         **limits,
     )
+
+
+def _says_something(resources: dict[str, Any]) -> bool:
+    """Whether there is a limit at all: engines write empty ones into every file."""
+    for key in LISTS:
+        if resources.get(key):
+            return True
+    for key in CONTROLLERS:
+        members = resources.get(key)
+        if members and type(members) is not dict:
+            return True  # for the reader to refuse
+        for name, value in members.items() if members else ():
+            if value or value == 0 and value is not False and name in ZERO_COUNTS:
+                return True
+    return False
 
 
 def _device_rule(node: Node) -> DeviceRule:

@@ -88,9 +88,27 @@ def test_a_limit_of_every_kind() -> None:
     assert found.limited()
 
 
+DOCKER: dict[str, object] = {
+    "memory": {"disableOOMKiller": False, "limit": 0},
+    "cpu": {"shares": 0, "cpus": ""},
+    "blockIO": {"weight": 0, "weightDevice": []},
+}
+
+
 def test_limited() -> None:
-    none: list[dict[str, object]] = [{}, {"devices": [{"access": "r"}]}, {"memory": {}, "unified": {}, "rdma": None}]
-    some: list[dict[str, object]] = [{"pids": {"limit": 0}}, {"cpu": {"shares": 0}}, {"unified": {"a.b": ""}}]
+    none: list[dict[str, object]] = [
+        {},
+        {"devices": [{"access": "r"}]},
+        {"memory": {}, "unified": {}, "rdma": None},
+        DOCKER,
+    ]
+    some: list[dict[str, object]] = [
+        {"pids": {"limit": 0}},
+        {"cpu": {"idle": 0}},
+        {"cpu": {"shares": 1}},
+        {"memory": {"swappiness": 0}},
+        {"unified": {"a.b": ""}},
+    ]
     for value in none:
         assert not read_resources(Node(value, "/linux/resources")).limited()
     for value in some:

@@ -7,7 +7,8 @@
     container   launch    execve
 
 What is a privilege belongs to stage 1 (or, by pid, to the runtime, in `admit`); its child has only what the program may
-have, and CAP_SYS_ADMIN while a filter is still to be loaded without noNewPrivileges.
+have. Only where a filter allows next to nothing and is to be loaded without noNewPrivileges, it is the child that loads
+it, right before execve, and has CAP_SYS_ADMIN until then.
 """
 
 from __future__ import annotations
@@ -157,7 +158,20 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
         ]
     steps += profile(wanted) + process.no_new_privileges() + process.attributes() + process.become_user()
     steps.append(enter.LeaveHost(keep=process.keep))
+    if _filters_early(config, wanted):
+        assert wanted.capabilities is not None
+        steps += [enter.LoadFilterEarly(), identity.SetCapabilities(capabilities=wanted.capabilities)]
     return tuple(steps)
+
+
+def _filters_early(config: Config, wanted: Process) -> bool:
+    """Whether stage 1 can load the filter, so that CAP_SYS_ADMIN need not be kept for it any longer."""
+    filter = config.linux.seccomp
+    if filter is None or wanted.no_new_privileges or wanted.capabilities is None or filter.notifies():
+        return False
+    from pyoci.config.seccomp_allowance import allows_exec
+
+    return allows_exec(filter)
 
 
 def _inside(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:

@@ -12,7 +12,7 @@ from pyoci import config, plan_exec
 from pyoci.config.process import Process
 from pyoci.plan_exec import NAMESPACES, Entrance
 from pyoci.plan_process import Plan
-from pyoci.steps import identity, launch, scheduling
+from pyoci.steps import host, identity, launch, scheduling
 from pyoci.steps.step import Step
 
 SETS = {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}
@@ -40,6 +40,7 @@ BEFORE = (
     ("LimitBoundingSet", "SetUser", "it needs CAP_SETPCAP"),
     ("OwnStandardStreams", "SetUser", "it needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids changes the sets"),
+    ("LeaveHost", "LoadFilterEarly", "what the filter allows is enough for the rest only"),
     ("SetCapabilities", "StartSession", "the first step that the container sees"),
     ("LeaveHost", "StartSession", "the same"),
     ("RaiseHardLimits", "SetRlimits", "only the runtime may"),
@@ -82,7 +83,7 @@ def processes(draw: st.DrawFn) -> dict[str, Any]:
 def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
     linux: dict[str, Any] = {}
     if draw(st.booleans()):
-        linux["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+        linux["seccomp"] = {"defaultAction": draw(st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"]))}
     if draw(st.booleans()):
         linux["personality"] = {"domain": "LINUX32"}
     whole = config.read({"process": draw(processes()), "linux": linux})
@@ -105,6 +106,10 @@ def name(step: Step) -> str:
     return type(step).__name__
 
 
+def filtered_early(plan: Plan) -> bool:
+    return any(name(step) == "LoadFilterEarly" for step in plan.first)
+
+
 @given(plans())
 def test_the_order(made: tuple[Process, Plan, Entrance]) -> None:
     names = [name(step) for _, step in made[1].steps()]
@@ -118,7 +123,7 @@ def test_what_the_container_can_see_is_little(made: tuple[Process, Plan, Entranc
     """Stage 2 changes no id, capability, label or namespace, and opens no file but by names of the container."""
     steps = made[1].inside + made[1].finish + made[1].launch
     assert {name(step) for step in steps} <= SEEN
-    assert name(made[1].first[-1]) == "LeaveHost"
+    assert [name(step) for step in made[1].first][-1 if not filtered_early(made[1]) else -3] == "LeaveHost"
     assert name(steps[-1]) == "ExecuteProgram" and name(steps[-2]) == "LiveOn"
 
 
@@ -131,7 +136,19 @@ def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, Entrance])
         assert kept == []
         return
     filtered = any(name(step) == "CompileFilter" for step in plan.prepare)
-    assert kept == [identity.CAP_SYS_ADMIN if filtered and not process.no_new_privileges else 0]
+    wanted = [identity.CAP_SYS_ADMIN if filtered and not process.no_new_privileges else 0]
+    assert kept == (wanted if not filtered_early(plan) else [*wanted, 0])
+
+
+@given(plans())
+def test_a_filter_that_allows_what_is_left_is_loaded_before(made: tuple[Process, Plan, Entrance]) -> None:
+    """And then CAP_SYS_ADMIN is given up before the container can see the process."""
+    process, plan, _ = made
+    filters = [step.seccomp for step in plan.prepare if isinstance(step, host.CompileFilter)]
+    allows = any(one.default_action == "SCMP_ACT_ALLOW" for one in filters)
+    assert filtered_early(plan) is (allows and not process.no_new_privileges and process.capabilities is not None)
+    if filtered_early(plan):
+        assert [name(step) for step in plan.first[-2:]] == ["LoadFilterEarly", "SetCapabilities"]
 
 
 @given(plans())

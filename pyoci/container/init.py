@@ -42,7 +42,7 @@ def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], cont
         run(first, context)
         handover = context.handover
         shared = CLONE_FILES if handover is not None else 0
-        pid, pidfd = make(lambda: main(steps, context), flags | CLONE_PARENT | shared)
+        pid, pidfd = make(lambda: main(steps, context), flags | CLONE_PARENT | shared, plain=context.filtered)
         context.channel.send("stage2", str(pid), descriptors=(pidfd,))
         if handover is not None:
             handover.began(pidfd, stage_two=True)
@@ -50,10 +50,10 @@ def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], cont
     _guard(context, body)
 
 
-def make(body: Callable[[], object], flags: int, cgroup: int = -1) -> tuple[int, int]:
+def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool = False) -> tuple[int, int]:
     """clone() of the container's process. Raises StepError."""
     try:
-        return clone(body, flags, cgroup)
+        return clone(body, flags, cgroup, plain)
     except OSError as error:
         raise StepError(
             f"clone the container's process: {os_error_text(error)}",

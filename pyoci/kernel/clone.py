@@ -12,7 +12,7 @@ import gc
 import os
 import struct
 
-from pyoci.kernel.libc import addressof, buffer, c_size_t, c_void_p, symbol, syscall
+from pyoci.kernel.libc import addressof, buffer, c_size_t, c_ulong, c_void_p, number, symbol, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _SIGCHLD = 17
 
 
 _clone3 = syscall("clone3", 435, c_void_p, c_size_t)
+_clone = syscall("clone", number("clone"), c_ulong, c_void_p, c_void_p, c_void_p, c_void_p)
 
 
 _before_fork = symbol("PyOS_BeforeFork", (), None)
@@ -41,13 +42,13 @@ def assert_single_thread() -> None:
     assert threads == 1, f"the runtime has {threads} threads"
 
 
-def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple[int, int]:
+def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1, plain: bool = False) -> tuple[int, int]:
     """Make a process that runs `body` and then exits; return its pid and a pidfd (close-on-exec).
 
     `flags` are CLONE_NEW*, CLONE_FILES and CLONE_PARENT; CLONE_PIDFD is always added. With CLONE_PARENT the exit signal
     has to be given as 0, and the kernel takes that of the caller instead (SIGCHLD). `cgroup` is the descriptor of a v2
     cgroup the process is born in, or -1. `body` reports its own errors; whatever escapes it ends the process with
-    status 1.
+    status 1. `plain`: by clone(2), which filters can look into and allow where they refuse clone3(2); no cgroup then.
     Raises OSError of clone3(2). The caller has one thread: assert_single_thread().
     """
     pidfd = buffer(4)
@@ -65,7 +66,10 @@ def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1) -> tuple
     gc.disable()
     _before_fork()
     try:
-        pid = _clone3(arguments, len(arguments))
+        if plain:
+            pid = _clone(flags | CLONE_PIDFD, None, addressof(pidfd), None, None)
+        else:
+            pid = _clone3(arguments, len(arguments))
     except OSError:
         _after_fork_parent()
         if enabled:

@@ -130,6 +130,24 @@ class LeaveHost(Step):
         context.proc = context.root = context.cgroup = -1
 
 
+class LoadFilterEarly(Step):
+    """seccomp(2) by stage 1, as it allows all that follows: CAP_SYS_ADMIN, which that takes, is then given up.
+
+    A container with CAP_SYS_PTRACE and no user namespace could make the process it sees use that capability.
+    """
+
+    pointer: str = "/linux/seccomp"
+
+    def describe(self) -> str:
+        return "load the seccomp filter, which allows what is left to do"
+
+    def execute(self, context: Context) -> None:
+        if context.filter is not None:
+            prepared, flags = context.filter
+            prepared.load(flags)
+        context.filtered = True
+
+
 class LiveOn(Step):
     """From here on the process does not end with the runtime."""
 

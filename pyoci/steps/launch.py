@@ -99,7 +99,7 @@ class ExecuteProgram(Step):
         report(context, GO)
         signals.reset()
         try:
-            if context.filter is not None:
+            if context.filter is not None and not context.filtered:
                 prepared, flags = context.filter
                 prepared.load(flags)
             image.execve(program)

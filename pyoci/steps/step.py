@@ -50,6 +50,7 @@ class Context:
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups
         self.interrupts: Interrupts | None = None  # the runtime's, for whatever it waits for
         self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
+        self.filtered = False  # stage 1 has loaded the filter: what follows is under it
         self.handover: Handover | None = None  # what the process shares with the helper that sends its listener
         self.compile: Callable[[Seccomp], tuple[Prepared, int] | None] = lambda seccomp: None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyoci.config.seccomp_allowance import CLONE_FLAGS, NEEDED
 from tests.container.box import Box, until
 from tests.container.execs import common, process_file, refused, report_of_init, seen, started
 from tests.steps.test_launch import EXIT_7, exits, only_execve
@@ -183,6 +184,39 @@ def test_a_filter_that_allows_execve_only(box: Box, exits: Path) -> None:
     for _ in range(20):
         done = box("exec", "c", "/program")
         assert (done.returncode, done.stderr) == (7, "")
+
+
+def only_needed(config: dict[str, Any]) -> None:
+    """A filter that allows what a process of exec has to do under it, kills for everything else, and needs a
+    privilege to be loaded."""
+    config["process"]["noNewPrivileges"] = False
+    config["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_KILL_PROCESS",
+        "syscalls": [
+            {"names": list(NEEDED), "action": "SCMP_ACT_ALLOW"},
+            {
+                "names": ["clone"],
+                "action": "SCMP_ACT_ALLOW",
+                "args": [{"index": 0, "value": CLONE_FLAGS, "op": "SCMP_CMP_EQ"}],
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize("flags", [(), ("--user", "1000:1000"), ("--tty",), ("--detach",)], ids=str)
+def test_a_filter_that_stage_1_loads(either_box: Box, exits: Path, flags: tuple[str, ...]) -> None:
+    """It has everything that exec needs: without one of the names that a run has used, the process is killed."""
+
+    def change(config: dict[str, Any]) -> None:
+        only_needed(config)
+        config["mounts"].append({"destination": "/program", "source": str(exits), "options": ["bind"]})
+        config["root"]["readonly"] = False
+
+    assert either_box("create", "--bundle", str(either_box.bundle("sleep", change=change)), "c").stderr == ""
+    for program, status in (("/program", 0 if "--detach" in flags else 7), ("nope", 255)):
+        done = either_box("exec", *flags, "c", program)
+        assert done.returncode == status, done
+        assert (status == 255) == ("executable file not found" in done.stderr), done
 
 
 @contextmanager

@@ -47,3 +47,18 @@ def test_detached_kill_delete(runtime: str, containerd: pathlib.Path) -> None:
     assert "exit code 137" in run("ctr", "task", "delete", "two").stderr
     run("ctr", "container", "delete", "two")
     assert cgroups_named("two") == []
+
+
+def test_exec(runtime: str, containerd: pathlib.Path) -> None:
+    """`ctr task exec`: output and status, a user, a terminal."""
+    run("ctr", "run", "--detach", "--runc-binary", runtime, "--env", "NAME=value", IMAGE, "three", "sleep", "1000")
+    words = ("ctr", "task", "exec", "--exec-id")
+    seen = run(*words, "a", "three", "sh", "-c", "echo $NAME; cat /proc/1/comm; exit 7", status=7).stdout
+    assert seen == "value\nsleep\n"
+    assert run(*words, "b", "--user", "1000:1000", "three", "id", "-u").stdout == "1000\n"
+    run("ctr", "task", "kill", "--signal", "SIGKILL", "three")
+    while re.search(r"^three .* RUNNING", run("ctr", "task", "list").stdout, re.M):
+        time.sleep(0.05)
+    run("ctr", "task", "delete", "three")
+    run("ctr", "container", "delete", "three")
+    assert cgroups_named("three") == []

@@ -47,6 +47,25 @@ def test_detached_stop_remove(docker: pathlib.Path) -> None:
     assert cgroups_named(name) == []
 
 
+def test_exec(docker: pathlib.Path) -> None:
+    """`docker exec`: output and status, user, a terminal, a health check's way; the status for what is missing."""
+    words = ["docker", "run", "--detach", "--runtime", "tested", "--env", "NAME=value", "busybox", "sh", "-c"]
+    name = run(*words, STOPPABLE).stdout.strip()
+    wait_ready("docker", "logs", name)
+    script = "echo $NAME; id -u; cat /proc/1/comm; grep -E '^(CapEff|Seccomp):' /proc/self/status; exit 7"
+    seen = run("docker", "exec", name, "sh", "-c", script, status=7).stdout
+    assert seen == "value\n0\nsh\nCapEff:\t00000000a80425fb\nSeccomp:\t2\n"
+    assert run("docker", "exec", "--user", "1000:1000", name, "id", "-u").stdout == "1000\n"
+    assert run("docker", "exec", "--tty", name, "tty").stdout.strip() == "/dev/pts/0"
+    more = run("docker", "exec", "--privileged", name, "grep", "CapEff", "/proc/self/status").stdout
+    assert int(more.split()[1], 16) & ~0xA80425FB, "as many as the machine has"
+    run("docker", "exec", name, "no-such-program", status=126)  # Docker's own choice, with runc as well
+    run("docker", "exec", "--detach", name, "sh", "-c", "echo detached > /tmp/file")
+    run("docker", "exec", name, "sh", "-c", "until grep detached /tmp/file; do sleep 0.1; done")
+    run("docker", "rm", "--force", name)
+    assert cgroups_named(name) == []
+
+
 def test_unknown_program(docker: pathlib.Path) -> None:
     """A program that is not there: Docker's own status for it, which it finds by the words of the error."""
     run("docker", "run", "--rm", "--runtime", "tested", "busybox", "/no/such/program", status=127)

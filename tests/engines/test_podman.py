@@ -102,3 +102,18 @@ def test_user_and_volume(podman: Podman, tmp_path: pathlib.Path) -> None:
     script += "; echo y >/scratch/y; cat /scratch/y; echo $NAME"
     seen = podman("run", "--rm", *needs_no_pids_limit(), *words, "--env", "NAME=value", "busybox", "sh", "-c", script)
     assert seen == "1000\n1000\nfrom outside\nread-only\ny\nvalue\n"
+
+
+def test_exec(podman: Podman) -> None:
+    """`podman exec`: output and status, environment, user, a terminal, detached; its own status for what is missing."""
+    limit = needs_no_pids_limit()
+    name = podman("run", "--detach", *limit, "--env", "NAME=value", "busybox", "sh", "-c", STOPPABLE).strip()
+    script = "echo $NAME $MORE; id -u; cat /proc/1/comm; grep -E '^(CapEff|Seccomp):' /proc/self/status; exit 7"
+    seen = podman("exec", "--env", "MORE=more", name, "sh", "-c", script, status=7)
+    assert seen == "value more\n0\nsh\nCapEff:\t00000000800405fb\nSeccomp:\t2\n"
+    assert podman("exec", "--user", "1000:1000", "--workdir", "/tmp", name, "sh", "-c", "id -u; pwd") == "1000\n/tmp\n"
+    assert podman("exec", "--tty", name, "tty").strip() == "/dev/pts/0"
+    podman("exec", name, "no-such-program", status=127)
+    podman("exec", "--detach", name, "sh", "-c", "echo detached > /tmp/file")
+    podman("exec", name, "sh", "-c", "until grep detached /tmp/file; do sleep 0.1; done")
+    podman("stop", "--time", "20", name)

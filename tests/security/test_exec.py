@@ -22,6 +22,7 @@ from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_th
 
 pytestmark = pytest.mark.root
 
+PROFILES = Path(__file__).parents[1] / "container/profiles"
 EXECS = max(200, int(os.environ.get("PYOCI_TEST_RACES", "200")))
 SYS_PTRACE, DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1 << 19, 1 << 1, 1 << 2, 1 << 21
 WATCHER = ("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")
@@ -35,10 +36,15 @@ def may_look(config: dict[str, Any]) -> None:
 
 def a_filter(config: dict[str, Any]) -> None:
     """One that has to be loaded with CAP_SYS_ADMIN, as there are no noNewPrivileges."""
-    config["linux"]["seccomp"] = {
-        "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}],
-    }
+    config["linux"]["seccomp"] = json.loads((PROFILES / "default.json").read_text())
+
+
+def a_narrow_filter(config: dict[str, Any]) -> None:
+    """One that the process cannot live under until its program begins."""
+    a_filter(config)
+    config["linux"]["seccomp"]["syscalls"].append({"names": ["umask"], "action": "SCMP_ACT_ERRNO"})
+    for rule in config["linux"]["seccomp"]["syscalls"][:-1]:
+        rule["names"] = [name for name in rule["names"] if name != "umask"]
 
 
 class Watch:
@@ -80,7 +86,8 @@ NOTHING: Callable[[dict[str, Any]], object] = lambda config: None  # noqa: E731
     ("change", "flags", "more"),
     [
         pytest.param(NOTHING, (), 0, id="plain"),
-        pytest.param(a_filter, (), SYS_ADMIN, id="a filter to load with CAP_SYS_ADMIN"),
+        pytest.param(a_filter, (), 0, id="a filter that takes CAP_SYS_ADMIN to load"),
+        pytest.param(a_narrow_filter, (), SYS_ADMIN, id="such a filter that is narrow"),
         pytest.param(a_filter, ("--no-new-privs",), 0, id="a filter under noNewPrivileges"),
         pytest.param(NOTHING, ("--user", "1000:1000"), 0, id="a user"),
         pytest.param(NOTHING, ("--preserve-fds", "0", "--detach"), 0, id="detached"),

@@ -1,0 +1,65 @@
+"""Whether a filter allows what exec has to do under it, told from the profile alone. Pure.
+
+A filter without noNewPrivileges is loaded with CAP_SYS_ADMIN. If it allows the few calls between stage 1 and execve(2),
+stage 1 loads it, and the process that the container sees never has that capability (plan_exec.py).
+"""
+
+from __future__ import annotations
+
+from pyoci.kernel.constants import CLONE_PARENT, CLONE_PIDFD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
+
+_ALLOW = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+
+# What Python and the steps of plan_exec.py call from the filter on: the tests load a filter of these and no others.
+NEEDED = (
+    *("brk", "mmap", "munmap", "mprotect", "mremap", "madvise", "futex", "rt_sigaction", "rt_sigprocmask"),
+    *("rt_sigreturn", "gettid", "getpid", "getrandom", "sched_yield", "exit", "exit_group", "close", "close_range"),
+    *("capget", "capset", "prctl", "prlimit64", "setsid", "umask", "ioctl", "read", "write", "sendmsg", "recvmsg"),
+    *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "execve"),
+)
+CLONE_FLAGS = CLONE_PARENT | CLONE_PIDFD  # of clone(2), as stage 1 calls it
+
+
+def allows_exec(seccomp: Seccomp) -> bool:
+    """Whether every needed call is allowed whatever its arguments, and clone(2) with ours. In doubt it is not."""
+    return all(_always(seccomp, name) for name in NEEDED) and _clone(seccomp)
+
+
+def _rules(seccomp: Seccomp, name: str) -> list[SyscallRule]:
+    return [rule for rule in seccomp.syscalls if name in rule.names]
+
+
+def _always(seccomp: Seccomp, name: str) -> bool:
+    rules = _rules(seccomp, name)
+    if any(rule.action not in _ALLOW for rule in rules):
+        return False
+    return seccomp.default_action in _ALLOW or any(not rule.args for rule in rules)
+
+
+def _clone(seccomp: Seccomp) -> bool:
+    """One rule that matches decides only if no other does that says something else."""
+    matching = []
+    for rule in _rules(seccomp, "clone"):
+        if any(argument.index for argument in rule.args):
+            return False
+        if all(_holds(argument, CLONE_FLAGS) for argument in rule.args):
+            matching.append(rule.action in _ALLOW)
+    return all(matching) if matching else seccomp.default_action in _ALLOW
+
+
+def _holds(argument: SyscallArg, value: int) -> bool:
+    wanted = argument.value
+    if argument.op == "SCMP_CMP_MASKED_EQ":
+        return value & wanted == argument.value_two
+    return {
+        "SCMP_CMP_NE": value != wanted,
+        "SCMP_CMP_LT": value < wanted,
+        "SCMP_CMP_LE": value <= wanted,
+        "SCMP_CMP_EQ": value == wanted,
+        "SCMP_CMP_GE": value >= wanted,
+        "SCMP_CMP_GT": value > wanted,
+    }[argument.op]

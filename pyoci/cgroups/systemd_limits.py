@@ -108,8 +108,8 @@ def _plain(name: str, least: int = 0) -> Convert:
 
 
 def _idle(write: Write) -> tuple[Wanted, ...]:
-    """A weight of 0 is systemd's word for idle; for not idle it has none."""
-    if write.text.strip() != "1":
+    """A weight of 0 is systemd's word for idle; for not idle it has none, and for v1 neither."""
+    if write.controller or write.text.strip() != "1":
         return ()
     return (Wanted(name="CPUWeight", value=("t", 0), since=_IDLE_SINCE),)
 

@@ -72,6 +72,7 @@ def test_v2(resources: dict[str, Any], expected: Any) -> None:
     ("resources", "expected"),
     [
         ({"memory": {"limit": 5000, "reservation": 1}}, [("MemoryLimit", 5000)]),
+        ({"cpu": {"idle": 1}}, []),
         ({"memory": {"limit": -1}}, [("MemoryLimit", INFINITY)]),
         ({"cpu": {"shares": 512}}, [("CPUShares", 512)]),
         ({"cpu": {"quota": 25000}}, [("CPUQuotaPeriodUSec", 100000), ("CPUQuotaPerSecUSec", 250000)]),

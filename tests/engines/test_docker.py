@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -62,6 +63,23 @@ def test_exec(docker: pathlib.Path) -> None:
     run("docker", "exec", name, "no-such-program", status=126)  # Docker's own choice, with runc as well
     run("docker", "exec", "--detach", name, "sh", "-c", "echo detached > /tmp/file")
     run("docker", "exec", name, "sh", "-c", "until grep detached /tmp/file; do sleep 0.1; done")
+    run("docker", "rm", "--force", name)
+    assert cgroups_named(name) == []
+
+
+def test_pause_update_top(docker: pathlib.Path) -> None:
+    """`docker pause` and `unpause`, `update` by --resources -, `top` through the runtime's ps."""
+    words = ("docker", "run", "--detach", "--runtime", "tested", "busybox", "sh", "-c", STOPPABLE)
+    name = run(*words).stdout.strip()
+    run("docker", "pause", name)
+    assert run("docker", "inspect", "--format", "{{.State.Status}}", name).stdout.strip() == "paused"
+    run("docker", "unpause", name)
+    assert run("docker", "inspect", "--format", "{{.State.Status}}", name).stdout.strip() == "running"
+    assert "trap 'exit 3' TERM" in run("docker", "top", name, "-eo", "pid,args").stdout
+    if os.path.isdir("/sys/fs/cgroup/memory"):
+        run("docker", "update", "--memory", "64m", "--memory-swap", "64m", "--pids-limit", "50", name)
+        [memory] = [path for path in cgroups_named(name) if path.startswith("/sys/fs/cgroup/memory")]
+        assert pathlib.Path(memory, "memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
     run("docker", "rm", "--force", name)
     assert cgroups_named(name) == []
 

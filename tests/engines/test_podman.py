@@ -88,6 +88,23 @@ def test_detached_stop_remove(podman: Podman) -> None:
     assert [path for path in cgroups_named(name) if "conmon" not in path] == []
 
 
+def test_pause_and_update(podman: Podman) -> None:
+    """`podman pause`, `unpause`, and `update` by --resources FILE with all of the container's resources."""
+    limit = needs_no_pids_limit()
+    name = podman("run", "--detach", *limit, "--log-driver", "k8s-file", "busybox", "sh", "-c", STOPPABLE).strip()
+    podman("pause", name)
+    assert podman("inspect", "--format", "{{.State.Status}}", name).strip() == "paused"
+    podman("unpause", name)
+    assert podman("inspect", "--format", "{{.State.Status}}", name).strip() == "running"
+    if os.path.isdir("/sys/fs/cgroup/memory"):
+        podman("update", "--memory", "64m", "--memory-swap", "64m", name)
+        [memory] = [path for path in cgroups_named(name) if "/memory/" in path and "conmon" not in path]
+        assert pathlib.Path(memory, "memory.limit_in_bytes").read_text() == f"{64 << 20}\n"
+    podman("pause", name)
+    podman("rm", "--force", "--time", "0", name)
+    assert [path for path in cgroups_named(name) if "conmon" not in path] == []
+
+
 def test_unknown_program(podman: Podman) -> None:
     """A program that is not there: podman's own status for it, which it finds by the words of the error."""
     podman("run", "--rm", *needs_no_pids_limit(), "busybox", "/no/such/program", status=127)

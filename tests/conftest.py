@@ -58,9 +58,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if exitstatus == pytest.ExitCode.OK:
         remove_tree(own)
-    for old in sorted(SCRATCH.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_RUNS]:
-        if old.stat().st_mtime < own.parent.stat().st_mtime - 3600:
+    runs = sorted((changed(path), path) for path in SCRATCH.glob("run-*"))
+    for when, old in runs[:-KEPT_RUNS]:
+        if when < own.parent.stat().st_mtime - 3600:
             remove_tree(old)
+
+
+def changed(path: Path) -> float:
+    """When; for one that another session has just removed, the end of time."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def remove_tree(directory: Path) -> None:

@@ -12,13 +12,15 @@ _INITIAL_USER_INODE = 0xEFFFFFFD
 
 class Host(Record):
     """euid, egid: of this process. user_namespace: it runs in one that is not the initial one.
-    kcore: /proc/kcore exists, which /dev/core of a container links to.
+    kcore: /proc/kcore exists, which /dev/core of a container links to. set_groups: setgroups(2) is not forbidden here,
+    as it is for good in a user namespace whose maker was unprivileged and mapped one group, and in those below it.
     """
 
     euid: int
     egid: int
     user_namespace: bool
     kcore: bool
+    set_groups: bool = True
 
     def privileged(self) -> bool:
         """Root of the initial user namespace: may open bind sources and make device nodes."""
@@ -26,9 +28,16 @@ class Host(Record):
 
 
 def read() -> Host:
+    inside = os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_INODE
     return Host(
         euid=os.geteuid(),
         egid=os.getegid(),
-        user_namespace=os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_INODE,
+        user_namespace=inside,
         kcore=os.path.exists("/proc/kcore"),
+        set_groups=not inside or _may_set_groups(),
     )
+
+
+def _may_set_groups() -> bool:
+    with open("/proc/self/setgroups", "rb") as file:
+        return file.read() != b"deny\n"

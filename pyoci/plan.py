@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from pyoci.cgroups.layout import Layout
     from pyoci.cgroups.systemd_names import Unit
     from pyoci.config.hooks import Hook
+    from pyoci.config.linux import Linux
     from pyoci.config.namespaces import Namespace
     from pyoci.config.resources import DeviceRule
     from pyoci.steps.rdt import Group
 
-__all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make"]
+__all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make", "may_set_groups"]
 
 CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
@@ -73,6 +74,10 @@ class Surroundings(Record):
     rootless_cgroups: bool = False
     rdt: Group | None = None
 
+    def cgroups_optional(self, linux: Linux) -> bool:
+        """Whether the container may do without cgroups, if none can be had and it names none."""
+        return self.rootless_cgroups and not linux.cgroups_path and self.unit is None
+
 
 def make(config: Config, around: Surroundings) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
@@ -84,7 +89,7 @@ def make(config: Config, around: Surroundings) -> Plan:
     state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
     shape = _Shape(config)
     mounts = Mounts(config, around)
-    process = ProcessPlan(config, config.process, around, not denies_setgroups(config, around.host), state)
+    process = ProcessPlan(config, config.process, around, may_set_groups(config, around.host), state)
     hooks = config.hooks
     early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
     synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()
@@ -173,7 +178,7 @@ class _Shape:
             steps.append(cgroups.EnterCgroups())
         steps.append(cgroups.ResetAffinity())
         if self.user is not None and not self.two_stage:
-            steps.append(namespaces.BecomeRoot(drop_groups=not denies_setgroups(self.config, around.host)))
+            steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, around.host)))
         steps.append(sync.HideProcess())
         late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
         steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
@@ -191,6 +196,11 @@ def denies_setgroups(config: Config, host: Host) -> bool:
     """Whether setgroups(2) must be forbidden: an unprivileged runtime that maps its own group and nothing else."""
     maps = config.linux.gid_mappings
     return host.euid != 0 and len(maps) == 1 and (maps[0].host_id, maps[0].size) == (host.egid, 1)
+
+
+def may_set_groups(config: Config, host: Host) -> bool:
+    """Whether the container's process may call setgroups(2), as far as that is known before there is one."""
+    return host.set_groups and not denies_setgroups(config, host)
 
 
 def _prepare(
@@ -211,12 +221,12 @@ def _prepare(
         from pyoci.steps import systemd
 
         return (*steps, systemd.ReachSystemd(unit=around.unit))
-    optional = around.rootless_cgroups and not config.linux.cgroups_path
     limits, needs_domain = _limits(config, around)
     steps.append(
         cgroups.MakeCgroups(
             paths=around.cgroups,
-            optional=optional,
+            optional=around.cgroups_optional(config.linux),
+            unprivileged=around.rootless_cgroups,
             born_inside=shape.born_inside(around),
             domain_limits=needs_domain,
         )

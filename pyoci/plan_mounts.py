@@ -104,6 +104,12 @@ class Mounts:
         from pyoci.steps import idmap
 
         pointer = f"{one.pointer}/uidMappings"
+        if self.around.host.euid != 0:
+            raise ConfigError(
+                f"invalid mount on {one.destination}: id-mapped mounts are not supported for rootless containers",
+                pointer=pointer if one.uid_mappings else one.pointer,
+                hint="the kernel wants privileges over the source's file system: leave the mappings out",
+            )
         if one.uid_mappings or one.gid_mappings:
             return idmap.OpenIdMapping(pointer=pointer, uid_mappings=one.uid_mappings, gid_mappings=one.gid_mappings)
         user = self.linux.namespace("user")
@@ -177,14 +183,15 @@ class Mounts:
                 private=private,
                 label=self.linux.mount_label,
             )
-        hierarchies: list[tuple[str, str, str]] = []
+        hierarchies: list[tuple[str, str, str, str]] = []
         links: list[tuple[str, str]] = []
         for controller, point in layout.mounts.items():
             name = point.rpartition("/")[2]
             options = "" if controller == "" else _hierarchy_options(controller, point, layout.mounts)
-            if any(name == known for known, _, _ in hierarchies):
+            if any(name == known for known, *_ in hierarchies):
                 continue
-            hierarchies.append((name, options, own.get(controller, point)))
+            runtimes = f"{point}{clean(layout.own.get(controller, '/'))}".rstrip("/")
+            hierarchies.append((name, options, own.get(controller, point), runtimes))
             links += [(part, name) for part in name.split(",") if "," in name]
         return cgroup_mounts.MountCgroup1(
             pointer=one.pointer,
@@ -192,6 +199,7 @@ class Mounts:
             hierarchies=tuple(hierarchies),
             links=tuple(links),
             private=private,
+            optional=self.around.cgroups_optional(self.linux),
             label=self.linux.mount_label,
         )
 

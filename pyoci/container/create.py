@@ -35,6 +35,12 @@ if TYPE_CHECKING:
     from pyoci.kernel.seccomp import Prepared
 
 
+_UNTRACKED = (
+    "creating a rootless container with no cgroup and no private pid namespace: "
+    "kill and delete can end its first process only, nobody knows the others"
+)
+
+
 class CreateOptions(Record):
     """The options of create and run; see cli/commands.py for what each means. Paths are absolute."""
 
@@ -87,6 +93,11 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     around = surroundings(config, options)
     made = plan.make(config, around)
+    if config.process is not None and config.process.user.additional_gids:
+        if not plan.may_set_groups(config, around.host):
+            from pyoci.container import groups
+
+            groups.without(config.process.user)
     check_preserved(options.preserve_fds)
     terminal.check(config.process is not None and config.process.terminal)
     container = Container(
@@ -203,10 +214,17 @@ class _Creation:
 
     def _make_directory(self) -> None:
         """mkdir decides between two creates of the same name."""
-        root = state.open_root(self.options.root, make=True)
-        self.undo.add(os.close, root)
         try:
+            root = state.open_root(self.options.root, make=True)
+            self.undo.add(os.close, root)
             os.mkdir(self.options.id, 0o700, dir_fd=root)
+        except PermissionError as error:
+            raise StateError(
+                f"make the container's directory: {self.options.root}/{self.options.id}: permission denied",
+                pointer="--root",
+                errno=error.errno or 0,
+                hint="name a directory of your own with --root, or let $XDG_RUNTIME_DIR name one",
+            ) from error
         except FileExistsError:
             raise StateError(
                 "container with given ID already exists",
@@ -225,6 +243,8 @@ class _Creation:
         """Write down that the cgroups are there, and ours."""
         self._change(cgroups=context.cgroups, cgroups_made=True)
         if not self.plan.private_pid:
+            if not context.cgroups:
+                log.warning(_UNTRACKED)
             self.undo.add(_kill_members, context.cgroups)
 
     def _record(self, pid: int, creating: bool = True) -> None:
@@ -246,7 +266,11 @@ class _Creation:
         os.umask(mask)
         uid, gid = host_root(self.config)
         if (uid, gid) != (os.geteuid(), os.getegid()):
-            os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
+            try:
+                os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
+            except PermissionError:
+                if os.geteuid() == 0:  # another user cannot; the container's root is one of those who may write
+                    raise
         fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         self.undo.add(os.close, fifo)
         context.descriptors["fifo"] = fifo

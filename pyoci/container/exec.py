@@ -150,13 +150,18 @@ class _Execution:
         rootless = options.rootless == "true"
         if options.rootless == "auto":
             rootless = os.geteuid() != 0 or in_user_namespace()
+        set_groups = _read(context.proc, f"{container.pid}/setgroups") != "deny\n"
+        if config.process.user.additional_gids and not set_groups:
+            from pyoci.container import groups
+
+            groups.without(config.process.user)
         listen = listen_fds()
         umask = config.process.user.umask
         enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         return Entrance(
             id=container.id,
             joins=joins,
-            set_groups="user" not in joins or _read(context.proc, f"{container.pid}/setgroups") != "deny\n",
+            set_groups=set_groups,
             chroot=chroot,
             umask=options.umask if umask is None else umask,
             cgroups=placed,

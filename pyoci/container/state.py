@@ -86,7 +86,8 @@ def open_root(root: str, make: bool = False) -> int:
         raise Error(
             f"the directory {root} may be changed by others",
             pointer="--root",
-            hint=f"it must belong to root or uid {os.geteuid()}; others may write to it only if it is sticky",
+            hint=f"it belongs to uid {status.st_uid}, and must to root or uid {os.geteuid()}; others may write to it "
+            "only if it is sticky; --root names another",
         )
     return directory
 

@@ -72,13 +72,15 @@ def _context(label: str) -> tuple[str, ...]:
 class MountCgroup1(Step):
     """A tmpfs with one mount per hierarchy, and links for controllers that share one (cpu -> cpu,cpuacct).
 
-    `hierarchies`: name of the directory, options of the hierarchy, the container's cgroup on the host.
+    `hierarchies`: name of the directory, options of the hierarchy, the container's cgroup on the host, the runtime's.
+    The last is where the container's process is if it could not have one of its own (`optional`).
     """
 
     mount: Mount
-    hierarchies: tuple[tuple[str, str, str], ...]
+    hierarchies: tuple[tuple[str, str, str, str], ...]
     links: tuple[tuple[str, str], ...]
     private: bool
+    optional: bool = False
     label: str = ""  # SELinux's, of the tmpfs
 
     def describe(self) -> str:
@@ -93,11 +95,12 @@ class MountCgroup1(Step):
             mount.attach(tmpfs, target)
         finally:
             os.close(target)
-        for name, options, own in self.hierarchies:
+        without = self.optional and not context.cgroups
+        for name, options, own, runtimes in self.hierarchies:
             os.mkdir(name, 0o755, dir_fd=tmpfs)
             inner = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)
             try:
-                tree = self._tree(options, own)
+                tree = self._tree(options, runtimes if without else own)
                 mount.attach(tree, inner)
                 os.close(tree)
             finally:

@@ -11,13 +11,23 @@ from pyoci.errors import StepError
 from pyoci.kernel import process
 from pyoci.steps.step import Context, Step
 
+_REFUSED = (EACCES, EPERM, EROFS)
+_WHOSE = {
+    False: "the cgroups here are not ours to change: --rootless=true does without, if cgroupsPath names none",
+    True: "leave cgroupsPath out, or name a place in what was delegated to this user",
+}
+
 
 class MakeCgroups(Step):
-    """Make a cgroup in every hierarchy. `optional`: an unprivileged runtime that asked for none goes on without."""
+    """Make a cgroup in every hierarchy. `optional`: an unprivileged runtime that asked for none goes on without.
+
+    unprivileged: --rootless says so, or finds out.
+    """
 
     pointer: str = "/linux/cgroupsPath"
     paths: dict[str, str]
     optional: bool = False
+    unprivileged: bool = False
     born_inside: bool = False  # clone3(2) puts the process there
     domain_limits: bool = False  # it will have limits that a threaded v2 cgroup cannot have
 
@@ -28,7 +38,10 @@ class MakeCgroups(Step):
         try:
             manager.create(self.paths, context.undo, domain_limits=self.domain_limits)
         except StepError as error:
-            if not self.optional or error.errno not in (EACCES, EPERM, EROFS):
+            if error.errno not in _REFUSED:
+                raise
+            if not self.optional:
+                error.hint = error.hint or _WHOSE[self.unprivileged]
                 raise
             return
         context.cgroups = self.paths
@@ -66,7 +79,7 @@ class ApplyDeviceRules(Step):
         try:
             manager.apply_devices(context.cgroups, self.rules, context.undo)
         except StepError as error:
-            if not self.optional or error.errno not in (EACCES, EPERM, EROFS):
+            if not self.optional or error.errno not in _REFUSED:
                 raise
 
 

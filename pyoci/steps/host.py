@@ -11,7 +11,7 @@ from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.kernel.process import raise_hard_limit
 from pyoci.steps.process import limits
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 
 CLOCKS = {"monotonic": 1, "boottime": 7}
 
@@ -26,7 +26,11 @@ class SetOomScoreAdj(Step):
         return f"set oom_score_adj to {self.value}"
 
     def execute(self, context: Context) -> None:
-        procfs.write(context.proc, f"{context.pid}/oom_score_adj", str(self.value))
+        try:
+            procfs.write(context.proc, f"{context.pid}/oom_score_adj", str(self.value))
+        except PermissionError as error:
+            hint = "to lower it below the runtime's own takes CAP_SYS_RESOURCE on the host"
+            raise failed(self, error, hint) from error
 
 
 class SetTimeOffsets(Step):

@@ -95,7 +95,7 @@ class SetUser(Step):
     """setgroups(2), setresgid(2), setresuid(2), keeping the permitted capabilities for the steps that follow.
 
     setgroups is called for an empty list as well: else the caller's groups leak into the container. It is left out only
-    where the kernel forbids it (an unprivileged user namespace with "deny").
+    where the kernel forbids it (a user namespace with "deny"), which of a joined one is not known before.
     """
 
     pointer: str = "/process/user"
@@ -111,13 +111,28 @@ class SetUser(Step):
     def execute(self, context: Context) -> None:
         process.set_keep_capabilities(True)
         if self.set_groups:
-            os.setgroups(list(self.groups))
+            self._set_groups(context)
         self._set(os.setresgid, "gid", self.gid)
         self._set(os.setresuid, "uid", self.uid)
         process.set_keep_capabilities(False)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
         process.set_dumpable(False)
         process.set_parent_death_signal(9)
+
+    def _set_groups(self, context: Context) -> None:
+        try:
+            os.setgroups(list(self.groups))
+        except PermissionError as error:
+            if not _denied(context.proc):
+                raise
+            if self.groups:
+                raise StepError(
+                    "cannot set any additional groups: setgroups is denied in this user namespace",
+                    pointer="/process/user/additionalGids",
+                    step=type(self).__name__,
+                    errno=EPERM,
+                    hint="leave additionalGids out",
+                ) from error
 
     def _set(self, call: SetIds, kind: str, number: int) -> None:
         try:
@@ -132,6 +147,14 @@ class SetUser(Step):
                 errno=EINVAL,
                 hint=f"add a mapping that contains {number} to /linux/{kind}Mappings",
             ) from None
+
+
+def _denied(proc: int) -> bool:
+    file = os.open("self/setgroups", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    try:
+        return os.read(file, 16) == b"deny\n"
+    finally:
+        os.close(file)
 
 
 class SetCapabilities(Step):

@@ -1,0 +1,187 @@
+"""Containers of a root that is one in a user namespace only, or in a container that is allowed everything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyoci.kernel import capability
+from pyoci.kernel.capability_names import NAMES
+from tests.container.box import Box, Done
+from tests.container.rootless import NOBODY, Config, Rootless, without_user
+from tests.isolation import user_namespace
+from tests.steps.look import changes, parse
+
+pytestmark = pytest.mark.root
+
+FIRST = 100000  # the first of 65536 ids
+DENIED = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups unshare --user --map-root-user"
+INSIDE = "nsenter --user={} --setuid 0 --setgid 0 unshare --mount"
+
+
+@pytest.fixture
+def ranges(box: Box) -> Iterator[Rootless]:
+    """Root of a user namespace with 65536 ids, as podman makes it from /etc/subuid. The namespace stays, so that
+    several commands are in the same one."""
+    namespace = user_namespace(f"0 {FIRST} 65536\n")
+    box.directory.chmod(0o755)
+    made = Rootless(box, uid=FIRST, inside=INSIDE.format(f"/proc/{os.getpid()}/fd/{namespace}"))
+    yield made
+    made.close()
+    os.close(namespace)
+
+
+@pytest.fixture
+def single(box: Box) -> Iterator[Rootless]:
+    """Root of a user namespace that an unprivileged user made: one id, setgroups forbidden for good. Each command
+    has one of its own."""
+    made = Rootless(box, inside=DENIED)
+    yield made
+    made.close()
+
+
+def run(user: Rootless, *changed: Any, args: tuple[str, ...] = ("report",)) -> Done:
+    return user.box("run", "--bundle", str(user.bundle(*args, change=changes(*changed), mapped=0)), "c")
+
+
+def seen(done: Done, warning: str = "") -> dict[str, Any]:
+    assert done.returncode == 0, done
+    assert (warning in done.stderr) if warning else (done.stderr == ""), done.stderr
+    [report] = parse(done)
+    return dict(report)
+
+
+def groups(*numbers: int) -> Any:
+    return lambda config: config["process"]["user"].update(additionalGids=list(numbers))
+
+
+def test_in_the_same_user_namespace(ranges: Rootless) -> None:
+    """As podman asks for it: no user namespace of the container's own."""
+    report = seen(run(ranges, without_user, groups(5)))
+    assert [line.split() for line in report["uid_map"]] == [["0", str(FIRST), "65536"]]
+    assert (report["uid"], report["groups"], report["setgroups"]) == ([0, 0, 0], [5], "allow")
+
+
+def test_in_one_more_user_namespace(ranges: Rootless) -> None:
+    """Root may map every id that it has, without the helpers, and setgroups stays allowed."""
+
+    def change(config: Config) -> None:
+        rows = [{"containerID": 0, "hostID": 1000, "size": 1000}]
+        config["linux"].update(uidMappings=rows, gidMappings=rows)
+        config["process"]["user"].update(uid=7, gid=8, additionalGids=[9])
+
+    bundle = ranges.bundle("report", change=change, owner=FIRST + 1000)
+    report = seen(ranges.box("run", "--bundle", str(bundle), "c"))
+    assert [line.split() for line in report["uid_map"]] == [["0", "1000", "1000"]]
+    assert (report["uid"], report["gid"], report["groups"]) == ([7] * 3, [8] * 3, [9])
+
+
+def test_setgroups_is_forbidden(single: Rootless) -> None:
+    """The caller's groups cannot be dropped, which is no error, as with runc."""
+    report = seen(run(single, without_user))
+    assert (report["setgroups"], report["uid"]) == ("deny", [0, 0, 0])
+    assert [line.split() for line in report["uid_map"]] == [["0", str(NOBODY), "1"]]
+
+
+def test_setgroups_is_forbidden_below_as_well(single: Rootless) -> None:
+    report = seen(run(single))
+    assert (report["setgroups"], [line.split() for line in report["uid_map"]]) == ("deny", [["0", "0", "1"]])
+
+
+def test_groups_that_cannot_be_had_are_ignored(single: Rootless) -> None:
+    """podman asks for those of the image's user, whatever can be had."""
+    report = seen(
+        run(single, without_user, groups(0, 5)),
+        "ignoring additionalGids: setgroups is denied in this user namespace",
+    )
+    assert 5 not in report["groups"]
+
+
+def test_life(ranges: Rootless) -> None:
+    """The commands share the pid namespace, too: all of them see the same processes."""
+    box = ranges.box
+    bundle = ranges.bundle("sleep", change=without_user, mapped=0)
+    assert box("create", "--bundle", str(bundle), "c").stderr == ""
+    assert box("start", "c").stderr == ""
+    [report] = parse(box("exec", "--user", "7:8", "--additional-gids", "9", "c", "/reporter", "report"))
+    assert (report["uid"], report["gid"], report["groups"]) == ([7] * 3, [8] * 3, [9])
+    assert "cgroup of its own" in box("ps", "c").stderr
+    assert box("kill", "c", "KILL").stderr == ""
+    box.wait("c", "stopped")
+    assert box("delete", "c").stderr == ""
+
+
+@pytest.mark.parametrize(("user", "place"), [("somebody", "runtime"), ("root", "/run/pyoci")])
+def test_the_default_root(ranges: Rootless, user: str, place: str) -> None:
+    """A root that is one in a user namespace only is a user, unless it says that it is root."""
+    runtime = ranges.box.directory / "runtime"
+    runtime.mkdir()
+    ranges.give(runtime)
+    box = ranges.box
+    bundle = ranges.bundle("exit", "0", change=without_user, mapped=0)
+    environment = {**os.environ, "USER": user, "XDG_RUNTIME_DIR": str(runtime)}
+    command = [*box.prefix, box.pyoci, "run", "--bundle", str(bundle), "c"]
+    done = run_command(command, environment)
+    if user == "root":
+        assert "--root" in done.stderr and place in done.stderr
+        assert not (runtime / "pyoci").exists()
+    else:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert oct((runtime / "pyoci").stat().st_mode) == "0o41700"
+
+
+def run_command(command: list[str], environment: dict[str, str]) -> Done:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
+# -- a privileged container ------------------------------------------------------------------------------------------
+
+BOUND = ("/usr", "/bin", "/lib", "/lib64", "/etc")
+
+
+def privileged(box: Box, *command: str) -> Path:
+    """A bundle of root's that may do everything, with the installation and the box's directory in it."""
+    prefix = Path(os.environ.get("PYOCI", box.pyoci)).resolve().parents[1]
+
+    def change(config: Config) -> None:
+        every = [name for number, name in enumerate(NAMES) if capability.get()[1] >> number & 1]
+        sets = dict.fromkeys(("bounding", "effective", "permitted"), every)
+        config["process"].update(args=list(command), capabilities=sets, noNewPrivileges=False)
+        config["root"]["readonly"] = False
+        config["linux"].update(maskedPaths=[], readonlyPaths=[])
+        config["linux"]["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+        for mount in config["mounts"]:
+            mount["options"] = [one for one in mount.get("options", []) if one != "ro"]
+        for path in (*BOUND, str(prefix), str(box.directory)):
+            if os.path.isdir(path):
+                options = ["rbind"] if path == str(box.directory) else ["rbind", "ro"]
+                config["mounts"].append({"destination": path, "source": path, "type": "none", "options": options})
+
+    return box.bundle(change=change)
+
+
+def test_in_a_privileged_container(either_box: Box) -> None:
+    """Cgroups below its own, device nodes made, a read-only /sys and a network namespace: as on the host."""
+    box = either_box
+
+    def change(config: Config) -> None:
+        config["linux"].pop("cgroupsPath")
+        config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+        config["linux"]["devices"] = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3}]
+
+    inner = box.bundle("report", "/dev/mine", "/dev/null", change=change)
+    (box.directory / "inner").mkdir()
+    words = ("--root", str(box.directory / "inner"), "run", "--bundle", str(inner), "inner")
+    outer = privileged(box, box.pyoci, *words)
+    done = box("run", "--bundle", str(outer), "outer")
+    report = seen(done)
+    mine = report["files"]["/dev/mine"]
+    assert (mine["type"], mine["major"], mine["minor"], mine["uid"]) == ("char", 1, 3, 0)
+    assert report["files"]["/dev/null"]["inode"] != os.stat("/dev/null").st_ino
+    own = [line for line in report["cgroup"] if f"/{box.mark}/" in line]
+    assert own and all(line.endswith("/inner") for line in own), report["cgroup"]

@@ -91,7 +91,11 @@ class OpenRoot(Step):
 
 
 def _open_rootfs(name: str) -> int:
-    return os.open(name, _O_DIRECTORY)
+    """By its name without links, which was looked up when the plan was made: whoever may change a directory above it
+    shall not lead us elsewhere since. Raises OSError (ELOOP).
+    """
+    flags, resolve = os.O_PATH | os.O_DIRECTORY, path.RESOLVE_NO_SYMLINKS
+    return path.openat2(mount.AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
 
 
 class PivotRoot(Step):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import EROFS
+from errno import ELOOP, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +380,17 @@ def test_a_private_root_cannot_be_had_without_pivot(box: Box) -> None:
     done = box("run", "--no-pivot", "--bundle", str(bundle), "refused")
     assert done.returncode == 1
     assert "/linux/rootfsPropagation" in done.stderr
+
+
+def test_a_link_above_the_root(rootfs: Path, tmp_path: Path) -> None:
+    """The name had no links when the plan was made; one that is there now is somebody else's doing."""
+    os.symlink(tmp_path, tmp_path / "link")
+
+    def body() -> int:
+        try:
+            MountRoot(path=str(tmp_path / "link" / rootfs.relative_to(tmp_path)), parent=MS_PRIVATE).execute(context())
+        except OSError as error:
+            return error.errno or 0
+        return 0
+
+    assert in_namespace(body) == ELOOP

@@ -78,5 +78,5 @@ def _remove(container: Container) -> None:
     """Remove a container that did not start, or whose poststart hook failed; the first error counts."""
     try:
         remove(container)
-    except Error:
+    except (Error, OSError):
         pass

@@ -168,11 +168,12 @@ class _Conversation:
         return in_time
 
     def kill(self) -> None:
-        """The hook and what it has started, as far as that is in its process group."""
+        """The hook, and what it has started as far as that is in the process group that it began in."""
         try:
             os.killpg(self.pid, 9)
         except OSError:
-            pidfd_send_signal(self.pidfd, 9)
+            pass
+        pidfd_send_signal(self.pidfd, 9)  # it may have gone to another group
 
     def _step(self, deadline: float | None) -> bool:
         """Handle what is ready before `deadline`; whether the hook has ended."""

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pyoci.config import hooks as config_hooks
+from pyoci.errors import HookError
+from pyoci.steps.hooks import run_hooks
 from tests.container.box import SOON, Box, Done, alive, until
+from tests.isolation import in_namespace
 from tests.steps.hook_log import HOST, IN_CREATE, KINDS, Hook, Log
 
 pytestmark = pytest.mark.root
@@ -353,3 +358,23 @@ def test_a_lot_of_output(box: Box, log: Log) -> None:
     done = box("create", "--bundle", log.bundle(prestart=[log.shell("yes | head -c 5000000; exit 4")]), "a")
     assert "hook #0: exit status 4" in done.stderr.splitlines()[0]
     assert len(done.stderr) < 400_000
+
+
+def test_timeout_of_a_hook_that_left_its_group() -> None:
+    """What it left behind there is killed, and so is the hook."""
+    script = "import os; os.fork() or os.execv('/bin/sleep', ['sleep', '60']); os.setpgid(0, os.getppid()); "
+    script += "os.execv('/bin/sleep', ['sleep', '60'])"
+    program = ("python3", "-c", script)
+    hook = config_hooks.Hook(pointer="/hooks/prestart/0", path=sys.executable, args=program, env=(), timeout=1)
+    began = time.monotonic()
+
+    def body() -> str:
+        os.setpgid(0, 0)  # the group that the hook goes to
+        try:
+            run_hooks("prestart", (hook,), "{}", ())
+        except HookError as error:
+            return error.message
+        return ""
+
+    assert in_namespace(body, 0).endswith("hook ran past specified timeout of 1.0s")
+    assert time.monotonic() - began < SOON

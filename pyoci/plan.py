@@ -298,6 +298,11 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
         from pyoci import plan_systemd
 
         steps += (*plan_systemd.start(config, around, around.unit), *_limits(config, around)[0], _devices(around))
+    linux = config.linux
+    if shape.user is not None and shape.user.path and (linux.uid_mappings or linux.gid_mappings):
+        from pyoci.steps import idmap
+
+        steps.append(idmap.CheckIdMappings(uid_mappings=linux.uid_mappings, gid_mappings=linux.gid_mappings))
     assert config.process is not None
     if not shape.waits:
         steps += _oom_score(config)

@@ -6,7 +6,7 @@ import os
 from errno import EPERM
 
 from pyoci.config.namespaces import IdMapping
-from pyoci.errors import Error
+from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
 from pyoci.kernel.clone import clone
 from pyoci.kernel.execute import Image
@@ -90,6 +90,31 @@ def _find(name: str) -> str:
 def text(mappings: tuple[IdMapping, ...], separator: str) -> str:
     """Mappings as uid_map takes them: "container host size" each."""
     return separator.join(f"{one.container_id} {one.host_id} {one.size}" for one in mappings)
+
+
+class CheckIdMappings(Step):
+    """Mappings beside the path of a user namespace have to be those that it has. What is not given is not compared."""
+
+    pointer: str = "/linux/uidMappings"
+    uid_mappings: tuple[IdMapping, ...]
+    gid_mappings: tuple[IdMapping, ...]
+
+    def describe(self) -> str:
+        return "compare the id mappings with those of the joined user namespace"
+
+    def execute(self, context: Context) -> None:
+        for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
+            file = os.open(f"{context.pid}/{kind}_map", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
+            with os.fdopen(file, "rb") as opened:
+                found = sorted(" ".join(line.split()) for line in opened.read().decode().splitlines())
+            if mappings and found != sorted(text((one,), "") for one in mappings):
+                raise StepError(
+                    "user namespaces enabled, but both namespace path and non-matching mapping specified"
+                    " -- you may only provide one",
+                    pointer=f"/linux/{kind}Mappings",
+                    step=type(self).__name__,
+                    hint=f"the namespace has {'; '.join(found) or 'no mappings'}",
+                )
 
 
 class OpenIdMapping(Step):

@@ -117,7 +117,9 @@ class BecomeRoot(Step):
             os.setgroups([])
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
-        process.set_parent_death_signal(SIGKILL)  # a change of ids clears it
+        # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
+        process.set_dumpable(False)
+        process.set_parent_death_signal(SIGKILL)
 
 
 class LoopbackUp(Step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyoci import config
-from pyoci.kernel import namespace
+from pyoci.kernel import namespace, process
 from pyoci.steps.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, OpenNamespace, Unshare
 from tests.container.box import Box
 from tests.isolation import (
@@ -256,6 +257,22 @@ def without_proc(config: Config) -> None:
     config["linux"].update(maskedPaths=[], readonlyPaths=[])
 
 
+@pytest.mark.parametrize("kind", ["uid", "gid"])
+def test_other_mappings_than_the_joined_user_namespace_has(box: Box, hold: Hold, kind: str) -> None:
+    holder = hold("user")
+
+    def change(config: Config) -> None:
+        entry(config, "user", holder.path("user"))
+        config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = MAPPINGS
+        config["linux"][f"{kind}Mappings"] = [{"containerID": 0, "hostID": 200000, "size": 65536}]
+        config["mounts"] = [one for one in config["mounts"] if one["type"] != "cgroup"]
+
+    done = box("create", "--bundle", str(box.bundle("exit", "0", change=changes(change, owned(box)))), "a")
+    assert "both namespace path and non-matching mapping specified" in done.stderr.splitlines()[0]
+    assert f"  pointer: /linux/{kind}Mappings" in done.stderr and "the namespace has 0 100000 65536" in done.stderr
+    assert os.listdir(box.root) == []
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_a_joined_user_namespace(box: Box, look: Look, hold: Hold, given: bool) -> None:
     """With and without mappings beside the path; containerd and CRI-O send both."""
@@ -362,6 +379,17 @@ def test_become_root_without_groups() -> None:
         return os.getresuid(), os.getresgid(), os.getgroups()
 
     assert in_namespace(body, CLONE_NEWUSER | CLONE_NEWNS) == ((0, 0, 0), (0, 0, 0), [])
+
+
+def test_become_root_hides_again() -> None:
+    """Whatever fs.suid_dumpable says: a change of ids may have made the process dumpable."""
+
+    def body() -> int:
+        process.set_dumpable(True)
+        carry_out(context(), BecomeRoot())
+        return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
+
+    assert in_namespace(body, CLONE_NEWUSER | CLONE_NEWNS) == 0
 
 
 def test_unshare_and_loopback() -> None:

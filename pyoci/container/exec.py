@@ -240,7 +240,14 @@ def _joins(pid: int, proc: int) -> tuple[str, ...]:
     """The kinds of namespaces in which process `pid` is not where we are."""
     found = []
     for kind in NAMESPACES:
-        theirs = os.stat(f"{pid}/ns/{kind}", dir_fd=proc)
+        try:
+            theirs = os.stat(f"{pid}/ns/{kind}", dir_fd=proc)
+        except PermissionError as error:
+            raise Error(
+                f"cannot look at the container's {kind} namespace: permission denied",
+                errno=error.errno or 0,
+                hint="without privileges a container can be entered once its program runs, and only by its owner",
+            ) from None
         ours = os.stat(f"self/ns/{kind}", dir_fd=proc)
         if (theirs.st_ino, theirs.st_dev) != (ours.st_ino, ours.st_dev):
             found.append(kind)

@@ -305,3 +305,29 @@ def test_a_process_from_a_file(box: Box) -> None:
         [5] * 3,
         [6] * 3,
     )
+
+
+def test_without_privileges(box: Box) -> None:
+    """An ordinary user enters his own container, once it is started."""
+
+    def change(config: dict[str, Any]) -> None:
+        del config["linux"]["cgroupsPath"], config["linux"]["resources"]
+        config["linux"]["namespaces"] = [{"type": kind} for kind in ("user", "pid", "mount", "ipc", "uts")]
+        config["mounts"] = [one for one in config["mounts"] if one["type"] in ("proc", "tmpfs")]
+        for kind in ("uidMappings", "gidMappings"):
+            config["linux"][kind] = [{"containerID": 0, "hostID": 1000, "size": 1}]
+
+    bundle = box.bundle("sleep", change=change)
+    for path in (box.root, box.directory, bundle, bundle / "rootfs"):
+        os.chown(path, 1000, 1000)
+    box.prefix = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
+    assert box("create", "--bundle", str(bundle), "c").stderr == ""
+    refused(box("exec", "c", "/reporter"), "cannot look at the container's cgroup namespace: permission denied")
+    assert box("start", "c").stderr == ""
+    found = seen(box)
+    assert (found["uid"], found["uid_map"], found["groups"]) == ([0] * 3, ["         0       1000          1"], [])
+    refused(box("exec", "-u", "5", "c", "/reporter"), "cannot setuid to unmapped uid 5 in user namespace")
+    refused(box("exec", "c", "nope"), "executable file not found in $PATH")
+    box.clean()
+    box.prefix = ()
+    os.chown(box.root, 0, 0)

@@ -102,6 +102,8 @@ class Finder:
                 if package:  # first, because it may itself import modules of its own
                     self._make(name, package)
             for name, package, code in new:
+                if name in modules and not package:  # one before it has imported it otherwise
+                    continue
                 module = modules[name] if package else self._make(name, package)
                 exec(code, module.__dict__)
                 parent, _, own = name.rpartition(".")

@@ -135,6 +135,20 @@ def test_a_piece_that_fails_leaves_no_module(finder: pack.Finder, monkeypatch: p
     assert not [name for name in sys.modules if name.startswith("pyoci.made")]
 
 
+def test_a_module_imported_out_of_order_is_not_executed_again(
+    finder: pack.Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = compile("import sys; sys.modules['pyoci.later'] = 'the first one'", "early.py", "exec")
+    content = (("pyoci.early", False, early), ("pyoci.later", False, compile("1/0", "later.py", "exec")))
+    monkeypatch.setattr(finder, "_load", lambda start, size: content)
+    try:
+        finder.execute("main")
+        assert sys.modules["pyoci.later"] == "the first one"  # type: ignore[comparison-overlap]
+    finally:
+        for name in ("pyoci.early", "pyoci.later"):
+            sys.modules.pop(name, None)
+
+
 def test_what_is_imported_already_stays(finder: pack.Finder, monkeypatch: pytest.MonkeyPatch) -> None:
     content = (("pyoci.pack", False, compile("1/0", "pack.py", "exec")),)
     monkeypatch.setattr(finder, "_load", lambda start, size: content)

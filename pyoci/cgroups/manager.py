@@ -204,14 +204,17 @@ def _enable_controllers(tree: Tree, path: str) -> None:
 
 
 def _enable(directory: Directory, controllers: list[str]) -> None:
+    """All at once, or, if one is refused, each of them by itself."""
     enable = [f"+{name}" for name in controllers]
-    for text in (" ".join(enable), *enable):
+    try:
+        return directory.write("cgroup.subtree_control", " ".join(enable))
+    except OSError:
+        pass
+    for text in enable:
         try:
             directory.write("cgroup.subtree_control", text)
         except OSError:
-            continue
-        if text != enable[0]:
-            return
+            pass
 
 
 def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:

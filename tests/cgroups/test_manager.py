@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from errno import EINVAL
+from typing import cast
 
 import pytest
 
@@ -319,3 +321,25 @@ def test_a_failure_of_any_call_leaves_nothing(
     planned = {controller: f"{path}/a" for controller, path in planned.items()}
     assert fail_at_each_call(monkeypatch, planned, name) > 2 * len(planned)
     in_v2(lambda planned: None if fail_at_each_call(monkeypatch, planned, name) > 8 else pytest.fail("too few calls"))
+
+
+class Refusing:
+    """A directory whose cgroup.subtree_control refuses one controller, as the kernel does for cpu while real-time
+    processes run outside of the root. Not the kernel's own: no cgroup of this machine can be brought to that."""
+
+    def __init__(self, controller: str) -> None:
+        self.controller = controller
+        self.enabled: list[str] = []
+
+    def write(self, _file: str, text: str) -> None:
+        if f"+{self.controller}" in text.split():
+            raise OSError(EINVAL, os.strerror(EINVAL))
+        self.enabled += text.split()
+
+
+@pytest.mark.parametrize("refused", ["cpuset", "cpu", "io", "pids", "none"])
+def test_a_refused_controller_keeps_no_other_one_out(refused: str) -> None:
+    controllers = ["cpuset", "cpu", "io", "memory", "pids"]
+    directory = Refusing(refused)
+    manager._enable(cast(files.Directory, directory), controllers)
+    assert directory.enabled == [f"+{name}" for name in controllers if name != refused]

@@ -128,6 +128,8 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
     escapes by forking, signalled process by process, and thawed whatever happens: SIGKILL waits in a frozen v1 cgroup.
     A paused container that gets another signal stays paused. Raises OSError.
     """
+    if not paths:  # a rootless container that could not have a cgroup
+        return
     if signal == SIGKILL:
         try:
             if not _kill_file(paths):

@@ -197,6 +197,11 @@ def test_kill_through_cgroup_kill(planned: dict[str, str]) -> None:
     kill_a_fork_bomb(planned)
 
 
+def test_kill_without_a_cgroup() -> None:
+    """A rootless container that could have none: there is nobody to kill, and `kill` goes on to its process."""
+    manager.kill({})
+
+
 def test_kill_by_freezing(v1: dict[str, str]) -> None:
     kill_a_fork_bomb(v1)
 

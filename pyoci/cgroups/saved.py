@@ -24,8 +24,9 @@ class Saved:
 
     def __init__(self, paths: dict[str, str], writes: tuple[Write, ...]) -> None:
         self._before: dict[tuple[str, str], str] = {}
+        self._lost = tuple([_weight(write) for write in writes if write.file == "cpu.idle"])
         with Tree() as tree:
-            for write in writes:
+            for write in (*writes, *self._lost):
                 self._save(tree, paths, write)
 
     def _save(self, tree: Tree, paths: dict[str, str], write: Write) -> None:
@@ -43,7 +44,7 @@ class Saved:
     def writes(self, paths: dict[str, str], writes: tuple[Write, ...]) -> tuple[Write, ...]:
         """The same with the values that stood there; without those whose file was empty or is not saved."""
         found = []
-        for write in writes:
+        for write in (*writes, *self._lost):
             text = self._before.get((paths.get(write.controller, ""), write.file), "").strip()
             if text:
                 found.append(Write(**{**write.__dict__, "text": text, "otherwise": None}))
@@ -67,6 +68,12 @@ class Saved:
                     log.warning(f"Setting back cgroup configs failed due to error: {texts}")
                     return
                 left = [item for item, _ in failed]
+
+
+def _weight(idle: Write) -> Write:
+    """What the kernel forgets when the cgroup becomes idle, or ends to be: then it has the usual weight."""
+    file = "cpu.shares" if idle.controller else "cpu.weight"
+    return Write(controller=idle.controller, file=file, text="", pointer=idle.pointer)
 
 
 def _put_back(cgroup: Directory, file: str, before: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyoci.cgroups import limits, manager
+from pyoci.cgroups import limits, manager, systemd_limits
 from pyoci.cgroups.saved import Saved
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
@@ -104,6 +104,32 @@ def law(paths: dict[str, str]) -> None:
 def test_put_back(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
     """On this machine's own cgroups: v1 or v2 with its controllers."""
     law(planned)
+
+
+@pytest.mark.parametrize("idle", [(0, 1), (1, 0)])
+def test_the_weight_of_an_idle_cgroup(planned: dict[str, str], idle: tuple[int, int]) -> None:
+    """The kernel forgets it whenever cpu.idle changes."""
+    paths = {"cpu": planned["cpu"]} if "cpu" in planned else planned
+    manager.create(paths, Undo())
+    carry_out(paths, {"cpu": {"shares": 333}})
+    carry_out(paths, {"cpu": {"idle": idle[0]}})
+    before = contents(paths)
+    saved = carry_out(paths, {"cpu": {"idle": idle[1]}})
+    assert saved is not None and contents(paths) != before
+    saved.put_back()
+    assert contents(paths) == before
+    manager.remove(paths)
+
+
+def test_systemd_is_told_of_the_weight_again(v1: dict[str, str]) -> None:
+    paths = {"cpu": v1["cpu"]}
+    manager.create(paths, Undo())
+    carry_out(paths, {"cpu": {"shares": 333}})
+    writes = limits.plan(read_resources(Node({"cpu": {"idle": 1}}, "")), False)
+    saved = Saved(paths, writes)
+    limits.apply(paths, writes)
+    assert [str(one) for one in systemd_limits.wanted(saved.writes(paths, writes), start=False)] == ["CPUShares=333"]
+    manager.remove(paths)
 
 
 def test_what_cannot_be_put_back_is_a_warning(v1: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:

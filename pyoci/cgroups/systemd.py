@@ -143,6 +143,21 @@ def _stop(bus: Bus, name: str) -> None:
     reset_failed(bus, name)
 
 
+def attach(unit: Unit, below: str, pid: int) -> None:
+    """Move a process into the unit's cgroup, or into the one `below` ("/name") it. Raises StepError."""
+    with Bus(unit) as bus:
+        try:
+            bus.call("AttachProcessesToUnit", "ssau", unit.name, below, [pid])
+        except Refused as error:
+            raise StepError(
+                f'unable to attach process {pid} to unit "{unit.name}": {error.text}',
+                pointer=_POINTER,
+                step="AttachProcess",
+                call=error.call,
+                hint=error.hint,
+            ) from error
+
+
 def abandon(unit: Unit) -> None:
     """Undo of start(): end what is in the unit, then the unit."""
     try:

@@ -106,7 +106,7 @@ class _Execution:
             birth = Birth(plan, context, theirs, self.terminal.receive)
             kills = manager.oom_kills(container.cgroups)
             try:
-                self._clone(birth, context, entrance)
+                self._clone(birth, context, entrance, container)
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
@@ -178,7 +178,7 @@ class _Execution:
             annotations=container.annotations,
         )
 
-    def _clone(self, birth: Birth, context: Context, entrance: Entrance) -> None:
+    def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
         """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""
         try:
             birth.clone(lambda: None)
@@ -191,6 +191,10 @@ class _Execution:
             context.cgroup = -1
             if entrance.fallback_cgroup:
                 context.cgroup = manager.open_v2({"": entrance.fallback_cgroup})
+            else:
+                from pyoci.container.attach import through_systemd
+
+                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error)
             birth.clone(lambda: None)
 
     def _start(self, birth: Birth, context: Context) -> Foreground | None:

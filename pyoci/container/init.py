@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import EACCES
 
 from pyoci import channel
 from pyoci.container.state import WAITING_NAME
@@ -50,17 +51,25 @@ def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], cont
     _guard(context, body)
 
 
+_OUTSIDE = (
+    "a user's processes can only move within what was delegated to that user: start pyoci there, for example by "
+    "`systemd-run --user --scope -p Delegate=yes`"
+)
+
+
 def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool = False) -> tuple[int, int]:
     """clone() of the container's process. Raises StepError."""
     try:
         return clone(body, flags, cgroup, plain)
     except OSError as error:
+        refused = cgroup >= 0 and error.errno == EACCES
         raise StepError(
-            f"clone the container's process: {os_error_text(error)}",
-            pointer="/linux/namespaces",
+            f"clone the container's process{' into its cgroup' if refused else ''}: {os_error_text(error)}",
+            pointer="/linux/cgroupsPath" if refused else "/linux/namespaces",
             step="Clone",
             call=f"clone3({flags:#x})",
             errno=error.errno or 0,
+            hint=_OUTSIDE if refused else "",
         ) from error
 
 

@@ -180,7 +180,7 @@ def users_systemd() -> None:
     assert run([*command, "start", "dbus"], env=environment).returncode == 0
 
 
-def _scopes(pyoci: str, tmp_path: Path, reporter: Path, user: bool) -> Iterator[Scopes]:
+def scopes_of(pyoci: str, tmp_path: Path, reporter: Path, user: bool) -> Iterator[Scopes]:
     scopes = Scopes(pyoci, tmp_path, reporter, user)
     scopes.root.mkdir(mode=0o700)
     if user:
@@ -198,7 +198,7 @@ def _scopes(pyoci: str, tmp_path: Path, reporter: Path, user: bool) -> Iterator[
 def scopes(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Scopes]:
     """Containers of root."""
     _need_booted()
-    yield from _scopes(pyoci, tmp_path, reporter, user=False)
+    yield from scopes_of(pyoci, tmp_path, reporter, user=False)
 
 
 @pytest.fixture(params=["root", "user"])
@@ -207,4 +207,4 @@ def either(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, reporter:
     _need_booted()
     if request.param == "user":
         request.getfixturevalue("users_systemd")
-    yield from _scopes(pyoci, tmp_path, reporter, user=request.param == "user")
+    yield from scopes_of(pyoci, tmp_path, reporter, user=request.param == "user")

@@ -108,7 +108,7 @@ BLOCK_LISTS = (
 
 
 def members(found: Statistics) -> dict[str, Any]:
-    """The members of "data". intel_rdt is empty and network_interfaces null, as for a container without either."""
+    """The members of "data". intel_rdt is empty, container/rdt.py has it; network_interfaces is null."""
     return {
         "cpu": _cpu(found.cpu, found.throttling),
         "cpuset": _cpuset(found.cpuset),

@@ -39,7 +39,13 @@ def running(root: str, id: str, interval: int = 1) -> Container:
 
 def usage(container: Container) -> dict[str, Any]:
     """One event of type "stats". Raises Error."""
-    return {"type": "stats", "id": container.id, "data": statistics.read(_own(container))}
+    data = statistics.read(_own(container))
+    if container.rdt_path:
+        from pyoci.container import rdt
+        from pyoci.kernel import resctrl
+
+        data["intel_rdt"] = rdt.statistics(resctrl.find(), container.rdt_path, container.rdt_monitor)
+    return {"type": "stats", "id": container.id, "data": data}
 
 
 def _own(container: Container) -> dict[str, str]:

@@ -42,11 +42,13 @@ class Saved:
             pass
 
     def writes(self, paths: dict[str, str], writes: tuple[Write, ...]) -> tuple[Write, ...]:
-        """The same with the values that stood there; without those whose file was empty or is not saved."""
+        """The same with the values that stood there; without those whose file is not saved, or was empty where that is
+        no value: a cpuset that names nothing has what the one above has."""
         found = []
         for write in (*writes, *self._lost):
-            text = self._before.get((paths.get(write.controller, ""), write.file), "").strip()
-            if text:
+            before = self._before.get((paths.get(write.controller, ""), write.file))
+            text = (before or "").strip()
+            if text or before is not None and write.file.startswith("cpuset."):
                 found.append(Write(**{**write.__dict__, "text": text, "otherwise": None}))
         return tuple(found)
 

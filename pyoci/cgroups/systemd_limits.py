@@ -115,16 +115,16 @@ def _idle(write: Write) -> tuple[Wanted, ...]:
 
 
 def _set(name: str) -> Convert:
-    """A list of numbers as a mask of bits, the lowest byte first."""
+    """A list of numbers as a mask of bits, the lowest byte first; an empty one takes the limit away."""
 
     def convert(write: Write) -> tuple[Wanted, ...]:
         try:
             numbers = id_list.numbers(write.text.strip())
         except ValueError as error:
             raise _refused(write, f"conversion error: {error}") from None
-        if not numbers:
+        if not numbers and isinstance(write, Lines):
             raise _refused(write, "conversion error: empty value")
-        mask = bytearray(numbers[-1] // 8 + 1)
+        mask = bytearray(numbers[-1] // 8 + 1 if numbers else 0)
         for number in numbers:
             mask[number // 8] |= 1 << number % 8
         return (Wanted(name=name, value=("ay", bytes(mask)), since=_CPUSET_SINCE),)

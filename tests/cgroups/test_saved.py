@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def test_systemd_is_told_of_the_weight_again(v1: dict[str, str]) -> None:
     saved = Saved(paths, writes)
     limits.apply(paths, writes)
     assert [str(one) for one in systemd_limits.wanted(saved.writes(paths, writes), start=False)] == ["CPUShares=333"]
+    manager.remove(paths)
+
+
+def test_systemd_is_told_that_there_was_no_cpuset(v1: dict[str, str]) -> None:
+    """Or a daemon-reload would bring back what the kernel has refused together with another value."""
+    paths = {"cpuset": v1["cpuset"]}
+    os.mkdir(paths["cpuset"])
+    writes = limits.plan(read_resources(Node({"cpu": {"cpus": "0"}}, "")), False)
+    saved = Saved(paths, writes)
+    limits.apply(paths, writes)
+    [before] = systemd_limits.wanted(saved.writes(paths, writes), start=False)
+    assert (before.name, before.value) == ("AllowedCPUs", ("ay", b""))
     manager.remove(paths)
 
 

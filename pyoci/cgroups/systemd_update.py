@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import StepError
+from ..errors import Error, StepError
+from ..log import log
 from . import freezer, limits, members, systemd_limits
 from .limit import MustExceed
 from .systemd_bus import Bus, Refused
@@ -32,13 +33,11 @@ def set_properties(unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str
     """Change properties of a unit that is there. Raises StepError.
 
     On v1 systemd writes the device rules anew with every change, first none and then each: the container is frozen
-    meanwhile, unless it is already, so that no access fails in between.
+    meanwhile, unless it is already, so that no access fails in between; one that does not freeze is changed as it is.
     """
     with Bus(unit) as bus:
         version = bus.version() if any(one.since for one in properties) else 0
-        freeze = "freezer" in cgroups and not members.is_frozen(cgroups)
-        if freeze:
-            freezer.freeze(cgroups)
+        freeze = "freezer" in cgroups and not members.is_frozen(cgroups) and _freeze(cgroups)
         try:
             bus.call("SetUnitProperties", "sba(sv)", unit.name, True, known(properties, version))
         except Refused as error:
@@ -51,3 +50,12 @@ def set_properties(unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str
         finally:
             if freeze:
                 members.thaw(cgroups)
+
+
+def _freeze(cgroups: dict[str, str]) -> bool:
+    try:
+        freezer.freeze(cgroups)
+    except Error as error:  # a process that does not leave a system call; runc goes on as well
+        log.warning(f"freeze container before SetUnitProperties failed: {error.message}")
+        return False
+    return True

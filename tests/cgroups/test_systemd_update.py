@@ -1,0 +1,99 @@
+"""Properties of a unit on v1, where systemd empties the list of devices with every change: frozen meanwhile.
+
+The cgroups are the kernel's; no lane has a systemd with v1, so the connection is one that only looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pyoci.cgroups import freezer, manager, members, systemd_update
+from pyoci.cgroups.systemd_bus import Refused
+from pyoci.cgroups.systemd_names import Unit
+from pyoci.cgroups.systemd_properties import Wanted
+from pyoci.errors import Error, StepError
+from pyoci.undo import Undo
+
+pytestmark = pytest.mark.root
+
+UNIT = Unit(name="a.scope", slice="s.slice", user=False, buses=())
+PROPERTIES = (Wanted(name="TasksMax", value=("t", 5)),)
+
+
+@pytest.fixture
+def cgroup(v1: dict[str, str], sleeper: Callable[[], int]) -> dict[str, str]:
+    paths = {"freezer": v1["freezer"]}
+    manager.create(paths, Undo())
+    manager.join(paths, sleeper())
+    return paths
+
+
+@pytest.fixture
+def frozen(cgroup: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether the cgroup was frozen at each call."""
+    seen: list[bool] = []
+
+    class Looking:
+        refuses = False
+
+        def __init__(self, _unit: Unit) -> None:
+            pass
+
+        def __enter__(self) -> Looking:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def call(self, method: str, _signature: str, *body: Any) -> None:
+            assert (method, body[0]) == ("SetUnitProperties", "a.scope")
+            seen.append(members.is_frozen(cgroup))
+            if self.refuses:
+                raise Refused(method, "org.freedesktop.DBus.Error.InvalidArgs", "no")
+
+    monkeypatch.setattr(systemd_update, "Bus", Looking)
+    return seen
+
+
+def end(cgroup: dict[str, str]) -> None:
+    manager.kill(cgroup)
+    assert manager.wait_empty(cgroup, 10)
+    manager.remove(cgroup)
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_frozen_for_the_call_alone(
+    cgroup: dict[str, str], frozen: list[bool], refuses: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyoci.cgroups.systemd_update.Bus.refuses", refuses)
+    try:
+        systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+        assert not refuses
+    except StepError as error:
+        assert refuses and error.message == "unable to set unit properties: no"
+    assert frozen == [True]
+    assert not members.is_frozen(cgroup)
+    end(cgroup)
+
+
+def test_a_paused_container_stays_paused(cgroup: dict[str, str], frozen: list[bool]) -> None:
+    freezer.freeze(cgroup)
+    systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+    assert frozen == [True] and members.is_frozen(cgroup)
+    end(cgroup)
+
+
+def test_one_that_does_not_freeze_is_changed_all_the_same(
+    cgroup: dict[str, str], frozen: list[bool], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_paths: dict[str, str]) -> None:
+        raise Error("unable to freeze")
+
+    monkeypatch.setattr(freezer, "freeze", fail)
+    systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+    assert frozen == [False]
+    assert "unable to freeze" in capfd.readouterr().err
+    end(cgroup)

@@ -12,7 +12,7 @@ from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.kernel.procfs import root_is_procfs
 from pyoci.steps import targets
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
@@ -111,6 +111,12 @@ def set_propagation(tree: int, wanted: Mount) -> None:
         mount.set_attributes(tree, propagation=flags & ~MS_REC, recursive=bool(flags & MS_REC))
 
 
+_NO_PROC = (
+    "a new procfs takes a pid namespace that the container's user namespace owns, and a /proc outside of which nothing "
+    "is covered (`grep ' /proc' /proc/self/mountinfo`); else bind that /proc"
+)
+
+
 class MountFilesystem(Step):
     """Mount a new filesystem. Read-only is left to a later step where the content is still to be made."""
 
@@ -169,6 +175,8 @@ class MountFilesystem(Step):
         try:
             return mount.new_filesystem(wanted.type, wanted.source or wanted.type, data, flags, self._attributes())
         except OSError as error:
+            if wanted.type == "proc" and error.errno == EPERM:
+                raise failed(self, error, _NO_PROC) from error
             if wanted.type != "sysfs" or error.errno not in (EPERM, EBUSY):
                 raise
         # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with

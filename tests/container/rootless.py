@@ -36,7 +36,8 @@ class Rootless:
         place.mkdir(exist_ok=True)
         lines = [f'mount --bind "$0" {place}']
         if view != "host":
-            lines.append("mount -t cgroup2 c /sys/fs/cgroup")
+            # Not a second time: the options would be those of every mount of it.
+            lines.append("[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 c /sys/fs/cgroup")
         if view == "delegated":
             self._delegate()
             lines.append(f"echo $$ >/sys/fs/cgroup/{box.mark}/runtime/cgroup.procs")

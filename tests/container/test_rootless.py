@@ -187,6 +187,15 @@ def test_limits_must_be_had(user: Rootless) -> None:
     refused(user.box("create", "--bundle", str(bundle), "c"), words, "/linux/resources/pids/limit")
 
 
+def test_a_limit_whose_controller_is_not_delegated(delegated: Rootless) -> None:
+    if "pids" in (delegated.cgroup / "cgroup.controllers").read_text().split():
+        pytest.skip("the pids controller is here: test_rootless_guest.py sets limits with it")
+    bundle = delegated.bundle("sleep", change=lambda config: config["linux"].update(resources={"pids": {"limit": 20}}))
+    done = delegated.box("create", "--bundle", str(bundle), "c")
+    refused(done, "linux.resources.pids.limit (pids controller)", "/linux/resources/pids/limit", "not available here")
+    assert not (delegated.cgroup / "c").exists()
+
+
 def test_the_cgroups_of_version_1_need_the_systems_systemd(plain: Rootless) -> None:
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
         pytest.skip("only version 2 here: docs/systemd.md, tests/systemd")
@@ -248,6 +257,10 @@ REFUSED: dict[str, Row] = {
             config["linux"].update(netDevices={"pyocitest0": {}}),
         ),
         ("network devices are not supported for rootless containers", "/linux/netDevices"),
+    ),
+    "proc of the host's pid namespace": (
+        without("pid"),
+        ("mount proc on /proc: operation not permitted", "/mounts/0", "fsconfig", "bind that /proc"),
     ),
     "a missing device": (
         lambda config: config["linux"].update(

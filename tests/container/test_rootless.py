@@ -351,3 +351,17 @@ def test_the_cgroups_that_are_seen(user: Rootless) -> None:
         [(kind, options)] = mounted(seen, "/sys/fs/cgroup")[-1:]
     assert kind in ("cgroup", "cgroup2")
     assert "ro" in options
+
+
+@pytest.mark.parametrize("cgroup", ["own", "host"])
+def test_what_is_delegated_cannot_be_changed_from_inside(delegated: Rootless, cgroup: str) -> None:
+    """SEC-13, CVE-2023-25809: the cgroups are the user's, who is root in there; what keeps them is the mount."""
+    change = without("cgroup") if cgroup == "host" else changes()
+    seen = looked(delegated, change)
+    kind, options = mounted(seen, "/sys/fs/cgroup")[-1]
+    assert (kind, "ro" in options) == ("cgroup2", True)
+    inside = "/sys/fs/cgroup" + (f"/{delegated.box.mark}" if cgroup == "host" else "")
+    bundle = delegated.bundle("write", f"{inside}/cgroup.procs", "0", change=change)
+    done = delegated.box("run", "--bundle", str(bundle), "c")
+    assert done.returncode != 0
+    assert done.stderr.endswith("cgroup.procs: EROFS\n")

@@ -65,7 +65,7 @@ def test_v2_has_the_controllers(in_v2: InV2, sleeper: Callable[[], int]) -> None
         assert Path(leaf, "cgroup.procs").read_text().split() == [str(pid)]
         undo.run()
         assert os.path.isdir(leaf), "it is systemd's to remove"
-        Path("/sys/fs/cgroup/cgroup.procs").write_text(str(pid))
+        Path(f"/sys/fs/cgroup{detect().own['']}/cgroup.procs").write_text(str(pid))
         os.rmdir(leaf)
         os.rmdir(parent)
 

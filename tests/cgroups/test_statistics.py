@@ -178,11 +178,14 @@ def test_a_threaded_cgroup(
 
     def body(paths: dict[str, str]) -> None:
         manager.create(paths, Undo())
-        Path(paths[""], "cgroup.type").write_text("threaded")
-        Path(paths[""], "cgroup.threads").write_text(str(pid))
+        Path(paths[""], "cgroup.procs").write_text(str(pid))
+        threaded = Path(paths[""], "threaded")
+        threaded.mkdir()
+        Path(threaded, "cgroup.type").write_text("threaded")
+        Path(threaded, "cgroup.threads").write_text(str(pid))
         with pytest.raises(OSError, match="not supported"):
-            Path(paths[""], "cgroup.procs").read_text()
-        found = statistics.read(paths)
+            Path(threaded, "cgroup.procs").read_text()
+        found = statistics.read({"": str(threaded)})
         os.kill(pid, 9)
         manager.wait_empty(paths, 10)
         manager.remove(paths, 10)

@@ -109,10 +109,11 @@ def test_too_little_memory_is_explained(box: Box, stages: int) -> None:
 @pytest.mark.parametrize("at_once", [False, True], ids=["start", "run"])
 def test_too_little_memory_for_execve_is_explained(box: Box, at_once: bool) -> None:
     """The process has said its last word; the kernel copies 1.7 MB of environment for the program."""
+    limit = 1600 * 1024
 
     def change(config: dict[str, Any]) -> None:
         config["process"]["env"] = [f"VARIABLE{number}={'x' * 120000}" for number in range(14)]
-        config["linux"]["resources"]["memory"] = {"limit": 2 * MB, "swap": 2 * MB}
+        config["linux"]["resources"]["memory"] = {"limit": limit, "swap": limit}
 
     limited = str(box.bundle("sleep", change=change))
     if not at_once:
@@ -121,7 +122,7 @@ def test_too_little_memory_for_execve_is_explained(box: Box, at_once: bool) -> N
     done = box("start", "a") if not at_once else box("run", "--bundle", limited, "a")
     assert done.returncode == 1
     assert "container init was OOM-killed (memory limit too low?)" in done.stderr
-    assert f"  hint: the limit is {2 * MB} bytes, " in done.stderr
+    assert f"  hint: the limit is {limit} bytes, " in done.stderr
 
 
 @needs_v1

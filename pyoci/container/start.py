@@ -127,17 +127,18 @@ def _judge(said: bytes, container: Container) -> None:
 
 
 def _died_in_execve(pid: int, pidfd: int) -> bool:
-    """Whether the process ended after its last word, but as what it was.
+    """Whether the process ended after its last word, but as what it was; also if it is reaped and nobody can tell.
 
     Its end of the fifo is closed a moment before it gets its new name, and a moment before its death is told.
     """
+    waiting = (state.WAITING_NAME, "")
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     for _ in range(_MOMENT):
-        if state.name(pid) != state.WAITING_NAME:
+        if state.name(pid) not in waiting:
             return False
         if poll.poll(1):
-            return state.name(pid) == state.WAITING_NAME
+            return state.name(pid) in waiting
     return False
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.container.test_life_cycle import refused
 pytestmark = pytest.mark.root
 
 MB = 1 << 20
+TOO_LITTLE = 1600 * 1024
 
 
 def bundle(box: Box, resources: dict[str, Any], *args: str) -> Path:
@@ -105,24 +108,41 @@ def test_too_little_memory_is_explained(box: Box, stages: int) -> None:
     assert "  hint: the limit is 65536 bytes, " in done.stderr
 
 
+# Runs the commands one after the other as a subreaper that buries at once whoever dies.
+REAPER = """
+import ctypes, json, os, sys
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
+for command in json.loads(sys.argv[1]):
+    child = os.posix_spawn(command[0], command, os.environ)
+    while (ended := os.waitpid(-1, 0))[0] != child:
+        pass
+sys.exit(os.waitstatus_to_exitcode(ended[1]))
+"""
+
+
+def much_environment(config: dict[str, Any]) -> None:
+    """1.7 MB of it, which the kernel copies in execve(2), in a cgroup that is given less."""
+    config["process"]["env"] = [f"VARIABLE{number}={'x' * 120000}" for number in range(14)]
+    config["linux"]["resources"]["memory"] = {"limit": TOO_LITTLE, "swap": TOO_LITTLE}
+
+
 @needs_v1
-@pytest.mark.parametrize("at_once", [False, True], ids=["start", "run"])
-def test_too_little_memory_for_execve_is_explained(box: Box, at_once: bool) -> None:
-    """The process has said its last word; the kernel copies 1.7 MB of environment for the program."""
-    limit = 1600 * 1024
-
-    def change(config: dict[str, Any]) -> None:
-        config["process"]["env"] = [f"VARIABLE{number}={'x' * 120000}" for number in range(14)]
-        config["linux"]["resources"]["memory"] = {"limit": limit, "swap": limit}
-
-    limited = str(box.bundle("sleep", change=change))
-    if not at_once:
-        created = box("create", "--bundle", limited, "a")
+@pytest.mark.parametrize("how", ["start", "start, reaped", "run"])
+def test_too_little_memory_for_execve_is_explained(box: Box, how: str) -> None:
+    """The process has said its last word when it dies."""
+    limited = ("--bundle", str(box.bundle("sleep", change=much_environment)), "a")
+    if how == "run":
+        done = box("run", *limited)
+    elif how == "start":
+        created = box("create", *limited)
         assert (created.returncode, created.stderr) == (0, "")
-    done = box("start", "a") if not at_once else box("run", "--bundle", limited, "a")
+        done = box("start", "a")
+    else:
+        both = json.dumps([box.command("create", *limited), box.command("start", "a")])
+        done = subprocess.run([sys.executable, "-I", "-c", REAPER, both], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "container init was OOM-killed (memory limit too low?)" in done.stderr
-    assert f"  hint: the limit is {limit} bytes, " in done.stderr
+    assert f"  hint: the limit is {TOO_LITTLE} bytes, " in done.stderr
 
 
 @needs_v1

@@ -29,6 +29,7 @@ class Console:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.masters: list[int] = []
+        self.arrived = threading.Event()
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(str(path))
         self.socket.listen(16)
@@ -45,9 +46,11 @@ class Console:
                 _, control, _, _ = connection.recvmsg(4096, socket.CMSG_SPACE(4))
                 for _, _, data in control:
                     self.masters += array.array("i", data)
+            self.arrived.set()
 
     def read(self) -> str:
         """What the container has printed by its end."""
+        assert self.arrived.wait(SHORT)  # it may be on its way, or in the thread's hands
         output = b""
         while True:
             try:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ class Box:
         self.running: list[Running] = []
         self.numbers = itertools.count()  # whose next() is atomic: a test may run commands in threads
         shutil.copy(reporter, self.reporter)
+
+    @contextmanager
+    def as_user(self, uid: int) -> Iterator[None]:
+        """Its commands are the user's. The installation is bound to where any user may go: a checkout below /root is
+        closed to others."""
+        own, place = self.pyoci, self.directory / "installation"
+        place.mkdir()
+        script = f"""mount --bind "$0" {place}; exec setpriv --reuid={uid} --regid={uid} --clear-groups "$@\""""
+        prefix = Path(own).resolve().parents[1]
+        self.prefix = ("/usr/bin/unshare", "--mount", "--propagation", "private", "sh", "-ec", script, str(prefix))
+        self.pyoci = str(place / "bin/pyoci")
+        yield
+        self.prefix, self.pyoci = (), own
 
     def command(self, *argv: str) -> list[str]:
         return [*self.prefix, self.pyoci, "--root", str(self.root), *argv]

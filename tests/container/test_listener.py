@@ -310,7 +310,8 @@ def test_an_ordinary_user(box: Box, tmp_path: Path, no_new_privileges: bool) -> 
     for path in (bundle, bundle / "rootfs"):
         os.chown(path, user, user)
     try:
-        done = box("run", "--bundle", str(bundle), "a", timeout=SOON, user=user, group=user, extra_groups=[])
+        with box.as_user(user):
+            done = box("run", "--bundle", str(bundle), "a", timeout=SOON)
         assert (done.returncode, done.stderr) == (0, "")
         assert json.loads(done.stdout)["result"] == 5
         assert agent.took(1)

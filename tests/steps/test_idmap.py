@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -259,20 +257,6 @@ def test_text() -> None:
 NOBODY = 65534
 
 
-@contextmanager
-def as_user(box: Box, uid: int) -> Iterator[None]:
-    """Its commands are the user's. The installation is bound to where any user may go: a checkout below /root is
-    closed to others."""
-    own, place = box.pyoci, box.directory / "installation"
-    place.mkdir()
-    script = f"""mount --bind "$0" {place}; exec setpriv --reuid={uid} --regid={uid} --clear-groups "$@\""""
-    prefix = Path(own).resolve().parents[1]
-    box.prefix = ("/usr/bin/unshare", "--mount", "--propagation", "private", "sh", "-ec", script, str(prefix))
-    box.pyoci = str(place / "bin/pyoci")
-    yield
-    box.prefix, box.pyoci = (), own
-
-
 @pytest.mark.parametrize("offsets", [False, True])
 def test_a_container_of_an_unprivileged_user(box: Box, offsets: bool) -> None:
     """In one stage and in two: its own id is mapped, and its oom_score_adj written before the process hides."""
@@ -288,7 +272,7 @@ def test_a_container_of_an_unprivileged_user(box: Box, offsets: bool) -> None:
     bundle = box.bundle("report", change=change)
     for path in (box.root, bundle, bundle / "rootfs"):
         os.chown(path, NOBODY, NOBODY)
-    with as_user(box, NOBODY):
+    with box.as_user(NOBODY):
         done = box("run", "--bundle", str(bundle), "rootless")
     assert (done.returncode, done.stderr) == (0, ""), done
     [found] = parse(done)

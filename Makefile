@@ -55,7 +55,7 @@ demo: all
 test: test-host test-tree test-booted
 
 test-host: all runc
-	$(BIN)/python -m pytest $(PARALLEL) -m "not guest and not tree and not booted" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not guest and not tree and not booted and not legacy" $(ARGS)
 
 test-tree: all $(SCHEMA)
 	tests/lanes/tree pytest -m tree $(ARGS)
@@ -66,7 +66,7 @@ test-booted: all $(SCHEMA)
 # Not again: the comparison with runc and with the schemas' origin, which are not there; races and sweeps of failures,
 # which take minutes and ask the kernel, not the Python.
 test-new: all $(SCHEMA)
-	tests/lanes/tree pytest $(PARALLEL) -m "not guest and not tree and not booted" \
+	tests/lanes/tree pytest $(PARALLEL) -m "not guest and not tree and not booted and not legacy" \
 		--ignore=tests/security --ignore=tests/spec --ignore=tests/container/test_killed.py \
 		--ignore=tests/container/test_failures.py --ignore=tests/container/test_many.py $(ARGS)
 
@@ -82,6 +82,7 @@ check: $(VENV)/.test $(SCHEMA)
 
 test-guest: all $(SCHEMA)
 	tests/lanes/guest pytest -m 'guest or also_guest' $(ARGS)
+	$(if $(ARGS),,tests/lanes/guest --cgroups v1 pytest -m legacy tests/systemd)
 
 conformance: all
 	conformance/run --lane host --expect $(ARGS)

@@ -1,8 +1,9 @@
 """Runs QEMU for the guest lane.
 
 guest.py save DIR                boots the guest in DIR, waits until it is ready, writes its state to DIR/state.ram
-guest.py run DIR RUN OPT [cold]  resumes that state (or boots) and runs the command in RUN/export/.lane; OPT is the
-                                 disk that holds /opt/pyoci; the command's status is this program's
+guest.py run DIR RUN OPT [HOW]   resumes that state and runs the command in RUN/export/.lane; OPT is the disk that holds
+                                 /opt/pyoci; the command's status is this program's. HOW: "cold" boots instead, "v1"
+                                 and "hybrid" boot with those cgroup hierarchies
 
 The machine talks to the guest through three virtio-serial ports, each a socket pair made here: "control" carries the
 lines "ready" and "go", "out" and "err" the command's two streams, each ended by NUL, a token and the status.
@@ -23,6 +24,12 @@ KERNEL_LINE = (
     "console=ttyS0 quiet loglevel=4 mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=on"
     " systemd.show_status=0 psi=1 panic=-1 net.ifnames=0 audit=0"
 )
+# What makes systemd mount the hierarchies of version 1, with its own in one of them or in one of version 2.
+_LEGACY = " SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 systemd.unified_cgroup_hierarchy=0"
+CGROUPS = {
+    "v1": f"{_LEGACY} systemd.legacy_systemd_cgroup_controller=1",
+    "hybrid": f"{_LEGACY} systemd.legacy_systemd_cgroup_controller=0",
+}
 PORTS = ("control", "out", "err")
 LOST = 125  # the exit status when the guest ended without the command's status
 
@@ -30,13 +37,16 @@ LOST = 125  # the exit status when the guest ended without the command's status
 class Guest:
     """One QEMU process and its sockets."""
 
-    def __init__(self, directory: str, run: str, opt: str, *, resume: bool, snapshot: bool) -> None:
-        """Starts QEMU; `run` is a directory with `export` and `results`, where the console's log goes too."""
+    def __init__(self, directory: str, run: str, opt: str, *, resume: bool, snapshot: bool, words: str = "") -> None:
+        """Starts QEMU; `run` is a directory with `export` and `results`, where the console's log goes too.
+
+        words: what is added to the kernel's command line.
+        """
         self.console = os.path.join(run, "console.log")
         pairs = {name: socket.socketpair() for name in (*PORTS, "monitor")}
         self.ports = {name: pair[0] for name, pair in pairs.items()}
         theirs = {name: pair[1] for name, pair in pairs.items()}
-        command = command_line(directory, run, opt, {name: end.fileno() for name, end in theirs.items()})
+        command = command_line(directory, run, opt, words, {name: end.fileno() for name, end in theirs.items()})
         if snapshot:
             command += ["-snapshot"]
         if resume:
@@ -96,12 +106,12 @@ class Guest:
         self.process.wait()
 
 
-def command_line(directory: str, run: str, opt: str, descriptors: dict[str, int]) -> list[str]:
+def command_line(directory: str, run: str, opt: str, line: str, descriptors: dict[str, int]) -> list[str]:
     """QEMU's command line: the same devices whether the state is saved or resumed."""
     words = ["qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off,pku=off"]
     words += ["-smp", "2", "-m", "4096", "-M", "q35,usb=off,vmport=off,hpet=off", "-nodefaults", "-no-user-config"]
     words += ["-display", "none", "-no-reboot", "-serial", "file:" + os.path.join(run, "console.log")]
-    words += ["-kernel", directory + "/vmlinux", "-initrd", directory + "/initramfs", "-append", KERNEL_LINE]
+    words += ["-kernel", directory + "/vmlinux", "-initrd", directory + "/initramfs", "-append", KERNEL_LINE + line]
     words += ["-drive", f"file={directory}/overlay.qcow2,if=none,id=root,format=qcow2,cache=unsafe"]
     words += ["-device", "virtio-blk-pci,drive=root"]
     words += ["-drive", f"file={opt},if=none,id=opt,format=raw,readonly=on,cache=unsafe"]
@@ -173,11 +183,11 @@ def write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def run(directory: str, run_directory: str, opt: str, *, cold: bool) -> int:
+def run(directory: str, run_directory: str, opt: str, how: str) -> int:
     """Resumes or boots, sends "go", passes the streams on; the command's status, or LOST."""
-    guest = Guest(directory, run_directory, opt, resume=not cold, snapshot=True)
+    guest = Guest(directory, run_directory, opt, resume=not how, snapshot=True, words=CGROUPS.get(how, ""))
     try:
-        if cold:
+        if how:
             guest.wait_ready()
         token = secrets.token_hex(16)
         guest.ports["control"].sendall(f"go {time.time():.6f} {token} {secrets.token_hex(64)}\n".encode())
@@ -204,7 +214,7 @@ def main() -> int:
     if what == "save":
         save(directory)
         return 0
-    return run(directory, sys.argv[3], sys.argv[4], cold=sys.argv[5:] == ["cold"])
+    return run(directory, sys.argv[3], sys.argv[4], "".join(sys.argv[5:]))
 
 
 if __name__ == "__main__":

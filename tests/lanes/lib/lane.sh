@@ -5,6 +5,7 @@ lane_usage() {
 usage: tests/lanes/$LANE [option...] COMMAND [ARGUMENT...]
   one COMMAND word alone is a shell line; several are run as they are; the exit status is theirs
   --v2             a view of the cgroups with version 2 only (tree; the booted tree and the guest have no other)
+  --cgroups WHICH  v1 or hybrid: boot with those hierarchies (guest)
   --results DIR    directory of this machine at /results, writable (default: a new one, removed if it stays empty)
   --ro PATH        one more file or directory of this machine at its own path, read-only (may be repeated)
   --no-pyoci       do not install pyoci into the lane
@@ -23,14 +24,16 @@ lane_options() {
         --net) NET=host ;;
         --keep) KEEP=yes ;;
         --no-pyoci) PYOCI=no ;;
-        --results | --ro)
+        --results | --ro | --cgroups)
             [ $# -gt 1 ] || lane_usage
-            if [ "$1" = --results ]; then
+            case $1 in
+            --results)
                 mkdir -p "$2"
                 RESULTS=$(realpath -e -- "$2")
-            else
-                READ_ONLY+=$(realpath -e -- "$2")$'\n'
-            fi
+                ;;
+            --ro) READ_ONLY+=$(realpath -e -- "$2")$'\n' ;;
+            --cgroups) CGROUPS=$2 ;;
+            esac
             shift
             ;;
         --) shift; break ;;

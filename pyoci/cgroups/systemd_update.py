@@ -4,42 +4,50 @@ from __future__ import annotations
 
 from ..errors import Error, StepError
 from ..log import log
-from . import freezer, limits, members, systemd_limits
+from ..undo import Undo
+from . import devices, freezer, limits, members, systemd_limits
 from .limit import MustExceed
 from .systemd_bus import Bus, Refused
 from .systemd_properties import known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..config.resources import DeviceRule
     from .limit import Write
     from .systemd_names import Unit
     from .systemd_properties import Wanted
 
 
-def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...]) -> None:
+def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...], rules: tuple[DeviceRule, ...]) -> None:
     """Set limits anew: as properties of the unit, then in its cgroup, both until the machine is booted again.
 
-    writes: of limits.plan(). What it refuses of values below what is used is refused before systemd hears of it.
+    writes: of limits.plan(); rules: those of the container's devices, which stay. What it refuses of values below what
+    is used is refused before systemd hears of it.
     Raises StepError, ConfigError; then some may be set: the caller sets the old ones once more.
     """
     properties = systemd_limits.wanted(writes, start=False)
     limits.apply(cgroups, tuple(write for write in writes if isinstance(write, MustExceed)))
     if properties:
-        set_properties(unit, properties, cgroups)
+        set_properties(unit, properties, cgroups, rules)
     limits.apply(cgroups, systemd_limits.rounded(writes))
 
 
-def set_properties(unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str]) -> None:
+def set_properties(
+    unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str], rules: tuple[DeviceRule, ...]
+) -> None:
     """Change properties of a unit that is there. Raises StepError.
 
-    On v1 systemd writes the device rules anew with every change, first none and then each: the container is frozen
-    meanwhile, unless it is already, so that no access fails in between; one that does not freeze is changed as it is.
+    On v1 systemd writes its device rules anew with every change, first none and then each; those that it has no words
+    for are lost, so all `rules` are written after it. The container is frozen meanwhile, unless it is already, so that
+    no access fails in between; one that does not freeze is changed as it is.
     """
     with Bus(unit) as bus:
         version = bus.version() if any(one.since for one in properties) else 0
         freeze = "freezer" in cgroups and not members.is_frozen(cgroups) and _freeze(cgroups)
         try:
             bus.call("SetUnitProperties", "sba(sv)", unit.name, True, known(properties, version))
+            if "devices" in cgroups:
+                devices.apply(cgroups, rules, Undo())
         except Refused as error:
             raise StepError(
                 f"unable to set unit properties: {error.text}",

@@ -71,10 +71,11 @@ def _update(
     writes = limits.plan(changed, limits.is_unified(container.cgroups))
     interrupts = Interrupts(signals.ENDING)
     interrupts.install()
+    in_force = _device_rules(_read(old), kept)
     with Undo() as undo:
-        _apply(container, writes, undo)
+        _apply(container, writes, in_force, undo)
         if devices:
-            undo.add(manager.apply_devices, container.cgroups, _device_rules(_read(old), kept), Undo())
+            undo.add(manager.apply_devices, container.cgroups, in_force, Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
         if schemata:
             from pyoci.steps import rdt
@@ -84,7 +85,7 @@ def _update(
         jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
-def _apply(container: Container, writes: tuple[Write, ...], undo: Undo) -> None:
+def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo) -> None:
     """Write the limits; with the systemd driver it is told of them too, and of the old ones if they come back."""
     saved = Saved(container.cgroups, writes)
     undo.add(saved.put_back)
@@ -96,15 +97,17 @@ def _apply(container: Container, writes: tuple[Write, ...], undo: Undo) -> None:
     unit = systemd_names.stored(container.unit)
     before = systemd_limits.wanted(saved.writes(container.cgroups, writes), start=False)
     if before:
-        undo.add(_set_properties_back, unit, before, container.cgroups)
-    systemd_update.change(unit, container.cgroups, writes)
+        undo.add(_set_properties_back, unit, before, container.cgroups, in_force)
+    systemd_update.change(unit, container.cgroups, writes, in_force)
 
 
-def _set_properties_back(unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str]) -> None:
+def _set_properties_back(
+    unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str], in_force: tuple[DeviceRule, ...]
+) -> None:
     from pyoci.cgroups import systemd_update
 
     try:
-        systemd_update.set_properties(unit, properties, cgroups)
+        systemd_update.set_properties(unit, properties, cgroups, in_force)
     except Error as error:
         log.warning(f"Setting back cgroup configs failed due to error: {error.message}")
 

@@ -1,11 +1,12 @@
 """Properties of a unit on v1, where systemd empties the list of devices with every change: frozen meanwhile.
 
-The cgroups are the kernel's; no lane has a systemd with v1, so the connection is one that only looks.
+The cgroups are the kernel's, the connection is one that only looks; tests/systemd/test_legacy.py has a real systemd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pyoci.cgroups import freezer, manager, members, systemd_update
 from pyoci.cgroups.systemd_bus import Refused
 from pyoci.cgroups.systemd_names import Unit
 from pyoci.cgroups.systemd_properties import Wanted
+from pyoci.config.resources import DeviceRule
 from pyoci.errors import Error, StepError
 from pyoci.undo import Undo
 
@@ -70,7 +72,7 @@ def test_frozen_for_the_call_alone(
 ) -> None:
     monkeypatch.setattr("pyoci.cgroups.systemd_update.Bus.refuses", refuses)
     try:
-        systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+        systemd_update.set_properties(UNIT, PROPERTIES, cgroup, ())
         assert not refuses
     except StepError as error:
         assert refuses and error.message == "unable to set unit properties: no"
@@ -81,9 +83,37 @@ def test_frozen_for_the_call_alone(
 
 def test_a_paused_container_stays_paused(cgroup: dict[str, str], frozen: list[bool]) -> None:
     freezer.freeze(cgroup)
-    systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+    systemd_update.set_properties(UNIT, PROPERTIES, cgroup, ())
     assert frozen == [True] and members.is_frozen(cgroup)
     end(cgroup)
+
+
+def test_device_rules_are_written_after_systemd(v1: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that systemd has no words for are not lost with its own."""
+    devices = {"devices": v1["devices"]}
+    manager.create(devices, Undo())
+    rules = (
+        DeviceRule(allow=False, type="a", major=-1, minor=-1, access="rwm", pointer="/0"),
+        DeviceRule(allow=True, type="c", major=-1, minor=229, access="rw", pointer="/1"),
+    )
+
+    class Emptying:
+        def __init__(self, _unit: Unit) -> None:
+            pass
+
+        def __enter__(self) -> Emptying:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def call(self, *_: Any) -> None:
+            (Path(devices["devices"]) / "devices.deny").write_text("a")
+
+    monkeypatch.setattr(systemd_update, "Bus", Emptying)
+    systemd_update.set_properties(UNIT, PROPERTIES, devices, rules)
+    assert (Path(devices["devices"]) / "devices.list").read_text() == "c *:229 rw\n"
+    manager.remove(devices)
 
 
 def test_one_that_does_not_freeze_is_changed_all_the_same(
@@ -93,7 +123,7 @@ def test_one_that_does_not_freeze_is_changed_all_the_same(
         raise Error("unable to freeze")
 
     monkeypatch.setattr(freezer, "freeze", fail)
-    systemd_update.set_properties(UNIT, PROPERTIES, cgroup)
+    systemd_update.set_properties(UNIT, PROPERTIES, cgroup, ())
     assert frozen == [False]
     assert "unable to freeze" in capfd.readouterr().err
     end(cgroup)

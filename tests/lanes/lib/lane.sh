@@ -32,7 +32,10 @@ lane_options() {
                 RESULTS=$(realpath -e -- "$2")
                 ;;
             --ro) READ_ONLY+=$(realpath -e -- "$2")$'\n' ;;
-            --cgroups) CGROUPS=$2 ;;
+            --cgroups)
+                [ "$LANE" = guest ] || lane_usage
+                CGROUPS=$2
+                ;;
             esac
             shift
             ;;

@@ -81,6 +81,7 @@ def processes(mark: str, directory: str) -> Iterator[str]:
     """Those that belong to the test: by cgroup, by command line, or as a child of ours.
 
     A zombie counts as a child of ours only: one whose parent has ended is for the machine's init to reap.
+    Whether it runs, sleeps or waits for a disk is its own affair and changes by itself; stopped or dead is told apart.
     """
     for name in os.listdir("/proc"):
         if not name.isdigit() or int(name) == os.getpid():
@@ -94,7 +95,7 @@ def processes(mark: str, directory: str) -> Iterator[str]:
         state, parent = rest.split()[:2]
         theirs = state != "Z" and (mark in cgroup or directory in command)
         if theirs or int(parent) == os.getpid():
-            yield f"{called}) {state} {command.strip()}"
+            yield f"{called}) {'alive' if state in 'RSD' else state} {command.strip()}"
 
 
 def cgroups(mark: str) -> Iterator[str]:

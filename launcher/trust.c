@@ -1,7 +1,7 @@
 /* Refuses to run files that others may write, as sshd's StrictModes does: who can write the interpreter, the
  * package or a directory above them would run code as root at the next `pyoci`.
  *
- * Strict for the interpreter, its directory, its standard library, the package, the directory that holds it.
+ * Strict for the interpreter, its directory, its standard library, the package, the directories that hold the two.
  * A directory further up may be sticky and writable, like /var/tmp: there only the owner can replace an entry.
  * A foreign owner is a warning, given by the commands that make containers.
  */
@@ -63,6 +63,8 @@ void check_trust(const struct target *target, bool warn) {
     prefix[directory_length(prefix)] = 0;
     prefix[directory_length(prefix)] = 0;
     join(library, prefix, "/lib", target->interpreter + directory_length(target->interpreter));
-    if (access(library, F_OK) == 0)
+    if (access(library, F_OK) == 0) {
         check_one(library, STRICT, warn);
+        check_parents(library, 1, warn);
+    }
 }

@@ -57,6 +57,9 @@ def test_standard_library(installation: Installation) -> None:
     library = installation.prefix / "lib" / PYTHON.name
     library.chmod(0o1777)
     assert f"{library} is writable" in installation.refused("state")
+    library.chmod(0o755)
+    library.parent.chmod(0o1777)
+    assert f"{library.parent} is writable" in installation.refused("state")
 
 
 @pytest.mark.root

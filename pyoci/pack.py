@@ -4,9 +4,9 @@ A piece is read at once and its modules are executed in the order in which they 
 each: half the time of importing them from .pyc files (docs/measurements.md). The build writes the file beside the
 package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
 imported as usual. To run an edited file of an installed package, remove modules.pack.
-"""
 
-from __future__ import annotations
+Annotations that cannot be evaluated are quoted: nothing else would import __future__, since the pack has none.
+"""
 
 import marshal
 import sys
@@ -23,10 +23,10 @@ NAME = "modules.pack"
 _VERSION = (sys.implementation.cache_tag, sys.hexversion >> 16)  # what the format of code objects depends on
 _HEAD = 4  # bytes with the length of the index
 
-_finder: Finder | None = None
+_finder: "Finder | None" = None
 
 
-def dump(modules: Modules, pieces: dict[str, list[str]]) -> bytes:
+def dump(modules: "Modules", pieces: dict[str, list[str]]) -> bytes:
     """The file: the length of the index, the index, the pieces, the modules one by one.
 
     `pieces`: the modules of each, every one behind those that it imports. The index says for which interpreter it is,
@@ -64,19 +64,19 @@ class Finder:
         self.pieces: dict[str, tuple[int, int]] = pieces if fits else {}
         self.places: dict[str, tuple[bool, int, int]] = places if fits else {}
 
-    def _load(self, start: int, size: int) -> Any:
+    def _load(self, start: int, size: int) -> "Any":
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.start + start)
             return marshal.loads(file.read(size) or b"")
 
-    def code(self, name: str) -> CodeType:
+    def code(self, name: str) -> "CodeType":
         found: CodeType = self._load(*self.places[name][1:])
         return found
 
     def file(self, name: str, package: bool) -> str:
         return f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+    def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
         if name not in self.places:
             return None
         package = self.places[name][0]
@@ -90,7 +90,7 @@ class Finder:
     def create_module(self, spec: object) -> None:
         """The usual module object."""
 
-    def exec_module(self, module: ModuleType) -> None:
+    def exec_module(self, module: "ModuleType") -> None:
         exec(self.code(module.__name__), module.__dict__)
 
     def execute(self, piece: str) -> None:
@@ -113,7 +113,7 @@ class Finder:
                 modules.pop(name, None)
             raise
 
-    def _make(self, name: str, package: bool) -> ModuleType:
+    def _make(self, name: str, package: bool) -> "ModuleType":
         module = type(sys)(name)
         file = module.__file__ = self.file(name, package)
         module.__package__ = name if package else name.rpartition(".")[0]

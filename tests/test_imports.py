@@ -29,7 +29,6 @@ TOO_DEAR = {
 PRESENT = {"errno"} if sys.version_info >= (3, 13) else set()  # by posixpath, for realpath
 
 STATE = """
-__future__
 _json
 errno
 gc
@@ -52,7 +51,6 @@ pyoci.record
 """
 
 CREATE = """
-__future__
 _ctypes
 _json
 _prctl
@@ -158,7 +156,6 @@ struct
 """
 
 EXEC = """
-__future__
 _ctypes
 _json
 _prctl

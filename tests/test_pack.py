@@ -168,7 +168,7 @@ def function():
     from pyoci import later
 """
     assert build_pack.imports(source, "pyoci.a") == [
-        "os", "__future__", "__future__.annotations", "pyoci.a", "pyoci.a.one", "pyoci.two", "pyoci.two.three",
+        "os", "pyoci.a", "pyoci.a.one", "pyoci.two", "pyoci.two.three",
     ]  # fmt: skip
     needs = {"p": ["p.a"], "p.a": ["p.b"], "p.b": [], "p.c": ["p"], "q": ["p.c", "elsewhere"]}
     assert build_pack.order("q", needs) == ["p.b", "p.a", "p", "p.c", "q"]

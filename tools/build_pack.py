@@ -45,6 +45,9 @@ class _Strip(ast.NodeTransformer):
             return node.orelse or None
         return node
 
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if node.module == "__future__" else node  # of annotations, which are gone
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         constant = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if constant else self.generic_visit(node)

@@ -15,7 +15,8 @@ End-of-file means that the other side has died.
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created
 
-Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener.py).
+Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener.py), and
+hook, listener and sent; a third one has born and failed (steps/hook_relay.py).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pyoci.record import Record
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
 FIELDS |= {"error": 7, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
+FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each

@@ -269,10 +269,15 @@ class ProcessPlan:
         if hooks:
             from pyoci.steps.hooks import RunHooks
 
+            run_hooks = RunHooks
+            if self._notifies():
+                from pyoci.steps.hook_relay import RunNotifiedHooks
+
+                run_hooks = RunNotifiedHooks
             assert self.state is not None
             filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
             steps.append(
-                RunHooks(
+                run_hooks(
                     pointer="/hooks/startContainer",
                     kind="startContainer",
                     hooks=hooks,

@@ -51,6 +51,7 @@ TESTS = {
     "limits": ("tests/cgroups/test_limits_v1.py", "tests/cgroups/test_limits_v2.py"),
     "mounts": ("tests/steps/test_mounts.py", "tests/steps/test_filesystems.py"),
     "host": ("tests/steps/test_host.py", "tests/container/test_seccomp_profile.py", "tests/container/test_seccomp.py"),
+    "hook_relay": ("tests/container/test_listener_hooks.py",),
     "listener": ("tests/container/test_listener.py", "tests/container/test_listener_failures.py"),
     "security": ("tests/steps/test_security.py", "tests/steps/test_apparmor.py"),
     "enter": ("tests/container/test_exec.py",),

@@ -55,6 +55,18 @@ def spawn(
     return pid, pidfd
 
 
+def be_born(stdio: tuple[int, int, int], directory: int = -1) -> None:
+    """In a new process: default signals, none blocked, `stdio` as descriptors 0 to 2, `directory` (-1: ours)."""
+    reset()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    if directory >= 0:
+        os.fchdir(directory)
+    # Copies above the range first: a source may be one of the targets.
+    copies = [os.dup(descriptor) if descriptor < 3 else descriptor for descriptor in stdio]
+    for target, source in enumerate(copies):
+        os.dup2(source, target, inheritable=True)
+
+
 def _child(
     path: bytes,
     image: Image,
@@ -64,19 +76,13 @@ def _child(
     report: int,
 ) -> None:
     try:
-        reset()
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         os.setpgid(0, 0)
-        if directory >= 0:
-            os.fchdir(directory)
-        # Copies above the range first: a source may be one of the targets.
-        copies = [os.dup(descriptor) if descriptor < 3 else descriptor for descriptor in stdio]
-        for target, source in enumerate(copies):
-            os.dup2(source, target, inheritable=True)
+        be_born(stdio, directory)
         os.dup2(report, 3, inheritable=False)
         report = 3
         close_from(4)
         if before is not None:
+            image.warm()  # it may load a filter
             before()
         image.execve(path)
     except OSError as error:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyoci.kernel.signals import Interrupts
+    from pyoci.steps.hook_relay import Relay
 
 _GRACE = 0.1  # seconds to collect output after the end: a grandchild may hold the pipe for ever
 _OUTPUT_LIMIT = 64 << 10
@@ -53,7 +54,11 @@ class RunHooks(Step):
             assert context.image is not None
             env = context.image.environment()
         directory = {"bundle": context.descriptors.get("bundle", -1), "root": context.root}.get(self.directory, -1)
-        run_hooks(self.kind, self.hooks, text, env, directory, before, context.interrupts)
+        run_hooks(self.kind, self.hooks, text, env, directory, before, context.interrupts, relay=self.relay(context))
+
+    def relay(self, context: Context) -> Relay | None:
+        """Who starts the hooks' programs, if it is not the process that runs them."""
+        return None
 
 
 def run_hooks(
@@ -65,12 +70,13 @@ def run_hooks(
     before: Callable[[], object] | None = None,
     interrupts: Interrupts | None = None,
     first: int = 0,
+    relay: Relay | None = None,
 ) -> None:
     """Run `hooks` in order. Raises HookError with runc's words for the one that fails, counted from `first`;
     Interrupted.
     """
     for index, hook in enumerate(hooks, first):
-        reason = _run(hook, state, env, directory, before, interrupts)
+        reason = _run(hook, state, env, directory, before, interrupts, relay)
         if reason:
             raise HookError(
                 f"error running {kind} hook #{index}: {reason}",
@@ -87,6 +93,7 @@ def _run(
     directory: int,
     before: Callable[[], object] | None,
     interrupts: Interrupts | None,
+    relay: Relay | None,
 ) -> str:
     """Run one hook; why it failed, or ""."""
     if hook.env is not None:
@@ -98,12 +105,12 @@ def _run(
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
     theirs = (pipes[0][0], pipes[1][1], pipes[2][1])
     try:
-        pid, pidfd = spawn(os.fsencode(hook.path), image, theirs, directory, before)
+        start = spawn if relay is None else relay.spawn
+        pid, pidfd = start(os.fsencode(hook.path), image, theirs, directory, before)
     except OSError as error:
         for descriptor in ours:
             os.close(descriptor)
-        text = os.strerror(error.errno or 0)
-        return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}"
+        return _not_started(hook, error)
     finally:
         for descriptor in theirs:
             os.close(descriptor)
@@ -117,12 +124,22 @@ def _run(
         raise
     finally:
         conversation.close()
+    if relay is not None:
+        try:
+            relay.finish()
+        except OSError as error:
+            return _not_started(hook, error)
     output = [bytes(text).decode("utf-8", "backslashreplace") for text in conversation.output]
     if not in_time:
         return f"hook ran past specified timeout of {hook.timeout:.1f}s"
     if status == 0:
         return ""
     return f"{_ending(status)}, stdout: {output[0]}, stderr: {output[1]}"
+
+
+def _not_started(hook: Hook, error: OSError) -> str:
+    text = os.strerror(error.errno or 0)
+    return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}"
 
 
 def _ending(status: int) -> str:

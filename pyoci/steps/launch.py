@@ -79,8 +79,7 @@ class LoadFilter(Step):
     def execute(self, context: Context) -> None:
         if context.filter is not None:
             prepared, flags = context.filter
-            # The agent is the program's: what it would answer fails with ENOSYS.
-            prepared.load(flags & ~prepared.ABOUT_LISTENER)
+            prepared.load(flags)
 
 
 class ExecuteProgram(Step):

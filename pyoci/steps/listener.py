@@ -11,6 +11,13 @@ instruction that the agent could care about is answered, and with the container'
     helper -> container's process   begin       the helper has done its part of the birth
     container's process -> helper   arm         the filter comes next
     helper -> container's process   armed       connected to the agent; or an error
+
+Each startContainer hook has a listener of its own, which a relay takes (steps/hook_relay.py); the helper sends it:
+
+    relay -> helper                 hook        a hook's filter comes next
+    helper -> relay                 armed       connected to the agent; or an error
+    relay -> helper                 listener    it comes along, and a pidfd of the hook; neither: the hook has ended
+    helper -> relay                 sent        the agent has it; or an error
 """
 
 from __future__ import annotations
@@ -30,7 +37,16 @@ from pyoci.steps.hook_state import VERSION, HookState
 from pyoci.steps.launch import report_error
 from pyoci.steps.step import Context, Step
 
-__all__ = ["ArmListener", "FindAgent", "HandOverListener", "Handover", "NameProcess"]
+__all__ = [
+    "ArmListener",
+    "FindAgent",
+    "HandOverListener",
+    "Handover",
+    "NameProcess",
+    "appears",
+    "ask",
+    "lowest_free",
+]
 
 _SPARE = 8  # descriptors above the program's that the container's process moves about while it gets ready
 _LONGEST = 107  # bytes of a path in struct sockaddr_un
@@ -155,15 +171,7 @@ class ArmListener(Step):
     def execute(self, context: Context) -> None:
         handover = context.handover
         assert handover is not None
-        handover.near.send("arm")
-        if not handover.answered():
-            raise StepError(
-                "the process that hands the seccomp listener over has ended",
-                pointer=self.pointer,
-                step=type(self).__name__,
-                hint="it is made with the container's process and waits beside it: was it killed?",
-            )
-        handover.near.receive()
+        ask(handover, "arm")
 
 
 class HandOverListener(Step):
@@ -190,13 +198,31 @@ class HandOverListener(Step):
                 continue
             try:
                 sock = self._agent()
+                if message.kind == "hook":
+                    self._serve_hook(handover, sock, pid)
+                    continue
             except Error as error:
                 handover.far.send("error", *channel.encode_error(error))
                 return
-            expected = _lowest_free()
+            expected = lowest_free()
             handover.far.send("armed")
             self._hand_over(context, handover, sock, expected, pid)
             return
+
+    def _serve_hook(self, handover: Handover, sock: _socket.socket, pid: int) -> None:
+        """Send the listener of a startContainer hook of the container of `pid`. Raises StepError."""
+        handover.far.send("armed")
+        message = handover.next()
+        descriptors = () if message is None else message.descriptors
+        try:
+            if descriptors:
+                listener, process = descriptors
+                self._send(sock, listener, pid, _pid_of(process))
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            sock.close()
+        handover.far.send("sent")
 
     def _agent(self) -> _socket.socket:
         """Connected to the agent. Raises StepError."""
@@ -212,22 +238,28 @@ class HandOverListener(Step):
     def _hand_over(self, context: Context, handover: Handover, sock: _socket.socket, listener: int, pid: int) -> None:
         """Both descriptors are closed in the process too, if it still waits in execve(2): the agent alone holds it."""
         try:
-            if _appears(listener, handover.process):
-                _send_all(sock, self.text(pid).encode("utf-8", "surrogateescape"), listener)
+            if appears(listener, handover.process):
+                self._send(sock, listener, self.container or pid, pid)
                 os.close(listener)
+        except StepError as failure:
+            self._report(context, failure)
+            pidfd_send_signal(handover.process, _SIGKILL)  # its calls would fail one by one
+        finally:
+            sock.close()
+
+    def _send(self, sock: _socket.socket, listener: int, container: int, pid: int) -> None:
+        """The state of the process `pid` of the container, and its listener. Raises StepError."""
+        try:
+            _send_all(sock, self.text(container, pid).encode("utf-8", "surrogateescape"), listener)
         except OSError as error:
-            failure = StepError(
+            raise StepError(
                 f"cannot send seccomp fd to {self.path}: {os.strerror(error.errno or 0).lower()}",
                 pointer=self.pointer,
                 step=type(self).__name__,
                 call=system_call(error),
                 errno=error.errno or 0,
                 hint="the agent has accepted the connection and did not read from it",
-            )
-            self._report(context, failure)
-            pidfd_send_signal(handover.process, _SIGKILL)  # its calls would fail one by one
-        finally:
-            sock.close()
+            ) from error
 
     def _report(self, context: Context, failure: StepError) -> None:
         """In the place of the process, which may already be its program."""
@@ -239,13 +271,26 @@ class HandOverListener(Step):
             context.descriptors["start"] = self.keep
             report_error(context, fields)
 
-    def text(self, pid: int) -> str:
-        """The container process state; `pid` as the runtime sees it."""
+    def text(self, container: int, pid: int) -> str:
+        """The container process state; both as the runtime sees them."""
         state: dict[str, object] = {"ociVersion": VERSION, "fds": ["seccompFd"], "pid": pid}
         if self.metadata:
             state["metadata"] = self.metadata
-        state["state"] = self.state.fields(self.status, self.container or pid)
+        state["state"] = self.state.fields(self.status, container)
         return dumps(state)
+
+
+def ask(handover: Handover, kind: str, descriptors: tuple[int, ...] = ()) -> None:
+    """Send a message to the helper and wait for its answer. Raises StepError: the one it answers, or of its end."""
+    handover.near.send(kind, descriptors=descriptors)
+    if not handover.answered():
+        raise StepError(
+            "the process that hands the seccomp listener over has ended",
+            pointer="/linux/seccomp/listenerPath",
+            step=ArmListener.__name__,
+            hint="it is made with the container's process and waits beside it: was it killed?",
+        )
+    handover.near.receive()
 
 
 def _moved(one: channel.Channel, first: int) -> channel.Channel:
@@ -290,14 +335,21 @@ def _unreachable(step: Step, errno: int) -> StepError:
     )
 
 
-def _lowest_free() -> int:
+def _pid_of(pidfd: int) -> int:
+    """The process behind it, as the runtime sees it; -1: it has been reaped."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
+        fields = dict(line.split(b":", 1) for line in file.read().splitlines())
+    return int(fields[b"Pid"])
+
+
+def lowest_free() -> int:
     """The number that the next descriptor of this table will have."""
     number = os.dup(0)
     os.close(number)
     return number
 
 
-def _appears(descriptor: int, process: int) -> bool:
+def appears(descriptor: int, process: int) -> bool:
     """Wait until it is open. False: the process has ended and it is not.
 
     The process cannot tell us, as no call may follow the filter, and no event is bound to a table of descriptors: all

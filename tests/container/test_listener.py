@@ -216,19 +216,6 @@ def test_wait_killable_ends_by_kill(box: Box, agent: Make) -> None:
     assert running.end(SOON).returncode == 128 + signal.SIGKILL
 
 
-def test_start_container_hooks_have_the_filter_without_the_agent(box: Box, agent: Make) -> None:
-    served = agent({GETPPID: Answer(value=5)})
-
-    def more(config: dict[str, Any]) -> None:
-        config["root"]["readonly"] = False
-        hook = ["/reporter", "try", "syscall", str(GETPPID)]
-        config["hooks"] = {"startContainer": [{"path": "/reporter", "args": hook}]}
-
-    bundle = box.bundle("try", "syscall", str(GETPPID), change=filtered(box, "getppid", more=more))
-    assert answered(box, bundle)["result"] == 5
-    assert len(served.calls) == 1, "the hook's call failed with ENOSYS"
-
-
 def test_two_containers_of_one_agent(box: Box, agent: Make) -> None:
     """Each is a connection of its own."""
     served = agent({GETPPID: Answer(value=5)})

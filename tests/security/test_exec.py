@@ -19,6 +19,7 @@ import pytest
 from tests.container.box import until
 from tests.security.harness import CANARY, Arena, helper
 from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_the_root, ran_on_the_host
+from tests.security.test_executable import TARGETS, interpreter_of, lay
 
 pytestmark = pytest.mark.root
 
@@ -110,6 +111,27 @@ def test_what_the_container_sees(
     assert counts["sockets"] > 0, "it has never caught one before its program: that was no test"
 
 
+@pytest.mark.parametrize("change", [NOTHING, a_filter])
+def test_what_a_container_without_sys_ptrace_sees(arena: Arena, change: Callable[[dict[str, Any]], object]) -> None:
+    """SEC-02: nothing but programs. No process on its way there may be looked into: it is not dumpable, though it has
+    the container's user and no capability that the container has not."""
+
+    def plain(config: dict[str, Any]) -> None:
+        change(config)
+        for kind in ("bounding", "effective", "permitted"):
+            config["process"]["capabilities"][kind].remove("CAP_SYS_PTRACE")
+
+    watch = Watch(arena, plain, DAC_OVERRIDE | DAC_READ_SEARCH | SYS_ADMIN)
+    for _ in range(EXECS // 8):
+        assert arena("exec", "c", "/reporter", "exit", "0").stderr == ""
+    done = arena("exec", "c", "/bin/sleep", "0.1")
+    assert done.stderr == ""
+    found, counts = watch.end()
+    assert found == []
+    assert counts["processes"] > 0, "it has not even seen the programs: that was no test"
+    assert counts["sockets"] == 0
+
+
 def test_a_descriptor_of_the_host_would_be_seen(arena: Arena) -> None:
     """With --preserve-fds it is what the caller asked for, and shows that the test above can fail."""
     watch = Watch(arena, NOTHING, SYS_PTRACE)
@@ -122,34 +144,54 @@ def test_a_descriptor_of_the_host_would_be_seen(arena: Arena) -> None:
 
 @contextmanager
 def running(arena: Arena, change: Callable[[dict[str, Any]], object] | None = None) -> Iterator[Path]:
-    """A container that sleeps; its rootfs."""
+    """A container that sleeps; its rootfs. Inside, commands are in the user namespace that it was made in."""
     bundle = arena.bundle("/reporter", "sleep", change=change)
     done = arena("run", "--detach", "--bundle", str(bundle), "c")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    prefix = arena.prefix
+    if arena.mode == "nested":
+        arena.prefix = ("nsenter", "--user", f"--target={arena.state('c')['pid']}", "unshare", "--mount")
+    done = arena("exec", "c", "/bin/echo", "works")
+    assert (done.returncode, done.stdout) == (0, "works\n"), done.stderr
     yield bundle / "rootfs"
+    arena.prefix = prefix
 
 
-@pytest.mark.parametrize("way", ["directly", "by a link", "by a script"])
-def test_the_executable_of_the_runtime(arena: Arena, way: str) -> None:
-    """SEC-03: /proc/self/exe as the program, while another process opens every /proc/PID/exe and tries to write."""
-    watch = Watch(arena, NOTHING, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH)
-    entry = watch.bundle / "rootfs/entry"
-    if way == "by a link":
-        entry.symlink_to("/proc/self/exe")
-    elif way == "by a script":
-        entry.write_text("#!/proc/self/exe\n")
-        entry.chmod(0o755)
-    for _ in range(20):
-        done = arena("exec", "c", "/proc/self/exe" if way == "directly" else "/entry", "-c", "print('the host')")
-        assert done.returncode != 0 and "the host" not in done.stdout
-    assert watch.end()[0] == []
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_executable_of_the_runtime(any_arena: Arena, pyoci: str, target: str) -> None:
+    """SEC-03: /proc/self/exe as the program. It can be executed, with the image's loader, and never written to."""
+    with running(any_arena) as rootfs:
+        lay(rootfs, interpreter_of(pyoci))
+        done = any_arena("exec", "c", TARGETS[target], "x")
+    size = interpreter_of(pyoci).stat().st_size
+    assert done.stdout.splitlines() == [f"tried {size}"], f"a write succeeded, or the attack has not arrived: {done}"
 
 
-def test_proc_is_not_the_container_s(arena: Arena) -> None:
-    """SEC-07: a container whose /proc is a directory of the image; exec writes and reads its own procfs."""
+def test_the_executable_of_the_runtime_seen_by_others(arena: Arena, pyoci: str) -> None:
+    """SEC-03: the container's first process opens every /proc/PID/exe, and tries to write once that has ended."""
+    bundle = arena.bundle("/overwrite", "600s", change=may_look)
+    lay(bundle / "rootfs", interpreter_of(pyoci))
+    assert arena("run", "--detach", "--bundle", str(bundle), "c").stderr == ""
+    output = Path(arena.directory, f"output-{arena.count}.out")
+    size = interpreter_of(pyoci).stat().st_size
+    for _ in range(100):
+        assert arena("exec", "c", "/bin/true").returncode == 0
+        if f"tried {size}\n" in output.read_text():
+            break
+    until(lambda: f"tried {size}\n" in output.read_text(), "it got hold of an interpreter")
+    assert f"wrote {size}\n" not in output.read_text()  # it may write to the image's programs
+
+
+@pytest.mark.parametrize("way", ["a directory", "covered by the container"])
+def test_proc_is_not_the_container_s(arena: Arena, way: str) -> None:
+    """SEC-07: a container whose /proc is a directory of the image, from the beginning or because it has mounted that
+    over its procfs; exec writes and reads its own."""
 
     def change(config: dict[str, Any]) -> None:
-        config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/proc"]
+        if way == "a directory":
+            config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/proc"]
+        for kind in ("bounding", "effective", "permitted"):
+            config["process"]["capabilities"][kind].append("CAP_SYS_ADMIN")
         config["process"]["oomScoreAdj"] = 321
         config["linux"].update(maskedPaths=[], readonlyPaths=[])
 
@@ -157,6 +199,10 @@ def test_proc_is_not_the_container_s(arena: Arena) -> None:
         for name in ("self/attr/exec", "self/oom_score_adj", "1/oom_score_adj", "1/ns/mnt", "self/setgroups"):
             (rootfs / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
             (rootfs / "proc" / name).write_text("the image's")
+        if way != "a directory":
+            shutil.copytree(rootfs / "proc", rootfs / "fake")
+            done = arena("exec", "c", "/bin/mount", "--bind", "/fake", "/proc")
+            assert (done.returncode, done.stderr) == (0, "")
         pid_file = arena.directory / "pid"
         done = arena("exec", "--detach", "--pid-file", str(pid_file), "c", "/reporter", "sleep")
         assert (done.returncode, done.stderr) == (0, "")

@@ -49,6 +49,16 @@ def arm(rootfs: Path, interpreter: Path) -> None:
     shutil.copy(helper("loader", "-nostdlib", "-static-pie", "-fPIE", "-fno-stack-protector"), loader)
 
 
+def lay(rootfs: Path, interpreter: Path) -> None:
+    """arm(), and everything that TARGETS names."""
+    arm(rootfs, interpreter)
+    for name, text in (("script", "#!/proc/self/exe\n"), ("second-script", "#!/first\n")):
+        (rootfs / name).write_text(text)
+        (rootfs / name).chmod(0o755)
+    (rootfs / "link").symlink_to("/proc/self/exe")
+    (rootfs / "first").symlink_to("/link")
+
+
 TARGETS = {
     "program": "/proc/self/exe",
     "script": "/script",
@@ -62,13 +72,7 @@ TARGETS = {
 def test_the_container_executes_the_interpreter(any_arena: Arena, pyoci: str, target: str) -> None:
     """The program is /proc/self/exe, by name, by script, by links: the file it gets can be executed, never written."""
     bundle = any_arena.bundle(TARGETS[target], "x")
-    rootfs = bundle / "rootfs"
-    arm(rootfs, interpreter_of(pyoci))
-    for name, text in (("script", "#!/proc/self/exe\n"), ("second-script", "#!/first\n")):
-        (rootfs / name).write_text(text)
-        (rootfs / name).chmod(0o755)
-    (rootfs / "link").symlink_to("/proc/self/exe")
-    (rootfs / "first").symlink_to("/link")
+    lay(bundle / "rootfs", interpreter_of(pyoci))
     done = any_arena.run(bundle)
     size = interpreter_of(pyoci).stat().st_size
     assert done.stdout.splitlines() == [f"tried {size}"], f"a write succeeded, or the attack has not arrived: {done}"

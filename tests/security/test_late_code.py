@@ -93,6 +93,42 @@ def test_nothing_is_loaded_by_name(arena: Arena, args: list[str]) -> None:
     assert (status == 0) == (args == ["/bin/true"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "program", "status"),
+    [
+        ((), "/bin/true", 0),
+        ((), "/nothing", 255),
+        ((), "/script", 255),
+        (("--user", "1000:1000", "--cap", "CAP_NET_RAW", "--cwd", "/tmp", "--env", "LANG=de_DE"), "true", 0),
+        (("--cwd", "/nowhere"), "/bin/true", 255),
+    ],
+    ids=["works", "not found", "bad script", "a user", "no directory"],
+)
+def test_exec_loads_nothing_by_name(arena: Arena, flags: tuple[str, ...], program: str, status: int) -> None:
+    """A process that joins a container: what it does there, and what becomes of an error there."""
+
+    def change(config: dict[str, Any]) -> None:
+        everything(config)
+        config["process"]["args"] = ["/bin/sleep", "1000"]
+
+    bundle = arena.bundle("true", change=change)
+    trap(bundle / "rootfs")
+    (bundle / "rootfs/script").write_text("#!/no/interpreter\n")
+    (bundle / "rootfs/script").chmod(0o755)
+    assert arena("run", "--detach", "--bundle", str(bundle), "c").stderr == ""
+    ended, calls = traced(arena, "exec", *flags, "c", program)
+    runtime = next(iter(calls))
+    switched = [call for pid, found in calls.items() if pid != runtime for call in after_the_switch(found, False)]
+    born = [call for pid, found in calls.items() if pid != runtime for call in found]
+    assert any("setns(" in call for call in born), "the trace shows nothing"
+    assert switched and len(calls) >= (2 if status else 3), "the runtime, stage 1, and the process itself"
+    assert [call for call in born if LOADED.search(call)] == [], "not even before it joins"
+    executed = {match[1] for call in born if (match := re.search(r'execve(?:at)?\("([^"]*)"', call))}
+    assert executed - {""} <= {"/bin/true", "/script"}
+    assert not (bundle / "rootfs/sprung").exists()
+    assert ended == status
+
+
 def test_the_trap_springs(arena: Arena) -> None:
     """Control: an interpreter that changes its root and then imports runs the image's code."""
     bundle = arena.bundle("true")

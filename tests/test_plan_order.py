@@ -102,7 +102,7 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("LimitBoundingSet", "SetUser", "dropping needs CAP_SETPCAP, which a user may not have"),
     ("OwnStandardStreams", "SetUser", "chown needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids clears the effective set"),
-    ("SetCapabilities", "ChangeDirectory final", "the directory has to be open to the program as it will be"),
+    ("SetCapabilities", "ChangeDirectory final", "where root may not go the user may"),
     ("SetCapabilities", "FindProgram", "a program counts if the user may execute it"),
     ("NoNewPrivileges", "Send ready", "whoever attaches while the container is created finds it set"),
     # the end

@@ -16,7 +16,8 @@ _LINE_LIMIT = 64 << 10
 
 
 class ChangeDirectory(Step):
-    """chdir(2) to process.cwd. As root first; EPERM and EACCES are left to the second try, as the user.
+    """chdir(2) to process.cwd, as root: also where the user may not go. EPERM and EACCES are left to the second try,
+    as the user, on a file system that root may not enter. runc does the same.
 
     Afterwards the directory must lie inside the root: a descriptor of the host would be a way out (CVE-2024-21626).
     """
@@ -29,25 +30,41 @@ class ChangeDirectory(Step):
         return f"change the working directory to {self.path}"
 
     def execute(self, context: Context) -> None:
-        try:
-            os.chdir(self.path)
-        except OSError as error:
-            if not self.final and error.errno in (EPERM, EACCES):
-                return
-            raise
-        if self.final:
+        if not context.in_directory:
             try:
-                inside = os.getcwd().startswith("/")
-            except FileNotFoundError:
-                inside = False
-            if not inside:
-                raise StepError(
-                    "current working directory is outside of container mount namespace root"
-                    " -- possible container breakout detected",
-                    pointer=self.pointer,
-                    step=type(self).__name__,
-                    hint=f"{self.path} leads out of the container's root",
-                )
+                os.chdir(self.path)
+            except OSError as error:
+                if self.final or error.errno not in (EPERM, EACCES):
+                    raise self._failed(error) from None
+                return
+            context.in_directory = True
+        if self.final and not _inside():
+            raise StepError(
+                "current working directory is outside of container mount namespace root"
+                " -- possible container breakout detected",
+                pointer=self.pointer,
+                step=type(self).__name__,
+                hint=f"{self.path} leads out of the container's root",
+            )
+
+    def _failed(self, error: OSError) -> StepError:
+        """runc's words."""
+        return StepError(
+            f'chdir to cwd ("{self.path}") set in config.json failed: {os.strerror(error.errno or 0).lower()}',
+            pointer=self.pointer,
+            step=type(self).__name__,
+            call=f'chdir("{self.path}")',
+            errno=error.errno or 0,
+        )
+
+
+def _inside() -> bool:
+    """Whether the working directory has a path below the root: getcwd(2) says "(unreachable)" of any other one, and
+    the C library then looks for it by "..", which may end in any way."""
+    try:
+        return os.getcwd().startswith("/")
+    except OSError:
+        return False
 
 
 class SetHome(Step):
@@ -126,16 +143,18 @@ class FindProgram(Step):
             prefix = "stat " if errno in (ENOENT, ENOTDIR) else ""
             text = f"{prefix}{self.name}: {reason}" if prefix else reason
             raise self._failed(text, errno, "the path is looked up inside the container's root")
-        denied = False
+        found = ""
         for directory in self.search:
             candidate = os.path.join((directory or ".").encode("utf-8", "surrogateescape"), name)
             reason, errno = executable(candidate)
             if not reason:
                 return candidate
-            denied = denied or errno == EACCES
-        if denied:
-            raise self._failed("permission denied", EACCES, f"searched {':'.join(self.search)} of process.env")
+            if errno == EACCES:
+                found = found or os.fsdecode(candidate)
+        # What is there and cannot be executed is no program, for runc and for engines that tell 126 and 127 by it.
         where = f"searched {':'.join(self.search)} of process.env" if self.search else "process.env has no PATH"
+        if found:
+            where += f"; {found} is there, but this user cannot execute it"
         raise self._failed("executable file not found in $PATH", ENOENT, where)
 
     def _failed(self, reason: str, errno: int, hint: str) -> StepError:

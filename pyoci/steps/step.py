@@ -42,6 +42,7 @@ class Context:
         self.terminal = -1  # the pseudo-terminal's slave
         self.cgroup = -1  # a v2 cgroup to be born in
         self.trace = -1  # a file for the time of every step, with --trace
+        self.in_directory = False  # the working directory is process.cwd
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made

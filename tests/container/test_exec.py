@@ -135,7 +135,7 @@ def test_the_status_is_the_program_s(box: Box, program: tuple[str, ...], status:
         ("c /nope", 'unable to start container process: exec: "/nope": stat /nope: no such file or directory'),
         ("c /dev", 'unable to start container process: exec: "/dev": is a directory'),
         ("c /dev/null", 'unable to start container process: exec: "/dev/null": permission denied'),
-        ("--cwd /nope c /reporter", "/nope: no such file or directory"),
+        ("--cwd /nope c /reporter", 'chdir to cwd ("/nope") set in config.json failed: no such file or directory'),
         ("--cwd dev c /reporter", "exec failed: Cwd must be an absolute path"),
         ("c", "exec failed: exec args cannot be empty"),
         ("nope /reporter", "exec failed: container does not exist"),
@@ -163,7 +163,7 @@ def test_what_did_not_run_is_255(box: Box, words: str, text: str) -> None:
     log = box.directory / "log"
     done = box("--log", str(log), "--log-format", "json", "exec", *words.split())
     assert (done.returncode, done.stdout) == (255, ""), done
-    assert text in done.stderr.splitlines()[0]
+    assert text in done.stderr.splitlines()[0].replace('\\"', '"')
     (line,) = log.read_text().splitlines()
     assert (json.loads(line)["level"], text in json.loads(line)["msg"]) == ("error", True)
     assert box.status("c") == "running"

@@ -266,3 +266,10 @@ def test_a_container_that_has_moved(either_box: Box) -> None:
         assert box("delete", "--force", "c").returncode == 0
         until(lambda: not (moved / "cgroup.procs").read_text(), "it is empty")
         moved.rmdir()
+
+
+def test_a_directory_that_only_root_may_enter(box: Box) -> None:
+    """As runc: it is entered before root becomes the user."""
+    bundle = started(box)
+    (bundle / "rootfs/private").mkdir(mode=0o700)
+    assert seen(box, "--cwd", "/private", "--user", "1000")["cwd"] == "/private"

@@ -54,7 +54,7 @@ class Surroundings(Record):
     device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
     unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
     listen: descriptors passed by socket activation, counted in preserve as well.
-    rdt: the group of linux.intelRdt.
+    rdt: the group of linux.intelRdt. pipes: the standard streams that are pipes to the runtime.
     """
 
     id: str
@@ -73,6 +73,7 @@ class Surroundings(Record):
     notify: str = ""
     rootless_cgroups: bool = False
     rdt: Group | None = None
+    pipes: tuple[int, ...] = ()
 
     def cgroups_optional(self, linux: Linux) -> bool:
         """Whether the container may do without cgroups, if none can be had and it names none."""

@@ -43,6 +43,7 @@ class Entrance(Record):
     joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is.
     set_groups: setgroups(2) is not forbidden there. umask: the process's. cgroups: where it goes, by controller.
     chroot: the container has no mount namespace, its root is that of its first process.
+    pipes: the standard streams that are pipes to the runtime.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Entrance(Record):
     pid: int = 0  # the container's first process
     bundle: str = ""
     annotations: dict[str, str] = {}
+    pipes: tuple[int, ...] = ()
 
 
 def make(config: Config, entrance: Entrance) -> Plan:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
         def file_limit(self) -> tuple[int, int] | None: ...
         @property
         def notify(self) -> str: ...
+        @property
+        def pipes(self) -> tuple[int, ...]: ...
 
 
 DEFAULT_UMASK = 0o022
@@ -243,6 +245,10 @@ class ProcessPlan:
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
         if sets is not None:
             steps.append(identity.LimitBoundingSet(capabilities=sets.bounding))
+        if self.around.pipes:
+            from pyoci.steps import streams
+
+            steps.append(streams.TakePipes(numbers=self.around.pipes))
         steps += [
             identity.OwnStandardStreams(uid=user.uid),
             identity.SetUser(uid=user.uid, gid=user.gid, groups=user.additional_gids, set_groups=self.set_groups),

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 import struct
 from errno import ECONNRESET, EPIPE
 
 from pyoci.errors import Error
+from pyoci.steps.rootfs import is_null
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.container.pump import Pump
+    from pyoci.container.streams import Streams
+    from pyoci.steps.step import Context
+
+_PASSED_ON = (stat.S_IFIFO, stat.S_IFSOCK, 0)  # 0: of an anonymous inode, which has no owner to change
 
 
 def connect(path: str, option: str) -> _socket.socket:
@@ -40,14 +50,33 @@ def send(sock: _socket.socket, payload: str, descriptor: int, option: str) -> No
         ) from None
 
 
+def foreign_streams(uid: int) -> tuple[int, ...]:
+    """The standard streams that a program in the foreground is not to have itself; `uid`: its user, -1 if mapped.
+
+    It gets what it may keep: a pipe, a socket, /dev/null, a file that is its user's already. Of a terminal it could
+    read what the caller types long after, and a file would have to become its user's to be opened again as
+    /proc/self/fd/1 (steps/identity.py, OwnStandardStreams): a file of the host.
+    """
+    found = []
+    for number in range(3):
+        status = os.fstat(number)
+        if stat.S_IFMT(status.st_mode) in _PASSED_ON or is_null(status):
+            continue
+        if status.st_uid != uid or os.isatty(number):
+            found.append(number)
+    return tuple(found)
+
+
 class ConsoleOwner:
-    """What becomes of the terminal's master: sent to --console-socket, or kept by a run in the foreground."""
+    """What becomes of the terminal's master: sent to --console-socket, or kept by a run in the foreground; there, and
+    without a terminal, of the caller's streams."""
 
     def __init__(self, socket: str, detach: bool) -> None:
         self.detach = detach
         self.master = -1
         self.path = socket
         self.sock: _socket.socket | None = None
+        self._streams: Streams | None = None
 
     def check(self, wanted: bool) -> None:
         """Connect to the socket. Raises Error, in runc's words, unless there is a terminal exactly when there is
@@ -77,7 +106,33 @@ class ConsoleOwner:
         finally:
             os.close(master)
 
+    def separate(self, numbers: tuple[int, ...], owner: tuple[int, int], context: Context) -> None:
+        """Before the clone: pipes in the place of these streams. `owner`: the host's ids of the container's root."""
+        if numbers:
+            from pyoci.container.streams import Streams
+
+            self._streams = Streams(numbers, owner)
+            for number, descriptor in self._streams.theirs.items():
+                context.descriptors[f"stream {number}"] = descriptor
+
+    def cloned(self) -> None:
+        """The process has what it is to have."""
+        if self._streams is not None:
+            self._streams.cloned()
+
+    def pumps(self) -> list[Pump]:
+        """Between the caller and the program. The first of two, if there is a terminal, is its input."""
+        if self._streams is not None:
+            return self._streams.pumps
+        if self.master < 0:
+            return []
+        from pyoci.container.pump import Pump
+
+        return [Pump(0, self.master), Pump(self.master, 1)]
+
     def close(self) -> None:
+        if self._streams is not None:
+            self._streams.close()
         if self.sock is not None:
             self.sock.close()
         if self.master >= 0:

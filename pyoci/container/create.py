@@ -124,7 +124,8 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     interrupts.install()
     with Undo() as undo:
         undo.add(interrupts.close)
-        return _Creation(options, made, config, raw, container, terminal, undo).carry_out(interrupts)
+        creation = _Creation(options, made, config, raw, container, terminal, undo)
+        return creation.carry_out(interrupts, around.pipes)
 
 
 def _warn_of_capabilities(config: Config) -> None:
@@ -163,7 +164,7 @@ class _Creation:
         self.undo = undo
         self.directory = -1
 
-    def carry_out(self, interrupts: Interrupts) -> Container:
+    def carry_out(self, interrupts: Interrupts, pipes: tuple[int, ...]) -> Container:
         options, undo = self.options, self.undo
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
         with During("make the container's directory"):
@@ -189,11 +190,13 @@ class _Creation:
         with During("make the fifo that start opens"):
             self._make_fifo(context)
         run(self.plan.prepare, context)
+        self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
         birth = Birth(self.plan, context, theirs, self.terminal.receive)
         try:
             birth.clone(lambda: self._record(context.pid))
+            self.terminal.cloned()
             if self.container.unit is not None:  # which was made around the process
                 self._note_cgroups(context)
             birth.complete()

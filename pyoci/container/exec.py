@@ -13,7 +13,7 @@ from pyoci.cgroups import below, manager
 from pyoci.cgroups.files import ROOT
 from pyoci.container import console, exec_process, state
 from pyoci.container.birth import ENDING, Birth, write_pid_file
-from pyoci.container.console import ConsoleOwner, check_preserved, listen_fds
+from pyoci.container.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
@@ -32,6 +32,7 @@ from pyoci.undo import Undo
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.config import Config
+    from pyoci.config.process import Process
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
@@ -103,10 +104,12 @@ class _Execution:
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
+            self.terminal.separate(entrance.pipes, _root_outside(entrance, context.proc), context)
             birth = Birth(plan, context, theirs, self.terminal.receive)
             kills = manager.oom_kills(container.cgroups)
             try:
                 self._clone(birth, context, entrance, container)
+                self.terminal.cloned()
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
@@ -176,7 +179,13 @@ class _Execution:
             pid=container.pid,
             bundle=container.bundle,
             annotations=container.annotations,
+            pipes=self._pipes(config.process, joins),
         )
+
+    def _pipes(self, process: Process, joins: tuple[str, ...]) -> tuple[int, ...]:
+        if self.options.detach or process.terminal:
+            return ()
+        return foreign_streams(-1 if "user" in joins else process.user.uid)
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
         """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""
@@ -256,6 +265,22 @@ def _joins(pid: int, proc: int) -> tuple[str, ...]:
         if (theirs.st_ino, theirs.st_dev) != (ours.st_ino, ours.st_dev):
             found.append(kind)
     return tuple(found)
+
+
+def _root_outside(entrance: Entrance, proc: int) -> tuple[int, int]:
+    """The runtime's ids of the container's root."""
+    if "user" not in entrance.joins or not entrance.pipes:
+        return 0, 0
+    found = []
+    for kind in ("uid", "gid"):
+        for line in _read(proc, f"{entrance.pid}/{kind}_map").splitlines():
+            inside, outside, _ = line.split()
+            if inside == "0":
+                found.append(int(outside))
+                break
+        else:
+            found.append(-1)  # fchown(2) leaves it alone
+    return found[0], found[1]
 
 
 def _current_cgroup(pid: int, proc: int) -> str:

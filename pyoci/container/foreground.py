@@ -1,4 +1,4 @@
-"""run in the foreground: forward signals, copy between the caller's terminal and the container's, wait for the end."""
+"""run in the foreground: forward signals, copy between the caller's streams and the container's, wait for the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import select
 
 from pyoci.container.console import ConsoleOwner
-from pyoci.container.pump import Pump
 from pyoci.kernel import process, signals
 
 TYPE_CHECKING = False
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 else:
     import _signal  # the signal module imports enum
 
-# Not forwarded: about our own children, our own terminal, and urgent data.
-_KEPT = (signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG, 9, 19)
+# Not forwarded: about our own children, our own terminal (in the background its reader and writer stop), urgent data.
+_KEPT = (signals.SIGCHLD, signals.SIGWINCH, signals.SIGTTIN, signals.SIGTTOU, signals.SIGURG, 9, 19)
 _SIGWINCH = signals.SIGWINCH
 
 
@@ -29,12 +28,14 @@ class Foreground:
     def __init__(self, pid: int, pidfd: int, owner: ConsoleOwner) -> None:
         self.pid = pid
         self.pidfd = pidfd
+        self.owner = owner
         self.master = owner.master
         self.local = -1
         self.before: list[Any] | None = None
         self.wake, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        forwarded = tuple(n for n in _signal.valid_signals() if n not in _KEPT and 0 < int(n) < 65)
+        kept = _KEPT if self.master >= 0 else (*_KEPT, signals.SIGPIPE)  # of a pipe of ours, whose end says enough
+        forwarded = tuple(n for n in _signal.valid_signals() if n not in kept and 0 < int(n) < 65)
         signals.handle(tuple(int(n) for n in forwarded), self._forward)
         signals.handle((signals.SIGCHLD,), lambda number: None)  # wakes us, to reap
         if self.master >= 0:
@@ -77,7 +78,7 @@ class Foreground:
 
     def wait(self, relay: Relay | None = None) -> int:
         """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes READY=1 on."""
-        pumps = [Pump(0, self.master), Pump(self.master, 1)] if self.master >= 0 else []
+        pumps = self.owner.pumps()
         while True:
             wanted = {self.pidfd: select.POLLIN, self.wake: select.POLLIN}
             if relay is not None and relay.fileno() >= 0:
@@ -95,8 +96,9 @@ class Foreground:
                 pump.move(ready)
             if self.pidfd in ready:
                 break
-        for pump in pumps[1:]:
-            pump.finish()  # what the program wrote last is still in the terminal
+        for pump in pumps:
+            if pump.source != 0:
+                pump.finish()  # what the program wrote last is still in the terminal, or the pipe
         status = process.wait_status(self.pid)
         assert status is not None
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

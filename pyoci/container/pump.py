@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import struct
 
+_FIONREAD = 0x541B
 _ROOM = 65536  # bytes that may wait for a slow reader
 _CHUNK = 4096  # PIPE_BUF: a pipe or terminal that poll(2) calls writable takes this much without blocking
 
 
 class Pump:
-    """Bytes on their way from `source` to `target`. Reading stops while the reader is behind."""
+    """Bytes on their way from `source` to `target`. Reading stops while the reader is behind.
 
-    def __init__(self, source: int, target: int) -> None:
+    `ours`: the one of the two that is ours alone: it does not block, and is closed once nothing more can go through.
+    """
+
+    def __init__(self, source: int, target: int, ours: int = -1) -> None:
         self.source = source
         self.target = target
+        self._ours = ours
         self._waiting = b""
         self._ended = False  # nothing more comes, or nobody takes it
+        self._lost = False  # what comes is thrown away
 
     def wanted(self) -> dict[int, int]:
         """What to poll: descriptor -> events."""
@@ -35,26 +43,45 @@ class Pump:
         if self.source in wanted and ready.get(self.source, 0) & (select.POLLIN | select.POLLERR | select.POLLHUP):
             self._read()
 
+        if self._ended and not self._waiting:
+            self.close()
+
     def _read(self) -> None:
         try:
-            data = os.read(self.source, _CHUNK)
+            data = os.read(self.source, _CHUNK if self._ours < 0 else _ROOM)
         except BlockingIOError:
             return
         except OSError:  # EIO: the last slave of the terminal was closed
             data = b""
-        self._waiting += data
-        self._ended = not data
+        self._waiting += b"" if self._lost else data
+        self._ended = self._ended or not data
 
     def _write(self) -> None:
+        chunk = self._waiting[: _ROOM if self.target == self._ours else _CHUNK]
         try:
-            self._waiting = self._waiting[os.write(self.target, self._waiting[:_CHUNK]) :]
+            self._waiting = self._waiting[os.write(self.target, chunk) :]
         except BlockingIOError:
             return
-        except OSError:  # nobody reads any more
-            self._waiting, self._ended = b"", True
+        except OSError:  # nobody reads any more: a terminal's program could not be told, and must not be stuck
+            self._waiting, self._lost, self._ended = b"", True, self._ended or self._ours >= 0
+
+    def close(self) -> None:
+        """What is ours: whoever is at its other end learns that nothing more comes, or that nobody takes it."""
+        self._ended = True
+        if self._ours >= 0:
+            os.close(self._ours)
+            self._ours = -1
 
     def finish(self) -> None:
-        """Move what is there already, and no more than that."""
+        """Move what is there already, and no more than that: of a pipe, which others may still write to, what is in it
+        now."""
+        if self._ours >= 0:
+            left = struct.unpack("i", fcntl.ioctl(self.source, _FIONREAD, bytes(4)))[0]
+            while left > 0 and not self._ended:
+                data = os.read(self.source, min(left, _ROOM))
+                self._waiting, left = self._waiting + data, left - len(data)
+                self._ended = self._ended or not data
+            self._ended = True
         while True:
             poll = select.poll()
             wanted = self.wanted()

@@ -8,7 +8,7 @@ from resource import RLIMIT_NOFILE, getrlimit
 from pyoci import host, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
-from pyoci.container.console import listen_fds
+from pyoci.container.console import foreign_streams, listen_fds
 from pyoci.errors import Error
 from pyoci.kernel.process import raise_file_limit
 
@@ -59,7 +59,14 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
         rdt=_rdt(config, options.id),
+        pipes=_pipes(config, options),
     )
+
+
+def _pipes(config: Config, options: CreateOptions) -> tuple[int, ...]:
+    if options.detach or config.process is None or config.process.terminal:
+        return ()
+    return foreign_streams(-1 if config.linux.namespace("user") is not None else config.process.user.uid)
 
 
 def _rdt(config: Config, id: str) -> Group | None:

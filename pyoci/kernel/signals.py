@@ -13,7 +13,7 @@ else:
     import _signal  # the signal module imports enum
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCHLD, SIGWINCH = 1, 2, 3, 9, 15, 17, 28
-SIGURG = 23
+SIGPIPE, SIGTTIN, SIGTTOU, SIGURG = 13, 21, 22, 23
 ENDING = (SIGTERM, SIGINT, SIGHUP)  # those that end a command, after it has undone what it had begun
 
 

@@ -1,0 +1,20 @@
+"""Pipes in the place of those of the caller's standard streams that are not the program's to have."""
+
+from __future__ import annotations
+
+import os
+
+from pyoci.steps.step import Context, Step
+
+
+class TakePipes(Step):
+    """run and exec in the foreground: the runtime copies between them and the caller's streams."""
+
+    numbers: tuple[int, ...]
+
+    def describe(self) -> str:
+        return f"take pipes as standard streams {', '.join(str(number) for number in self.numbers)}"
+
+    def execute(self, context: Context) -> None:
+        for number in self.numbers:
+            os.dup2(context.descriptors[f"stream {number}"], number, inheritable=True)

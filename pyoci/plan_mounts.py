@@ -16,6 +16,8 @@ from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pyoci.plan import Surroundings
 
 NOTIFY_DIRECTORY = "/run/notify"
@@ -80,12 +82,17 @@ class Mounts:
         return MS_PRIVATE if MS_PRIVATE in wanted else MS_SLAVE
 
     def sources(self) -> tuple[Step, ...]:
-        """Opening the sources of bind mounts, before the clone when the runtime may."""
-        return self._open_sources() if self.around.host.privileged() else ()
+        """Opening the sources of bind mounts, before the clone when the runtime may.
 
-    def _open_sources(self) -> tuple[Step, ...]:
+        Those with mappings in any case: the ids are the runtime's, and only who has privileges over the file system may
+        map them. For root of a user namespace that is a mount of its own (a tmpfs, an overlay of podman's).
+        """
+        privileged = self.around.host.privileged()
+        return self._open_sources([one for one in self.mounts if privileged or one.id_map])
+
+    def _open_sources(self, every: Iterable[Mount]) -> tuple[Step, ...]:
         steps: list[Step] = []
-        for one in self.mounts:
+        for one in every:
             if not one.bind or one.remount:
                 continue
             if one.id_map:
@@ -124,7 +131,7 @@ class Mounts:
             pointer=pointer,
             uid_mappings=self.linux.uid_mappings,
             gid_mappings=self.linux.gid_mappings,
-            path=user.path,
+            joined=user.pointer if user.path else "",
         )
 
     def make(self) -> tuple[Step, ...]:
@@ -133,7 +140,7 @@ class Mounts:
         if self.private:
             steps.append(rootfs.SetRootPropagation(propagation=MS_SLAVE | MS_REC))
         if not self.around.host.privileged():
-            steps += self._open_sources()
+            steps += self._open_sources([one for one in self.mounts if not one.id_map])
         if self.private:
             slave = self.propagation & ~MS_REC == MS_SLAVE
             steps.append(rootfs.MountRoot(path=self.around.rootfs, parent=MS_SLAVE if slave else MS_PRIVATE))

@@ -118,19 +118,25 @@ class CheckIdMappings(Step):
 
 
 class OpenIdMapping(Step):
-    """A user namespace that only holds mappings, for an id-mapped mount; a joined one is opened by its path."""
+    """A user namespace that only holds mappings, for an id-mapped mount.
+
+    `joined`: the pointer of the container's, if that one is joined, and open; its name may lead elsewhere by now.
+    """
 
     uid_mappings: tuple[IdMapping, ...]
     gid_mappings: tuple[IdMapping, ...]
-    path: str = ""
+    joined: str = ""
 
     def describe(self) -> str:
-        if self.path:
-            return f"open the mappings of {self.path}"
+        if self.joined:
+            return "take the mappings of the user namespace that is joined"
         return f"prepare mappings of uids {text(self.uid_mappings, '; ')} and gids {text(self.gid_mappings, '; ')}"
 
     def execute(self, context: Context) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC) if self.path else self._make(context)
+        if self.joined:
+            context.descriptors[self.pointer] = context.descriptors[self.joined]
+            return
+        descriptor = self._make(context)
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
 

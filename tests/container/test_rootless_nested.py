@@ -81,6 +81,32 @@ def test_in_one_more_user_namespace(ranges: Rootless) -> None:
     assert (report["uid"], report["gid"], report["groups"]) == ([7] * 3, [8] * 3, [9])
 
 
+@pytest.mark.parametrize(
+    ("own", "below"), [(True, True), (True, False), (False, True)], ids=["below", "in-the-same", "the-container-s"]
+)
+def test_mapped_mounts(ranges: Rootless, own: bool, below: bool) -> None:
+    """Of a file system that was mounted in there, with and without a user namespace of the container's own. The host's
+    ids are those of the runtime's namespace."""
+    box = ranges.box
+    place = box.directory / "volume"
+    place.mkdir()
+    make = f'mount -t tmpfs v {place}; touch {place}/file; chown 5:6 {place}/file; exec "$@"'
+    box.prefix = (*box.prefix, "sh", "-ec", make, "sh")
+    rows = [{"containerID": 0, "hostID": 1000, "size": 900}]
+
+    def change(config: Config) -> None:
+        mount = {"destination": "/volume", "source": str(place), "type": "bind", "options": ["bind", "idmap"]}
+        config["mounts"].append(mount | ({"uidMappings": rows, "gidMappings": rows} if own else {}))
+        config["linux"].update(uidMappings=rows, gidMappings=rows)
+        if not below:
+            without_user(config)
+
+    bundle = ranges.bundle("report", "/volume/file", change=change, owner=FIRST + (1000 if below else 0))
+    report = seen(box("run", "--bundle", str(bundle), "c"))
+    file = report["files"]["/volume/file"]
+    assert (file["uid"], file["gid"]) == ((5, 6) if below else (1005, 1006))
+
+
 def test_setgroups_is_forbidden(single: Rootless) -> None:
     """The caller's groups cannot be dropped, which is no error, as with runc."""
     report = seen(run(single, without_user))

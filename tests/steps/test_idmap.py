@@ -19,7 +19,7 @@ from pyoci.steps.idmap import OpenIdMapping, WriteIdMappings
 from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.container.box import Box
-from tests.isolation import CLONE_NEWUSER, in_namespace
+from tests.isolation import CLONE_NEWUSER, in_namespace, user_namespace
 from tests.steps.look import Config, Look, changes, parse
 from tests.steps.scene import at_root, carry_out, context, mount
 
@@ -199,6 +199,30 @@ def test_mapped_mounts(source: Path, option: str, below: tuple[int, int]) -> Non
 
     found = at_root(source.parent / "mapped", lambda made: owners(made, source, option, **ROWS), prepare=prepare)
     assert found == [(2005, 4000), below]
+
+
+def test_mappings_of_a_user_namespace_that_is_joined(box: Box) -> None:
+    """By the descriptor that it is joined by: under its name may be another one by now."""
+    namespace = user_namespace("0 100000 65536\n")
+    path = f"/proc/{os.getpid()}/fd/{namespace}"
+    source = box.directory / "mapped"
+    source.mkdir()
+    os.chown(source, 5, 6)
+
+    def change(config: Config) -> None:
+        config["linux"]["namespaces"].append({"type": "user", "path": path})
+        mount = {"destination": "/data", "source": str(source), "type": "bind", "options": ["bind", "idmap"]}
+        config["mounts"] = [one for one in config["mounts"] if one["type"] != "cgroup"] + [mount]
+        os.chown(max(box.directory.glob("bundle-*")) / "rootfs", 100000, 100000)
+
+    bundle = box.bundle("report", "/data", change=change)
+    done = box("run", "--bundle", str(bundle), "c")
+    planned = box("plan", "--bundle", str(bundle)).stdout
+    os.close(namespace)
+    assert planned.count(path) == 2, "opened once, and joined"
+    assert done.returncode == 0, done.stderr
+    [seen] = parse(done)
+    assert (seen["files"]["/data"]["uid"], seen["files"]["/data"]["gid"]) == (5, 6)
 
 
 def test_the_process_that_holds_the_mappings_is_gone() -> None:

@@ -1,8 +1,9 @@
 """What exec runs: `process` of the bundle's config.json with the changes of flags, or all of a file.
 
 Combined with what the container was created with as runc combines them (newInitConfig): umask, oomScoreAdj, seccomp,
-personality and memory policy are the container's, whatever the process says; capabilities, scheduler, ioPriority and
-execCPUAffinity are the container's where the process has none.
+personality and memory policy are the container's, whatever the process says; capabilities, scheduler, ioPriority,
+execCPUAffinity and selinuxLabel are the container's where the process has none. So is apparmorProfile, which runc
+forgets and crun does not: nobody leaves a confinement by not naming it.
 """
 
 from __future__ import annotations
@@ -155,5 +156,7 @@ def _merged(process: Process, container: Process | None) -> Process:
             "scheduler": process.scheduler or own.scheduler,
             "io_priority": process.io_priority or own.io_priority,
             "exec_cpu_affinity": process.exec_cpu_affinity or own.exec_cpu_affinity,
+            "selinux_label": process.selinux_label or own.selinux_label,
+            "apparmor_profile": process.apparmor_profile or own.apparmor_profile,
         }
     )

@@ -223,7 +223,10 @@ def save(container: Container, directory: int) -> None:
 
 
 # What a process of exec has of the container it comes into, and what update changes; not config.json as it may be then.
-_KEPT_OF_PROCESS = ("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity")
+_KEPT_OF_PROCESS = (
+    *("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
+    *("selinuxLabel", "apparmorProfile"),
+)
 _KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from pyoci.config.seccomp_allowance import CLONE_FLAGS, NEEDED
+from pyoci.container import exec_process, state
+from pyoci.container.exec_process import ProcessOptions
 from tests.container.box import Box, until
 from tests.container.execs import common, process_file, refused, report_of_init, seen, started
 from tests.steps.test_launch import EXIT_7, exits, only_execve
@@ -75,6 +78,38 @@ def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:
     bundle = started(box, lambda config: config["process"].update(oomScoreAdj=55))
     (box.root / "c/config.json").unlink()
     assert common(seen(box)) == common(report_of_init(bundle))
+
+
+LABELS = {"selinuxLabel": "u:r:container_t:s0", "apparmorProfile": "container"}
+
+
+@pytest.mark.parametrize("given", [{}, {"selinuxLabel": "u:r:other_t:s0"}, {"apparmorProfile": "other"}])
+def test_a_process_without_confinement_has_the_container_s(given: dict[str, str], tmp_path: Path) -> None:
+    """Of a file as well as of a config.json that has lost it meanwhile."""
+    process = {"args": ["/x"], "cwd": "/", "user": {"uid": 0, "gid": 0}, **given}
+    (tmp_path / "process.json").write_text(json.dumps(process))
+    (tmp_path / "config.json").write_text(json.dumps({"process": process}))
+    for options in (ProcessOptions(file=str(tmp_path / "process.json")), ProcessOptions(args=("/x",))):
+        found = exec_process.config(options, str(tmp_path), {"config": {"process": LABELS}}).process
+        assert found is not None
+        wanted = {**LABELS, **given}
+        assert (found.selinux_label, found.apparmor_profile) == (wanted["selinuxLabel"], wanted["apparmorProfile"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("selinuxLabel", "label"), ("apparmorProfile", 'unable to apply apparmor profile "x"')],
+)
+def test_confinement_is_kept_from_create_to_exec(name: str, text: str, box: Box) -> None:
+    """No kernel knows these: exec fails rather than to run without."""
+    directory = box.directory / "kept"
+    directory.mkdir()
+    descriptor = os.open(directory, os.O_PATH)
+    state.keep({"process": {name: "x", "args": ["/x"]}}, False, descriptor)
+    os.close(descriptor)
+    started(box)
+    shutil.copy(directory / state.KEPT, box.root / "c" / state.KEPT)
+    refused(box("exec", "--process", process_file(box), "c"), text)
 
 
 def test_no_keyring_of_its_own(box: Box) -> None:

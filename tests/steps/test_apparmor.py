@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import Box
+from tests.container.execs import process_file
 from tests.steps.look import Change, changes, parse, process, writable
 
 pytestmark = [pytest.mark.root, pytest.mark.guest]
@@ -95,11 +96,16 @@ def test_exec(box: Box) -> None:
     bundle = box.bundle("sleep", change=confined("pyoci-outer"))
     assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
     labels = []
-    for words in (("--apparmor", "pyoci-inner"), ()):
-        done = box("exec", *words, "a", "/reporter", "report")
+    words: tuple[str, ...]
+    for words in (
+        ("--apparmor", "pyoci-inner", "a", "/reporter", "report"),
+        ("a", "/reporter", "report"),
+        ("--process", process_file(box), "a"),  # which names none
+    ):
+        done = box("exec", *words)
         assert (done.returncode, done.stderr) == (0, "")
         labels += [seen["label"] for seen in parse(done)]
-    assert labels == ["pyoci-inner (enforce)", "pyoci-outer (enforce)"]
+    assert labels == ["pyoci-inner (enforce)", "pyoci-outer (enforce)", "pyoci-outer (enforce)"]
     refused = box("exec", "--apparmor", "pyoci-nobody", "a", "/reporter", "report")
     assert refused.returncode == 255 and "profile not loaded" in refused.stderr
 

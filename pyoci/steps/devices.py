@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EEXIST, EPERM
+from errno import EEXIST, ENODEV, EPERM
 
 from pyoci.config.linux import Device
+from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 from pyoci.steps.targets import encode
 
 DEFAULT = (
@@ -90,22 +91,45 @@ class MakeDevice(Step):
             os.close(made)
 
     def _bind(self, directory: int, name: bytes) -> None:
+        tree = self._of_the_host()
         try:
-            os.close(
-                os.open(
-                    name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=directory
-                )
-            )
-        except FileExistsError:
-            pass
-        tree = mount.clone_tree(mount.AT_FDCWD, self.device.path.encode("utf-8", "surrogateescape"))
-        target = os.open(name, _O_LINK, dir_fd=directory)
-        try:
-            mount.set_attributes(tree, set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
-            mount.attach(tree, target)
+            flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+            try:
+                os.close(os.open(name, flags, 0o644, dir_fd=directory))
+            except FileExistsError:
+                pass
+            target = os.open(name, _O_LINK, dir_fd=directory)
+            try:
+                mount.set_attributes(tree, set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
+                mount.attach(tree, target)
+            finally:
+                os.close(target)
         finally:
-            os.close(target)
             os.close(tree)
+
+    def _of_the_host(self) -> int:
+        """A detached mount of the host's node of this name, which has to be the device that is meant."""
+        one = self.device
+        try:
+            tree = mount.clone_tree(mount.AT_FDCWD, one.path.encode("utf-8", "surrogateescape"))
+        except FileNotFoundError as error:
+            hint = "no node can be made in a user namespace: the host's of the same name is bound, and there is none"
+            raise failed(self, error, hint) from None
+        status = os.fstat(tree)
+        kind, major, minor = stat.S_IFMT(status.st_mode), os.major(status.st_rdev), os.minor(status.st_rdev)
+        if (kind, major, minor) == (_KINDS[one.type], one.major, one.minor):
+            return tree
+        os.close(tree)
+        letter = {number: letter for letter, number in _KINDS.items()}.get(kind, "")
+        raise StepError(
+            f"{self.describe()}: the host's {one.path} is "
+            + (f"the device {letter} {major}:{minor}" if letter else "no device"),
+            pointer=self.pointer,
+            step=type(self).__name__,
+            errno=ENODEV,
+            hint="no node can be made in a user namespace, where the host's of the same name is bound: bind the right one "
+            "in `mounts`",
+        )
 
 
 class MakeLink(Step):

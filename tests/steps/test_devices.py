@@ -133,6 +133,25 @@ def test_a_host_device_that_does_not_exist(rootfs: Path) -> None:
         at_root(rootfs, lambda made: carry_out(made, device("/dev/none-such", bind=True)), CLONE_NEWUSER | CLONE_NEWNS)
     assert caught.value.pointer == "/linux/devices/0"
     assert "/dev/none-such" in caught.value.message
+    assert "the host's of the same name is bound" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (device("/dev/zero", "c", 1, 3, bind=True), "the host's /dev/zero is the device c 1:5"),
+        (device("/dev/zero", "b", 1, 5, bind=True), "the host's /dev/zero is the device c 1:5"),
+        (device("/dev/null", "c", 1, 5), "the host's /dev/null is the device c 1:3"),  # not known to be in a namespace
+        (device("/etc/passwd", "c", 1, 3, bind=True), "the host's /etc/passwd is no device"),
+    ],
+    ids=["number", "type", "refused", "file"],
+)
+def test_a_host_device_that_is_another_one(rootfs: Path, step: MakeDevice, what: str) -> None:
+    """Nobody gets a device under the name of another one."""
+    with pytest.raises(StepError) as caught:
+        at_root(rootfs, lambda made: carry_out(made, step), CLONE_NEWUSER | CLONE_NEWNS)
+    assert what in caught.value.message and caught.value.pointer == "/linux/devices/0"
+    assert [path for path in rootfs.rglob("*") if path.is_file()] == []
 
 
 def test_links(rootfs: Path) -> None:

@@ -3,7 +3,8 @@
 Importing json costs 7 ms because it loads re; the C scanner inside it (`_json`) costs nothing. Stricter than json:
 what one reader of a file could see differently from another (a key given twice, NaN), or what no kernel interface
 takes (NUL, half a surrogate pair, a number beyond 64 bits), is a ConfigError that names the place.
-As in Go, a member that is null is the same as no member; it is dropped. null in an array stays.
+As in Go, a member that is null is the same as no member; it is dropped. null in an array stays. Where the keys are
+names and no properties, null is the value that is empty: {"netDevices": {"eth0": null}} names a device.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MAX_DEPTH = 100
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
 _SPACE = " \t\n\r"
+# The maps of config.json (Go's map[string]T), and the empty value of each.
+_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netDevices": {}, "rdma": {}}
 
 
 def read(path: str, *, what: str) -> Any:
@@ -78,7 +81,20 @@ def parse(data: bytes, what: str) -> Any:
         if fault is not None:
             pointer, reason = fault
             raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
-    return value
+    return _without_nulls(value) if reader.nulls else value
+
+
+def _without_nulls(value: Any, empty: Any = None) -> Any:
+    """`value` without members that are null; `empty`: what they are in this object instead, None to drop them."""
+    if type(value) is list:
+        return [_without_nulls(one) for one in value]
+    if type(value) is not dict:
+        return value
+    return {
+        key: empty if one is None else _without_nulls(one, _MAPS.get(key))
+        for key, one in value.items()
+        if one is not None or empty is not None
+    }
 
 
 class _Fault:
@@ -96,6 +112,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.faulty = False
+        self.nulls = False
 
     def _fault(self, reason: str) -> Any:
         self.faulty = True
@@ -108,7 +125,7 @@ class _Reader:
             twice = next(key for key in keys if keys.count(key) > 1)
             members[twice] = self._fault("the key is given twice")
         if None in members.values():
-            return {key: value for key, value in members.items() if value is not None}
+            self.nulls = True
         return members
 
     def parse_int(self, digits: str) -> Any:

@@ -137,6 +137,24 @@ def test_null_members_are_dropped_and_null_items_kept() -> None:
     assert jsonfile.parse(b"null", "x") is None
 
 
+def test_null_in_a_map_is_the_empty_value() -> None:
+    """As Go decodes it: the device is moved, the annotation is there. Not what is next to the map, or below it."""
+    linux = {
+        "netDevices": {"eth0": None, "eth1": {"name": None}},
+        "sysctl": {"net.ipv4.ip_forward": None},
+        "resources": {"unified": None, "rdma": {"mlx5_0": None}, "memory": None},
+    }
+    raw = json.dumps({"annotations": {"a": None}, "linux": linux, "hooks": None})
+    assert jsonfile.parse(raw.encode(), "x") == {
+        "annotations": {"a": ""},
+        "linux": {
+            "netDevices": {"eth0": {}, "eth1": {}},
+            "sysctl": {"net.ipv4.ip_forward": ""},
+            "resources": {"rdma": {"mlx5_0": {}}},
+        },
+    }
+
+
 def test_errors_of_other_python_versions_are_the_same() -> None:
     """Python 3.11's scanner fails with SystemError unless json is imported: a fresh interpreter tells."""
     script = "import sys; from pyoci import jsonfile\ntry: jsonfile.parse(b'{', 'x')\nexcept Exception as e: print(e)"

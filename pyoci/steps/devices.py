@@ -127,8 +127,8 @@ class MakeDevice(Step):
             pointer=self.pointer,
             step=type(self).__name__,
             errno=ENODEV,
-            hint="no node can be made in a user namespace, where the host's of the same name is bound: bind the right one "
-            "in `mounts`",
+            hint="no node can be made in a user namespace, where the host's of the same name is bound; "
+            "bind the right one in `mounts`",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyoci.config.namespaces import CLOCKS
 from pyoci.config.rule import broken, quoted
 from pyoci.errors import ConfigError
 
@@ -132,5 +133,8 @@ def _clocks(linux: Linux) -> Iterator[ConfigError]:
         )
         yield ConfigError(message, pointer=pointer, hint="the clocks of an existing namespace cannot be set")
     for offset in linux.time_offsets:
+        if offset.clock not in CLOCKS:
+            # "The name of the clock is the entry key": no property that may be ignored.
+            yield broken(offset.pointer, "there is no such clock", "the clocks are " + " and ".join(CLOCKS))
         if offset.nanosecs > 999_999_999:
             yield broken(f"{offset.pointer}/nanosecs", f"must be less than a second, not {offset.nanosecs}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from errno import ENOMEM
+from errno import EINVAL, ENOMEM, EPERM
 
 from pyoci import channel, jsonfile, plan
 from pyoci.config import Config, read, rules, schema
@@ -271,9 +271,15 @@ class _Creation:
         if (uid, gid) != (os.geteuid(), os.getegid()):
             try:
                 os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
-            except PermissionError:
-                if os.geteuid() == 0:  # another user cannot; the container's root is one of those who may write
-                    raise
+            except OSError as error:
+                if error.errno == EINVAL:
+                    raise ConfigError(
+                        f"the container's root is mapped to {uid}:{gid}, ids that do not exist here",
+                        pointer="/linux/uidMappings",
+                        hint="the host's ids are those of the runtime's own user namespace (/proc/self/uid_map)",
+                    ) from None
+                if error.errno != EPERM or os.geteuid() == 0:
+                    raise  # another user cannot; the container's root is one of those who may write
         fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         self.undo.add(os.close, fifo)
         context.descriptors["fifo"] = fifo

@@ -12,7 +12,7 @@ from pyoci.kernel.clone import clone
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.kernel.spawn import spawn
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 
 CLONE_NEWUSER = 0x10000000
 
@@ -44,9 +44,22 @@ class WriteIdMappings(Step):
         try:
             procfs.write(context.proc, f"{context.pid}/{kind}_map", text(mappings, "\n"))
         except OSError as error:
-            if error.errno != EPERM or not self.helpers:
+            if error.errno != EPERM:
                 raise
+            if not self.helpers:
+                raise self._refused(context, kind, error) from None
             self._help(kind, context.pid, mappings)
+
+    def _refused(self, context: Context, kind: str, error: OSError) -> StepError:
+        """Root may map all that it has itself; a range that is two of its own has to be written as two."""
+        failure = failed(self, error)
+        failure.pointer = f"/linux/{kind}Mappings"
+        with open(os.open(f"self/{kind}_map", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)) as file:
+            own = "; ".join(" ".join(line.split()) for line in file)
+        failure.hint = (
+            f"each range of the host's ids must lie in one range of the runtime's own namespace, which has {own}"
+        )
+        return failure
 
     @staticmethod
     def _help(kind: str, pid: int, mappings: tuple[IdMapping, ...]) -> None:

@@ -84,6 +84,10 @@ BROKEN: list[tuple[Changes, Said]] = [
         [("/linux/timeOffsets/monotonic/nanosecs", "~ must be less than a second, not 1000000000")],
     ),
     (
+        [("linux.timeOffsets", {"realtime": {"secs": 1}})],
+        [("/linux/timeOffsets/realtime", "~ there is no such clock")],
+    ),
+    (
         [("linux.namespaces", namespaces("uts"))],
         [
             ("/hostname", "unable to set hostname without a private UTS namespace"),

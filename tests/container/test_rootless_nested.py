@@ -107,6 +107,26 @@ def test_mapped_mounts(ranges: Rootless, own: bool, below: bool) -> None:
     assert (file["uid"], file["gid"]) == ((5, 6) if below else (1005, 1006))
 
 
+@pytest.mark.parametrize(
+    ("first", "size", "text", "hint"),
+    [
+        (65536, 1, "the container's root is mapped to 65536:65536, ids that do not exist here", "/proc/self/uid_map"),
+        (65000, 1000, "map uids 0 65000 1000", f"the runtime's own namespace, which has 0 {FIRST} 65536"),
+    ],
+    ids=["none", "too-many"],
+)
+def test_ids_that_the_runtime_has_not(ranges: Rootless, first: int, size: int, text: str, hint: str) -> None:
+    def change(config: Config) -> None:
+        rows = [{"containerID": 0, "hostID": first, "size": size}]
+        config["linux"].update(uidMappings=rows, gidMappings=rows)
+
+    done = ranges.box("run", "--bundle", str(ranges.bundle("report", change=change)), "c")
+    said = done.stderr.splitlines()
+    assert done.returncode == 1 and text in said[0], said
+    assert "  pointer: /linux/uidMappings" in said and hint in said[-1]
+    assert os.listdir(ranges.box.root) == []
+
+
 def test_setgroups_is_forbidden(single: Rootless) -> None:
     """The caller's groups cannot be dropped, which is no error, as with runc."""
     report = seen(run(single, without_user))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from pyoci.errors import StepError
 from pyoci.steps.system import SetDomainname, SetHostname, SetSysctl
+from tests.container.box import Box
 from tests.isolation import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, in_namespace
 from tests.steps.look import Config, Look
 from tests.steps.scene import carry_out, context
@@ -62,8 +64,21 @@ def test_a_container_with_all_of_it(look: Look) -> None:
 
     def change(config: Config) -> None:
         config.update(hostname="h" * 64, domainname="example.org")
-        config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmnb": "4096"}
+        config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
 
     seen = look(change, "/proc/sys")
     assert (seen["hostname"], seen["domainname"]) == ("h" * 64, "example.org")
     assert seen["files"]["/proc/sys"]["mount_flags"] & 1
+
+
+def test_parameters_of_a_container(box: Box) -> None:
+    """In its own namespaces, and not in the runtime's."""
+    wanted = {"net.ipv4.ip_default_ttl": "77", "kernel.msgmnb": "4096"}
+    files = [f"/proc/sys/{key.replace('.', '/')}" for key in wanted]
+    before = [Path(file).read_text() for file in files]
+    bundle = box.bundle("sleep", change=lambda config: config["linux"].update(sysctl=wanted))
+    assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
+    enter = ["nsenter", "--target", str(box.state("a")["pid"]), "--net", "--ipc"]
+    found = subprocess.run([*enter, "cat", *files], capture_output=True, text=True, check=True).stdout
+    assert found.split() == list(wanted.values())
+    assert [Path(file).read_text() for file in files] == before

@@ -37,6 +37,15 @@ BEFORE = (
     ("OpenTerminal", "TakeStreams", "there is nothing to take before"),
     ("TakeStreams", "OwnStandardStreams", "the caller's own are left alone"),
     ("SetAppArmorProfile", "NoNewPrivileges", "under them a profile may only be stacked"),
+    ("RequireAppArmor", "HideProcess", "before there is a process"),
+    ("RequireSelinux", "HideProcess", "the same"),
+    ("UseProc", "SetAppArmorProfile", "it is asked for in the runtime's procfs"),
+    ("UseProc", "SetProcessLabel", "the same"),
+    ("UseProc", "SetKeyringLabel", "the same"),
+    ("SetKeyringLabel", "JoinSessionKeyring", "the keyring has the label"),
+    ("SetProcessLabel", "SetUser", "SELinux may want privileges for it"),
+    ("SetAppArmorProfile", "LeaveHost", "which closes that procfs"),
+    ("SetProcessLabel", "LeaveHost", "the same"),
     ("LimitBoundingSet", "SetUser", "it needs CAP_SETPCAP"),
     ("OwnStandardStreams", "SetUser", "it needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids changes the sets"),
@@ -116,6 +125,21 @@ def test_the_order(made: tuple[Process, Plan, Entrance]) -> None:
     for earlier, later, why in BEFORE:
         if earlier in names and later in names:
             assert names.index(earlier) < names.index(later), why
+
+
+def test_the_order_is_about_steps_that_there_are() -> None:
+    """A name that no plan has would make its rows hold for nothing."""
+    everything = {"args": ["a"], "cwd": "/", "terminal": True, "capabilities": SETS, "noNewPrivileges": True}
+    everything |= {"rlimits": [RLIMIT], "apparmorProfile": "p", "selinuxLabel": "a:b:c:d", "oomScoreAdj": 5}
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW"}
+    names = set()
+    for more in ({"execCPUAffinity": {"initial": "0", "final": "1"}}, {"noNewPrivileges": False}):
+        whole = config.read({"process": everything | more, "linux": {"seccomp": seccomp}})
+        entrance = Entrance(
+            id="c", joins=tuple(NAMESPACES), set_groups=True, chroot=True, umask=0, cgroups={"": "/sys/fs/cgroup/c"}
+        )
+        names |= {name(step) for _, step in plan_exec.make(whole, entrance).steps()}
+    assert {word for row in BEFORE for word in row[:2]} <= names
 
 
 @given(plans())

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,10 +92,15 @@ def test_a_runtime_that_is_confined_itself(box: Box, no_new_privileges: bool, la
     assert seen["label"] == label
 
 
+def running(box: Box, change: Change) -> None:
+    """A container that sleeps."""
+    done = box("run", "--detach", "--bundle", str(box.bundle("sleep", change=change)), "a")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_exec(box: Box) -> None:
-    """The profile that exec names, else that of config.json; through both of its stages."""
-    bundle = box.bundle("sleep", change=confined("pyoci-outer"))
-    assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
+    """The profile that exec names, else that of config.json; through both of its stages, and enforced."""
+    running(box, confined("pyoci-outer"))
     labels = []
     words: tuple[str, ...]
     for words in (
@@ -106,8 +112,47 @@ def test_exec(box: Box) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         labels += [seen["label"] for seen in parse(done)]
     assert labels == ["pyoci-inner (enforce)", "pyoci-outer (enforce)", "pyoci-outer (enforce)"]
-    refused = box("exec", "--apparmor", "pyoci-nobody", "a", "/reporter", "report")
-    assert refused.returncode == 255 and "profile not loaded" in refused.stderr
+    done = box("exec", "--apparmor", "pyoci-inner", "a", "/reporter", "try", "open", "/forbidden", "create")
+    assert '"EACCES"' in done.stdout
+
+
+@pytest.mark.parametrize("flags", [("--apparmor", "pyoci-nobody"), ()], ids=["exec's", "the container's"])
+def test_exec_with_a_profile_that_is_not_loaded(box: Box, tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """Or not any more: what confined the container is gone, and a process without it is not what was asked for."""
+    file = tmp_path / "passing"
+    file.write_text("profile pyoci-passing flags=(attach_disconnected) {\n  file,\n  signal,\n  capability,\n}\n")
+    subprocess.run(["apparmor_parser", "--replace", "--skip-cache", file], check=True)
+    running(box, confined("pyoci-passing"))
+    subprocess.run(["apparmor_parser", "--remove", file], check=True)
+    done = box("exec", *flags, "a", "/reporter", "report")
+    assert (done.returncode, done.stdout) == (255, "")
+    said = done.stderr.splitlines()
+    name = "pyoci-nobody" if flags else "pyoci-passing"
+    assert "exec failed: unable to start container process: " in said[0]
+    assert f'unable to apply apparmor profile \\"{name}\\": profile not loaded"' in said[0]
+    assert any("apparmor_parser" in line and name in line for line in said[1:])
+
+
+def test_exec_writes_to_a_procfs_of_its_own(box: Box) -> None:
+    """CVE-2019-16884, CVE-2025-52881: the container's /proc is a directory of its image, and what it holds stays."""
+
+    def change(config: dict[str, Any]) -> None:
+        confined("pyoci-outer")(config)
+        config["mounts"] = [one for one in config["mounts"] if one["destination"] != "/proc"]
+        config["linux"].update(maskedPaths=[], readonlyPaths=[])
+
+    bundle = box.bundle("sleep", change=change)
+    for name in ("self/attr/exec", "self/attr/apparmor/exec", "self/attr/apparmor/current", "self/attr/current"):
+        (bundle / "rootfs/proc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / "rootfs/proc" / name).write_text("unconfined\n")
+    assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
+    for flags, label in ((("--apparmor", "pyoci-inner"), "pyoci-inner"), ((), "pyoci-outer")):
+        pid_file = box.directory / f"pid-{label}"
+        done = box("exec", "--detach", "--pid-file", str(pid_file), *flags, "a", "/reporter", "sleep")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert Path(f"/proc/{pid_file.read_text()}/attr/current").read_text() == f"{label} (enforce)\n"
+    files = [path.read_text() for path in (bundle / "rootfs/proc").rglob("*") if path.is_file()]
+    assert files == ["unconfined\n"] * 4
 
 
 def test_without_a_profile(box: Box) -> None:

@@ -99,7 +99,10 @@ class _Execution:
             context.interrupts = self.interrupts
             context.compile = self._compile
             self._open(container, context)
-            entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
+            try:
+                entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
+            except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
+                raise StateError(_STOPPED) from None
             plan = plan_exec.make(config, entrance)
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)

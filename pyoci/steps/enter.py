@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from errno import EACCES, ENOENT, EPERM, EROFS
+import select
+from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
 
 from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
@@ -83,6 +84,9 @@ class JoinContainer(Step):
     """One setns(2) on the pidfd of the container's first process: all of its namespaces, or none.
 
     It takes root and working directory from the mount namespace. A pid namespace acts on children only.
+
+    The container has to be there still: what was read of it by its pid, such as `kinds`, would else be another
+    process's, and a container without a namespace to join not a container at all, but the host.
     """
 
     pointer: str = "/linux/namespaces"
@@ -93,8 +97,20 @@ class JoinContainer(Step):
         return f"join the container's namespaces: {', '.join(self.kinds)}"
 
     def execute(self, context: Context) -> None:
-        if self.flags:
-            namespace.join(context.descriptors["container"], self.flags)
+        container = context.descriptors["container"]
+        try:
+            if self.flags:
+                namespace.join(container, self.flags)
+            elif select.select([container], [], [], 0)[0]:
+                raise ProcessLookupError
+        except ProcessLookupError:
+            raise StepError(
+                "cannot exec in a stopped container",
+                pointer=self.pointer,
+                step=type(self).__name__,
+                errno=ESRCH,
+                hint="its first process has ended meanwhile",
+            ) from None
         os.chdir("/")
 
 

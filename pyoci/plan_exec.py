@@ -140,7 +140,13 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
     steps: list[Step] = []
     if wanted.oom_score_adj is not None:
         steps.append(enter.AdjustOomScore(value=wanted.oom_score_adj))
-    steps += [sync.HideProcess(), cgroups.EnterCgroups(), _final_affinity(wanted), enter.UseProc()]
+    steps += [
+        sync.HideProcess(),
+        enter.LeaveSession(),
+        cgroups.EnterCgroups(),
+        _final_affinity(wanted),
+        enter.UseProc(),
+    ]
     flags = 0
     for kind in entrance.joins:
         flags |= NAMESPACES[kind]

@@ -23,6 +23,7 @@ BEFORE = (
     ("AdjustOomScore", "HideProcess", "afterwards its files belong to root"),
     ("HideProcess", "JoinContainer", "whoever is in the namespaces could attach to it"),
     ("HideProcess", "EnterCgroups", "the container may list its cgroups"),
+    ("LeaveSession", "JoinContainer", "its child has not the caller's terminal when it is first seen"),
     ("CompileFilter", "HideProcess", "before there is a process"),
     ("OpenCgroups", "EnterCgroups", "by descriptors that the runtime opened"),
     ("EnterCgroups", "ResetAffinity", "a cpuset changes the CPUs"),

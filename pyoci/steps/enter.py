@@ -53,6 +53,17 @@ class OpenCgroups(Step):
             return manager.open_v2({"": self.fallback})
 
 
+class LeaveSession(Step):
+    """A session without the caller's terminal, before the container can see a process of it: one that may trace its
+    child would type there (TIOCSTI). The child starts a session of its own, which may get a terminal."""
+
+    def describe(self) -> str:
+        return "leave the caller's session"
+
+    def execute(self, context: Context) -> None:
+        os.setsid()
+
+
 class AdjustOomScore(Step):
     """Its own, before it hides: the files of a process that is not dumpable belong to root."""
 

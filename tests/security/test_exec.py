@@ -5,10 +5,13 @@ CVE-2016-9962, CVE-2019-5736, CVE-2019-16884, CVE-2024-21626.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import shutil
 import subprocess
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +27,7 @@ from tests.security.test_executable import TARGETS, interpreter_of, lay
 pytestmark = pytest.mark.root
 
 PROFILES = Path(__file__).parents[1] / "container/profiles"
-EXECS = max(200, int(os.environ.get("PYOCI_TEST_RACES", "200")))
+EXECS = max(500, int(os.environ.get("PYOCI_TEST_RACES", "500")))
 SYS_PTRACE, DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1 << 19, 1 << 1, 1 << 2, 1 << 21
 WATCHER = ("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")
 
@@ -100,7 +103,7 @@ def test_what_the_container_sees(
     """SEC-02: CAP_SYS_PTRACE and no user namespace, while many execs run, with two hundred directories of the host open
     in the caller. Whatever the container catches has its mount namespace, root and capabilities, and one socket."""
     watch = Watch(arena, change, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH | more)
-    share = EXECS if change is NOTHING and not flags else EXECS // 8
+    share = EXECS if change is NOTHING and not flags else EXECS // 20
     with inherited(arena.canary) as options:
         for _ in range(share):
             done = arena("exec", *flags, "c", "/reporter", "exit", "0", **options)
@@ -122,7 +125,7 @@ def test_what_a_container_without_sys_ptrace_sees(arena: Arena, change: Callable
             config["process"]["capabilities"][kind].remove("CAP_SYS_PTRACE")
 
     watch = Watch(arena, plain, DAC_OVERRIDE | DAC_READ_SEARCH | SYS_ADMIN)
-    for _ in range(EXECS // 8):
+    for _ in range(EXECS // 20):
         assert arena("exec", "c", "/reporter", "exit", "0").stderr == ""
     done = arena("exec", "c", "/bin/sleep", "0.1")
     assert done.stderr == ""
@@ -130,6 +133,27 @@ def test_what_a_container_without_sys_ptrace_sees(arena: Arena, change: Callable
     assert found == []
     assert counts["processes"] > 0, "it has not even seen the programs: that was no test"
     assert counts["sockets"] == 0
+
+
+def test_the_caller_s_terminal(arena: Arena) -> None:
+    """SEC-23, CVE-2016-10124: whoever may trace a process that has the caller's terminal can type on it (TIOCSTI)."""
+    watch = Watch(arena, NOTHING, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH)
+    master, slave = pty.openpty()
+
+    def with_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    try:
+        for _ in range(EXECS // 20):
+            done = arena("exec", "c", "/reporter", "exit", "0", preexec_fn=with_terminal)
+            assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    finally:
+        os.close(master)
+        os.close(slave)
+    found, counts = watch.end()
+    assert found == []
+    assert counts["sockets"] > 0, "it has never caught one before its program: that was no test"
 
 
 def test_a_descriptor_of_the_host_would_be_seen(arena: Arena) -> None:

@@ -3,7 +3,8 @@
  *
  * Wrong is: another mount namespace than ours, another root, a working directory outside of it, a capability that is
  * not in CAPABILITIES (hexadecimal, of any set), a descriptor above 2 but sockets (the channel to the runtime) and
- * what is open in the program itself, and an executable or memory of the runtime that can be written to. */
+ * what is open in the program itself, a controlling terminal, and an executable of the runtime that can be written
+ * to. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +71,21 @@ static void capabilities(int process, const char *pid) {
         }
 }
 
+/* Field 7 of /proc/PID/stat; the name, field 2, may have parentheses in it. */
+static void terminal(int process, const char *pid) {
+    char text[1024];
+    int file = openat(process, "stat", O_RDONLY | O_CLOEXEC), number = 0;
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0)
+        close(file);
+    if (length <= 0)
+        return;
+    text[length] = 0;
+    char *rest = strrchr(text, ')');
+    if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %d", &number) == 1 && number)
+        wrong(pid, "controlling terminal", rest + 1);
+}
+
 static void look(const char *pid) {
     char target[512];
     int process = open(pid, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -92,6 +108,7 @@ static void look(const char *pid) {
         close(program);
     }
     capabilities(process, pid);
+    terminal(process, pid);
     descriptors(process, pid);
     close(process);
 }

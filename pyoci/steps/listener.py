@@ -27,7 +27,7 @@ import fcntl
 import os
 import select
 import struct
-from errno import EPROTOTYPE
+from errno import ENAMETOOLONG, EPROTOTYPE
 
 from pyoci import channel
 from pyoci.errors import Error, StepError, system_call
@@ -229,7 +229,7 @@ class HandOverListener(Step):
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, struct.pack("ll", _PATIENCE, 0))
         try:
-            _connect(sock, self.path)
+            _connect(sock, self.path, shared=True)
         except OSError as error:
             sock.close()
             raise _unreachable(self, error.errno or 0) from None
@@ -309,13 +309,25 @@ def _poll(*descriptors: int, timeout: int | None = None) -> dict[int, int]:
     return dict(poll.poll(None if timeout is None else timeout * 1000))
 
 
-def _connect(sock: _socket.socket, path: str) -> None:
-    """connect(2); a path too long for it is given by its directory's descriptor."""
+def _connect(sock: _socket.socket, path: str, shared: bool = False) -> None:
+    """connect(2); to a path too long for it by its last part, below its directory.
+
+    `shared`: the table of descriptors is the container's process's, too, and where that is exec's, others could take
+    the directory from there and walk about on the host. Then it is the helper's working directory for a moment.
+    """
     if len(os.fsencode(path)) <= _LONGEST:
         sock.connect(path)
         return
     directory, _, name = path.rpartition("/")
-    descriptor = os.open(directory or "/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if len(os.fsencode(name)) > _LONGEST - 32:
+        raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG), path)
+    if shared:
+        os.chdir(directory)
+        try:
+            return sock.connect(name)
+        finally:
+            os.chdir("/")
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sock.connect(f"/proc/self/fd/{descriptor}/{name}")
     finally:

@@ -49,6 +49,12 @@ def test_no_agent(box: Box, kind: str) -> None:
     path.unlink(missing_ok=True)
 
 
+def test_a_name_that_no_socket_can_have(box: Box) -> None:
+    path = box.directory / ("x" * 120)
+    error = failed(box, box.bundle("exit", "0", change=filtered(box, "getppid", listenerPath=str(path))), "create")
+    assert f"{MISSING} {path}: connect: file name too long" in error
+
+
 def test_an_agent_that_goes_before_start(box: Box) -> None:
     """start fails, the program has not run, and the container is stopped."""
     agent = Agent(box.directory / "agent")

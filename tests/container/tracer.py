@@ -39,8 +39,10 @@ _words = _TABLE.split()
 NAMES = dict(zip(map(int, _words[::2]), _words[1::2], strict=True))
 SUPPORTED = platform.machine() == "x86_64"  # the numbers and the registers below
 
-_TRACEME, _POKEUSER, _CONT, _SYSCALL, _SETOPTIONS, _SYSCALL_INFO = 0, 6, 7, 24, 0x4200, 0x420E
+_TRACEME, _POKEUSER, _CONT, _DETACH, _SYSCALL = 0, 6, 7, 17, 24
+_SETOPTIONS, _EVENT_MESSAGE, _SYSCALL_INFO = 0x4200, 0x4201, 0x420E
 _SYSGOOD, _FORK, _VFORK, _CLONE, _EXEC = 1, 2, 4, 8, 0x10
+_EVENT_FORK, _EVENT_VFORK, _EVENT_CLONE = 1, 2, 3
 _ORIG_RAX, _RAX = 15 * 8, 10 * 8
 _ENTRY, _EXIT = 1, 2
 _WALL = 0x40000000
@@ -66,6 +68,7 @@ class Tracer:
         self.acted = False
         self.pending: dict[int, int] = {}  # pid -> what to do at the exit of its call
         self.known: set[int] = set()
+        self.born: set[int] = set()  # made, and perhaps not known yet
         self.main = os.fork()
         if self.main == 0:
             ptrace(_TRACEME, 0)
@@ -83,9 +86,20 @@ class Tracer:
             pid, status = os.waitpid(-1, _WALL)
             if not os.WIFSTOPPED(status):
                 if pid == self.main:
+                    self.release_newborn()
                     return status
                 continue
             self.stopped(pid, os.WSTOPSIG(status), status >> 16)
+
+    def release_newborn(self) -> None:
+        """A process starts with a SIGSTOP for us. One that nobody took back would stop it for ever once we are gone."""
+        for pid in self.born - self.known:
+            try:
+                _, status = os.waitpid(pid, _WALL)
+            except ChildProcessError:
+                continue
+            if os.WIFSTOPPED(status):
+                ptrace(_DETACH, pid)
 
     def stopped(self, pid: int, number: int, event: int) -> None:
         deliver = 0
@@ -95,6 +109,10 @@ class Tracer:
             self.known.add(pid)
         elif not event:
             deliver = number
+        elif event in (_EVENT_FORK, _EVENT_VFORK, _EVENT_CLONE):
+            message = ctypes.c_ulong()
+            if ptrace(_EVENT_MESSAGE, pid, 0, ctypes.addressof(message)) == 0:
+                self.born.add(message.value)
         # Nothing is looked at any more once it has acted: each stop less makes the rest quicker.
         ptrace(_SYSCALL if not self.acted or pid in self.pending else _CONT, pid, 0, deliver)
 

@@ -116,12 +116,13 @@ for name in [name for name in sys.modules if name.startswith("pyoci.")]:
 finder = pack.Finder.__new__(pack.Finder)
 finder.directory, finder.pieces = "/nowhere", {name: (name, 0) for name in pieces}
 finder._load = lambda piece, size: tuple((name, *modules[name]) for name in pieces[piece])
-for piece in ("main", %r):
+for piece in %r:
     finder.execute(piece)
     assert set(pieces[piece]) <= set(sys.modules)
 """
-    for piece in build_pack.PIECES:
-        script = code % (str(PACKAGE.parent), str(PACKAGE), piece)
+    for line in build_pack.PIECES.values():
+        pieces = [name.rpartition(".")[2] for name in line]
+        script = code % (str(PACKAGE.parent), str(PACKAGE), pieces)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

@@ -19,8 +19,13 @@ COLD = (
 )
 
 
-# Each is a module of pyoci.cli and all that it imports: the commands that engines wait for, and what comes before them.
-PIECES = ("main", "create", "run", "exec", "start", "state", "kill", "delete")
+# Each is a module, the last in its line, and all that it imports but what those before it have: the commands that
+# engines wait for, what comes before them, and what `run` needs late.
+PIECES = {
+    "main": ("cli.main",),
+    **{name: ("cli.main", f"cli.{name}") for name in ("create", "run", "exec", "start", "state", "kill", "delete")},
+    "started": ("cli.main", "cli.run", "container.started"),
+}
 
 
 class _Strip(ast.NodeTransformer):
@@ -124,11 +129,11 @@ def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, C
         name = name.removesuffix(".__init__")
         modules[name] = (is_package, strip(text, place))
         needs[name] = imports(text, name if is_package else name.rpartition(".")[0])
-    pieces = {name: order(f"pyoci.cli.{name}", needs) for name in PIECES}
-    first = pieces["main"]
-    return modules, {
-        name: names if names is first else [one for one in names if one not in first] for name, names in pieces.items()
-    }
+    pieces = {}
+    for piece, line in PIECES.items():
+        *before, last = (order(f"pyoci.{name}", needs) for name in line)
+        pieces[piece] = [name for name in last if not any(name in names for names in before)]
+    return modules, pieces
 
 
 if __name__ == "__main__":

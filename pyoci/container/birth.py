@@ -27,14 +27,23 @@ ENDING = signals.ENDING
 class Birth:
     """One container's process on its way from clone to `created`.
 
-    `console` is called with the slave's name and the master's descriptor, when there is a terminal.
+    `console` is called with the slave's name and the master's descriptor, when there is a terminal. `meanwhile` is what
+    the runtime has to do anyway and does while the process is at work.
     """
 
-    def __init__(self, plan: Plan, context: Context, other_end: channel.Channel, console: Console) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        context: Context,
+        other_end: channel.Channel,
+        console: Console,
+        meanwhile: Callable[[], object] | None = None,
+    ) -> None:
         self.plan = plan
         self.context = context  # its channel is ours
         self.other_end = other_end
         self.console = console
+        self.meanwhile = meanwhile
         self.first = 0  # pid of stage 1, until it is reaped
 
     def clone(self, born: Callable[[], object]) -> None:
@@ -96,6 +105,8 @@ class Birth:
         context = self.context
         context.pid = first
         try:
+            if not self.plan.maps:
+                self._use_the_time()
             message = self._receive(pidfd)
             if message.kind == "unshared":
                 run(self.plan.maps, context)
@@ -111,6 +122,11 @@ class Birth:
         context.undo.add(self._bury)
         return int(message.fields[0]), message.descriptors[0]
 
+    def _use_the_time(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
     def _bury(self) -> None:
         """Reap stage 1, which has ended by itself, or is about to."""
         if self.first:
@@ -121,6 +137,7 @@ class Birth:
         """From `go` to `ready`, with the hooks of the runtime's side in between."""
         try:
             self._send("go")
+            self._use_the_time()
             if self.plan.mounted:
                 self._expect("mounted")
                 run(self.plan.mounted, self.context)

@@ -29,6 +29,7 @@ from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyoci.config.seccomp import Seccomp
@@ -79,14 +80,20 @@ def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
     return config, raw
 
 
-def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts, start: bool = False) -> Container:
+def make(
+    options: CreateOptions,
+    terminal: ConsoleOwner,
+    interrupts: Interrupts,
+    before_start: Callable[[], object] | None = None,
+) -> Container:
     """Make the container and return it as it is once created. Raises Error, Interrupted.
 
-    `start`: it will be started at once, for which `process` is required.
+    `before_start`: it will be started at once, for which `process` is required; this is called before, while the
+    container's process is at work.
     """
     state.check_id(options.id)
     config, raw = load_config(options.bundle)
-    if start and config.process is None:
+    if before_start is not None and config.process is None:
         raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
     _warn_of_capabilities(config)
     if config.linux.personality is not None and config.linux.personality.flags:
@@ -125,7 +132,7 @@ def make(options: CreateOptions, terminal: ConsoleOwner, interrupts: Interrupts,
     with Undo() as undo:
         undo.add(interrupts.close)
         creation = _Creation(options, made, config, raw, container, terminal, undo)
-        return creation.carry_out(interrupts, around.pipes)
+        return creation.carry_out(interrupts, around.pipes, before_start)
 
 
 def _warn_of_capabilities(config: Config) -> None:
@@ -164,7 +171,9 @@ class _Creation:
         self.undo = undo
         self.directory = -1
 
-    def carry_out(self, interrupts: Interrupts, pipes: tuple[int, ...]) -> Container:
+    def carry_out(
+        self, interrupts: Interrupts, pipes: tuple[int, ...], meanwhile: Callable[[], object] | None
+    ) -> Container:
         options, undo = self.options, self.undo
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
         with During("make the container's directory"):
@@ -193,7 +202,7 @@ class _Creation:
         self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
-        birth = Birth(self.plan, context, theirs, self.terminal.receive)
+        birth = Birth(self.plan, context, theirs, self.terminal.receive, meanwhile)
         try:
             birth.clone(lambda: self._record(context.pid))
             self.terminal.cloned()

@@ -77,6 +77,7 @@ class _Execution:
         self.options = options
         self.terminal = terminal
         self.interrupts = interrupts
+        self.foreground: Foreground | None = None
 
     def carry_out(self) -> int:
         options = self.options
@@ -108,7 +109,7 @@ class _Execution:
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
             self.terminal.separate(entrance.pipes, _root_outside(entrance, context.proc), context)
-            birth = Birth(plan, context, theirs, self.terminal.receive)
+            birth = Birth(plan, context, theirs, self.terminal.receive, self._prepare)
             kills = manager.oom_kills(container.cgroups)
             try:
                 self._clone(birth, context, entrance, container)
@@ -116,12 +117,12 @@ class _Execution:
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
-                foreground = self._start(birth, context)
+                self._start(birth, context)
             except Error as error:
                 if manager.oom_kills(container.cgroups) > kills:
                     error.message += " (possibly OOM-killed)"
                 raise error.prefixed("unable to start container process") from None
-            return self._wait(foreground, context.pid)
+            return self._wait(context.pid)
 
     def _open(self, container: Container, context: Context) -> None:
         """The container by descriptor: opened first and compared then, it cannot be another process with its pid."""
@@ -209,27 +210,30 @@ class _Execution:
                 birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error)
             birth.clone(lambda: None)
 
-    def _start(self, birth: Birth, context: Context) -> Foreground | None:
-        """Let it run; in the foreground signals are the process's from here on."""
-        foreground = None
+    def _prepare(self) -> None:
+        """While stage 1 is at work."""
         if not self.options.detach:
             from pyoci.container.foreground import Foreground
 
-            foreground = Foreground(context.pid, context.pidfd, self.terminal)
-            context.undo.add(foreground.close)
+            self.foreground = Foreground()
+
+    def _start(self, birth: Birth, context: Context) -> None:
+        """Let it run; in the foreground signals are the process's from here on."""
+        if self.foreground is not None:
+            self.foreground.begin(context.pid, context.pidfd, self.terminal)
+            context.undo.add(self.foreground.close)
         self.interrupts.check()
         birth.execute()
-        return foreground
 
-    def _wait(self, foreground: Foreground | None, pid: int) -> int:
+    def _wait(self, pid: int) -> int:
         if self.options.pid_file:
             write_pid_file(self.options.pid_file, pid)
-        if foreground is None:
+        if self.foreground is None:
             return 0
         try:
-            return foreground.wait()
+            return self.foreground.wait()
         finally:
-            foreground.close()
+            self.foreground.close()
 
     def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
         from pyoci.container import seccomp

@@ -1,4 +1,4 @@
-"""run in the foreground: forward signals, copy between the caller's streams and the container's, wait for the end."""
+"""run and exec in the foreground: forward signals, copy between the caller's streams and the process's, wait."""
 
 from __future__ import annotations
 
@@ -23,25 +23,36 @@ _SIGWINCH = signals.SIGWINCH
 
 
 class Foreground:
-    """One container that the caller waits for."""
+    """One process that the caller waits for. Made before there is one: what comes until begin() is forwarded then,
+    but for the signals that end us, which are still somebody else's (kernel/signals.py, Interrupts)."""
 
-    def __init__(self, pid: int, pidfd: int, owner: ConsoleOwner) -> None:
+    def __init__(self) -> None:
+        self.pid = 0
+        self.pidfd = self.master = self.local = self.wake = self._wake_writer = -1
+        self.before: list[Any] | None = None
+        self._early: list[int] = []
+        spared = (*_KEPT, *signals.ENDING, signals.SIGPIPE)  # a pipe of ours that is closed says so by its error
+        signals.handle(tuple(int(n) for n in _signal.valid_signals() if n not in spared and n < 65), self._forward)
+
+    def begin(self, pid: int, pidfd: int, owner: ConsoleOwner) -> None:
+        """From now on all signals are the process's, and the terminal that `owner` has."""
         self.pid = pid
         self.pidfd = pidfd
         self.owner = owner
         self.master = owner.master
-        self.local = -1
-        self.before: list[Any] | None = None
         self.wake, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        kept = _KEPT if self.master >= 0 else (*_KEPT, signals.SIGPIPE)  # of a pipe of ours, whose end says enough
-        forwarded = tuple(n for n in _signal.valid_signals() if n not in kept and 0 < int(n) < 65)
-        signals.handle(tuple(int(n) for n in forwarded), self._forward)
+        signals.handle((*signals.ENDING, signals.SIGPIPE) if self.master >= 0 else signals.ENDING, self._forward)
         signals.handle((signals.SIGCHLD,), lambda number: None)  # wakes us, to reap
+        for number in self._early:
+            self._forward(number)
         if self.master >= 0:
             self._attach()
 
     def _forward(self, number: int) -> None:
+        if self.pidfd < 0:
+            self._early.append(number)
+            return
         try:
             process.pidfd_send_signal(self.pidfd, number)
         except OSError:  # it has just ended; the wait will tell
@@ -116,9 +127,12 @@ class Foreground:
             process.wait_status(found.si_pid)
 
     def close(self) -> None:
+        if self.wake < 0:
+            return
         _signal.set_wakeup_fd(-1)
         os.close(self.wake)
         os.close(self._wake_writer)
+        self.wake = -1
         if self.before is not None:
             from pyoci.kernel import terminal
 

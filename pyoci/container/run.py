@@ -1,20 +1,21 @@
-"""run: create, start, and unless detached wait for the end and delete."""
+"""run: create, start, and unless detached wait for the end and delete.
+
+What comes after create is imported while the container's process is at work: the runtime would only wait meanwhile.
+"""
 
 from __future__ import annotations
 
-import os
-
-from pyoci.container import create, poststart, start, state
+from pyoci import pack
+from pyoci.container import create
 from pyoci.container.birth import ENDING
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions
-from pyoci.container.delete import remove
-from pyoci.container.foreground import Foreground
-from pyoci.container.state import Container
-from pyoci.errors import Error
 from pyoci.kernel import process, signals
-from pyoci.kernel.process import pidfd_open
 from pyoci.kernel.signals import Interrupted, Interrupts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.container.foreground import Foreground
 
 
 def run(options: CreateOptions) -> int:
@@ -22,18 +23,8 @@ def run(options: CreateOptions) -> int:
     if not options.detach and not options.no_subreaper:
         process.set_child_subreaper()
     terminal = ConsoleOwner(options.console_socket, options.detach)
-    interrupts = Interrupts(ENDING)
     try:
-        container = create.make(options, terminal, interrupts, start=True)
-        try:
-            # From here on state.json knows all there is to remove: a signal may interrupt anything.
-            signals.handle(signals.not_ignored(ENDING), _interrupt)
-            interrupts.close()
-            interrupts.check()
-            return _started(options, container, terminal)
-        except (Exception, Interrupted):
-            _remove(container)
-            raise
+        return _Run(options, terminal).carry_out()
     except Interrupted as interrupted:
         signals.die(interrupted)
         raise
@@ -41,42 +32,37 @@ def run(options: CreateOptions) -> int:
         terminal.close()
 
 
+class _Run:
+    """One run under way."""
+
+    def __init__(self, options: CreateOptions, terminal: ConsoleOwner) -> None:
+        self.options = options
+        self.terminal = terminal
+        self.foreground: Foreground | None = None
+
+    def carry_out(self) -> int:
+        interrupts = Interrupts(ENDING)
+        container = create.make(self.options, self.terminal, interrupts, self._prepare)
+        from pyoci.container import started
+
+        try:
+            # From here on state.json knows all there is to remove: a signal may interrupt anything.
+            signals.handle(signals.not_ignored(ENDING), _interrupt)
+            interrupts.close()
+            interrupts.check()
+            return started.carry_on(self.options, container, self.terminal, self.foreground)
+        except (Exception, Interrupted):
+            started.remove_failed(container)
+            raise
+
+    def _prepare(self) -> None:
+        pack.preload("started")
+        from pyoci.container import foreground, started  # noqa: F401
+
+        if not self.options.detach:
+            self.foreground = foreground.Foreground()
+
+
 def _interrupt(number: int) -> None:
     signals.ignore(ENDING)  # a second one must not stop the removing
     raise Interrupted(number)
-
-
-def _started(options: CreateOptions, container: Container, terminal: ConsoleOwner) -> int:
-    """Start it; in the foreground wait and clean up."""
-    pidfd = pidfd_open(container.pid)
-    foreground = None if options.detach else Foreground(container.pid, pidfd, terminal)
-    relay = start.relay_for(container)
-    try:
-        directory = state.open_directory(container.root, container.id)
-        try:
-            start.release(container, directory, relay)
-        finally:
-            os.close(directory)
-        poststart.run(container)
-        if foreground is None:
-            if relay is not None:
-                relay.wait()
-            return 0
-        status = foreground.wait(relay)
-    finally:
-        if relay is not None:
-            relay.close()
-        if foreground is not None:
-            foreground.close()
-        os.close(pidfd)
-    if not options.keep:
-        remove(container)
-    return status
-
-
-def _remove(container: Container) -> None:
-    """Remove a container that did not start, or whose poststart hook failed; the first error counts."""
-    try:
-        remove(container)
-    except (Error, OSError):
-        pass

@@ -190,6 +190,8 @@ class Birth:
             message = context.channel.receive()
             if message.kind != "console":
                 return message
+            if len(message.descriptors) != 1:
+                raise Error("the container's process sent a terminal that is none")
             self.console(message.fields[0], message.descriptors[0])
 
     def _send(self, kind: str) -> None:

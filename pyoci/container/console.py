@@ -77,6 +77,7 @@ class ConsoleOwner:
         self.path = socket
         self.sock: _socket.socket | None = None
         self._streams: Streams | None = None
+        self._expected = False  # a terminal is to come
 
     def check(self, wanted: bool) -> None:
         """Connect to the socket. Raises Error, in runc's words, unless there is a terminal exactly when there is
@@ -96,8 +97,14 @@ class ConsoleOwner:
             )
         if self.path:
             self.sock = connect(self.path, "--console-socket")
+        self._expected = wanted
 
     def receive(self, name: str, master: int) -> None:
+        """The one that was asked for. Another one, in exec, is of somebody in the container who traces the process."""
+        if not self._expected:
+            os.close(master)
+            raise Error("the container's process sent a terminal that it was not asked for")
+        self._expected = False
         if self.sock is None:
             self.master = master
             return

@@ -74,10 +74,15 @@ def _checked(raw: Any, pointer: str, name: str) -> Process:
     if fault is not None:
         place = f"{pointer}{fault[0]}"
         raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place)
-    process = read_process(Node(raw, pointer))
-    assert process is not None
-    for violation in rules_process.violations(process):
-        raise violation
+    try:
+        process = read_process(Node(raw, pointer))
+        assert process is not None
+        for violation in rules_process.violations(process):
+            raise violation
+    except ConfigError as error:
+        if error.message.startswith("config.json#"):
+            error.message = f"{name}{error.message[11:]}"
+        raise
     return process
 
 

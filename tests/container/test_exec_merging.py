@@ -195,7 +195,10 @@ def test_a_file_with_everything(box: Box) -> None:
         ('{"args": ["x"]}', "process.json#: 'cwd' is missing"),
         ('{"cwd": "x", "args": ["x"]}', "Cwd must be an absolute path"),
         ('{"cwd": "/", "args": ["x", 1]}', "process.json#/args/1: must be a string, not 1"),
-        ('{"cwd": "/", "args": ["x"], "user": {"uid": 4294967295, "gid": 0}}', "must be between 0 and 4294967294"),
+        (
+            '{"cwd": "/", "args": ["x"], "user": {"uid": 4294967295, "gid": 0}}',
+            "process.json#/user/uid: must be between 0 and 4294967294",
+        ),
         ('{"cwd": "/", "args": ["x"], "rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]}', "wrong rlimit value"),
         ('{"cwd": "/", "args": ["x\\u0000"]}', "must not hold a NUL character"),
         ('{"cwd": "/", "args": ["x"], "env": ["PATH"]}', "invalid environment variable: missing '='"),

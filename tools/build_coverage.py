@@ -9,6 +9,7 @@ with another value for one property, or without it. The steps that differ are th
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -39,7 +40,7 @@ ELSEWHERE = {
     "/annotations/x": ("in `state`, and in the state that hooks get", "tests/container/test_records.py"),
     "/hooks/poststart": (
         "`start`, when the program runs (container/poststart.py)",
-        "tests/container/test_poststart.py",
+        "tests/steps/test_hooks.py, tests/container/test_poststart.py",
     ),
     "/hooks/poststop": ("`delete`, when everything is gone (container/delete.py)", "tests/steps/test_hooks.py"),
     "/linux/personality/flags": ("a warning: the specification has none yet", "tests/steps/test_scheduling.py"),
@@ -57,6 +58,14 @@ TESTS = {
     "enter": ("tests/container/test_exec.py",),
     "launch": ("tests/steps/test_launch.py", "tests/steps/test_process.py"),
     "sync": (),
+}
+
+# Properties that a container has in another file than that of the step's tests.
+WHOLE = {
+    "/process/execCPUAffinity": "tests/container/test_exec_merging.py",
+    "/process/noNewPrivileges": "tests/steps/test_user.py",
+    "/process/capabilities": "tests/steps/test_user.py",
+    "/linux/timeOffsets": "tests/steps/test_namespaces.py",
 }
 
 # A value that config.read takes, where the first of the schema's own would not do; and another one beside it.
@@ -231,13 +240,16 @@ def members_of(node: Node) -> bool:
 
 def tests_of(pointer: str, names: set[str]) -> list[str]:
     """The tests of these steps; of several, those that name the property."""
+    whole = [file for prefix, file in WHOLE.items() if pointer.startswith(prefix)]
     every: list[str] = []
     for module in sorted({name.split(".")[-2] for name in names}):
         every += TESTS.get(module, (f"tests/steps/test_{module}.py",))
     every = list(dict.fromkeys(every))
     key = [part for part in pointer.split("/") if part not in ("x", "0")][-1]
-    naming = [file for file in every if key in (PROJECT / file).read_text()]
-    return (naming or every)[:3]
+    # A word such as "type" or "path" is anywhere: as the name of a member or an argument it has to be there.
+    named = re.compile(rf"\b{key}\b" if key != key.lower() else rf"""["']{key}["']|\b{key}=""")
+    naming = [file for file in every if named.search((PROJECT / file).read_text())]
+    return list(dict.fromkeys(whole + (naming or every)))[:3]
 
 
 def dotted(pointer: str) -> str:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 _IFF_UP = 1
 _IFA_F_PERMANENT = 0x80
+# What an address may be told besides: NODAD, HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE, MCAUTOJOIN.
+_IFA_F_GIVEN = 0x02 | 0x10 | 0x100 | 0x200 | 0x400
 _RT_SCOPE_UNIVERSE = 0
-_KEPT = ("IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST")  # of an address: its own, its peer's, its network's
+# Of an address: its own, its peer's, its network's; the metric of the route that comes with it.
+_KEPT = ("IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST", "IFA_RT_PRIORITY")
 
 
 class Link(Record):
@@ -36,7 +39,7 @@ class Link(Record):
     name: str
     index: int
     up: bool
-    addresses: tuple[tuple[int, int, dict[str, str]], ...] = ()
+    addresses: tuple[tuple[int, int, dict[str, Any]], ...] = ()
 
 
 class Inside:
@@ -71,13 +74,16 @@ def _named(route: Any, name: str) -> list[Any]:
 
 
 def _is_lasting(address: Any) -> bool:
+    return bool(_flags(address) & _IFA_F_PERMANENT) and address["scope"] == _RT_SCOPE_UNIVERSE
+
+
+def _flags(address: Any) -> int:
     flags = address.get_attr("IFA_FLAGS")
-    flags = address["flags"] if flags is None else flags
-    return bool(flags & _IFA_F_PERMANENT) and address["scope"] == _RT_SCOPE_UNIVERSE
+    return int(address["flags"] if flags is None else flags)
 
 
-def _address(address: Any) -> tuple[int, int, dict[str, str]]:
-    found = {key: address.get_attr(key) for key in _KEPT}
+def _address(address: Any) -> tuple[int, int, dict[str, Any]]:
+    found = {key: address.get_attr(key) for key in _KEPT} | {"IFA_FLAGS": _flags(address) & _IFA_F_GIVEN or None}
     return address["family"], address["prefixlen"], {key: value for key, value in found.items() if value is not None}
 
 
@@ -108,9 +114,8 @@ def receive(link: Link, name: str, up: bool = True) -> None:
             raise OSError(ENODEV, os.strerror(ENODEV), name)
         index = found[0]["index"]
         for family, length, attributes in link.addresses:
-            members: dict[str, Any] = {key.removeprefix("IFA_").lower(): one for key, one in attributes.items()}
-            members |= {"index": index, "family": family, "prefixlen": length}
-            _ask(f"add address {members['address']}/{length} to {name}", partial(route.addr, "add", **members))
+            members = {**attributes, "index": index, "family": family, "prefixlen": length}
+            _ask(f"add address {members['IFA_ADDRESS']}/{length} to {name}", partial(route.addr, "add", **members))
         if up:
             _ask(f"set {name} up", lambda: route.link("set", index=index, state="up"))
 

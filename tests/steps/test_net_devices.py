@@ -107,6 +107,25 @@ def test_a_device_moves_with_its_addresses(box: Box, name: str) -> None:
     assert set(found["outside"]) == {"v1"}
 
 
+def test_addresses_keep_what_they_were_given(box: Box) -> None:
+    """noprefixroute and metric, else there were another route; nodad, else the address could not be used at once."""
+    bundle = box.bundle("exit", "0", change=net_devices(v0=""))
+
+    def body() -> dict[str, Raw]:
+        ip("addr", "add", "10.7.0.1/24", "dev", "v0", "noprefixroute")
+        ip("addr", "add", "10.8.0.1/24", "dev", "v0", "metric", "77")
+        done = box("create", "--bundle", str(bundle), "a")
+        assert (done.returncode, done.stderr) == (0, ""), done
+        [lo, v0] = ip("address", "show", pid=box.state("a")["pid"])
+        routes = {one["dst"]: one.get("metric") for one in ip("route", "show", pid=box.state("a")["pid"])}
+        assert box("delete", "--force", "a").returncode == 0
+        return {"routes": routes} | {info["local"]: info for info in v0["addr_info"]}
+
+    found = on_host(body)
+    assert found["fd00::5"]["nodad"] is found["10.7.0.1"]["noprefixroute"] is True
+    assert "10.7.0.0/24" not in found["routes"] and found["routes"]["10.8.0.0/24"] == found["10.8.0.1"]["metric"] == 77
+
+
 def test_several_and_numbered_by_the_kernel(box: Box) -> None:
     found = created(box, net_devices(v0="net%d", v1="net%d"))
     assert set(found["inside"]) == {"net0", "net1"}

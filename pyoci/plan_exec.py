@@ -41,6 +41,7 @@ class Entrance(Record):
     """What a plan of exec depends on besides the process: facts about the container, and what the caller passed on.
 
     joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is.
+    privileged: the runtime is root of the machine, which may schedule a process of any user.
     set_groups: setgroups(2) is not forbidden there. umask: the process's. cgroups: where it goes, by controller.
     chroot: the container has no mount namespace, its root is that of its first process.
     pipes: the standard streams that are pipes to the runtime.
@@ -64,6 +65,7 @@ class Entrance(Record):
     pid: int = 0  # the container's first process
     bundle: str = ""
     annotations: dict[str, str] = {}
+    privileged: bool = True
     pipes: tuple[int, ...] = ()
 
 
@@ -79,7 +81,7 @@ def make(config: Config, entrance: Entrance) -> Plan:
         prepare=_prepare(config, entrance, process),
         first=_first(config, entrance, process),
         maps=(),
-        admit=_admit(config, wanted) + join_rdt(entrance.rdt_path, entrance.rdt_monitor) + process.name(),
+        admit=_admit(config, wanted, entrance) + join_rdt(entrance.rdt_path, entrance.rdt_monitor) + process.name(),
         inside=_inside(config, entrance, process),
         mounted=(),
         finish=(),
@@ -121,9 +123,27 @@ def _prepare(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[
     return tuple(steps)
 
 
-def _admit(config: Config, wanted: Process) -> tuple[Step, ...]:
+def _admit(config: Config, wanted: Process, entrance: Entrance) -> tuple[Step, ...]:
     limits: tuple[Step, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
-    return limits + scheduler(wanted, config.linux)
+    return limits + _scheduled("host", config, entrance)
+
+
+def _scheduled(where: str, config: Config, entrance: Entrance) -> tuple[Step, ...]:
+    """The step that sets the scheduler, if it is this process that takes it.
+
+    Stage 1, as root of the container's namespaces, and its child is born with it; who is not root of the machine could
+    not schedule another user's process. But a process with a deadline cannot fork: that one is the runtime's to set.
+    And what is reset by a fork is for stage 2 where the runtime may not.
+    """
+    wanted = config.process
+    if wanted is None or wanted.scheduler is None:
+        return ()
+    place = "stage 1"
+    if wanted.scheduler.policy == "SCHED_DEADLINE":
+        place = "host"
+    elif "SCHED_FLAG_RESET_ON_FORK" in wanted.scheduler.flags:
+        place = "host" if entrance.privileged else "stage 2"
+    return scheduler(wanted, config.linux) if place == where else ()
 
 
 def _final_affinity(wanted: Process) -> Step:
@@ -164,9 +184,10 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
             terminal.OpenTerminal(size=wanted.console_size, uid=wanted.user.uid),
             terminal.TakeStreams(),
         ]
-    steps += profile(wanted) + process.no_new_privileges() + process.attributes() + process.become_user()
+    steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", config, entrance)
+    steps += process.attributes() + process.become_user()
     steps.append(enter.LeaveHost(keep=process.keep))
-    if _filters_early(config, wanted):
+    if _filters_early(config, wanted) and not _scheduled("stage 2", config, entrance):
         assert wanted.capabilities is not None
         steps += [enter.LoadFilterEarly(), identity.SetCapabilities(capabilities=wanted.capabilities)]
     return tuple(steps)
@@ -188,5 +209,5 @@ def _inside(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[S
         from pyoci.steps import terminal
 
         steps.append(terminal.ControlTerminal())
-    steps += [identity.SetUmask(umask=entrance.umask), sync.Await(kind="go"), *process.find_program()]
-    return tuple(steps)
+    steps += [identity.SetUmask(umask=entrance.umask), sync.Await(kind="go")]
+    return (*steps, *_scheduled("stage 2", config, entrance), *process.find_program())

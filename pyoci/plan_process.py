@@ -145,7 +145,7 @@ def label(wanted: Process) -> tuple[Step, ...]:
 
 
 def scheduler(wanted: Process, linux: Linux) -> tuple[Step, ...]:
-    """For a process of exec it is a step of the runtime: stage 1 could not fork with a deadline."""
+    """Of a process of exec who sets it depends (plan_exec.py)."""
     if wanted.scheduler is None:
         return ()
     from pyoci.steps import scheduling

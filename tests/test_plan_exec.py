@@ -16,6 +16,11 @@ from pyoci.steps import host, identity, launch, scheduling
 from pyoci.steps.step import Step
 
 SETS = {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}
+SCHEDULERS = (
+    {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3},
+    {"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
+    {"policy": "SCHED_OTHER", "nice": 3},
+)
 RLIMIT = {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}
 
 # (earlier, later, why), by the names of steps
@@ -48,6 +53,8 @@ BEFORE = (
     ("SetAppArmorProfile", "LeaveHost", "which closes that procfs"),
     ("SetProcessLabel", "LeaveHost", "the same"),
     ("LimitBoundingSet", "SetUser", "it needs CAP_SETPCAP"),
+    ("EnterCgroups", "SetScheduler", "what a cgroup allows counts"),
+    ("JoinContainer", "SetScheduler", "as root of the user namespace"),
     ("OwnStandardStreams", "SetUser", "it needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids changes the sets"),
     ("LeaveHost", "LoadFilterEarly", "what the filter allows is enough for the rest only"),
@@ -64,6 +71,7 @@ BEFORE = (
 SEEN = {
     *("StartSession", "ControlTerminal", "SetUmask", "Await", "ChangeDirectory", "FindProgram"),
     *("SetRlimits", "LiveOn", "ExecuteProgram"),
+    "SetScheduler",  # without a privilege: what resets itself in a fork
 }
 
 
@@ -80,7 +88,7 @@ def processes(draw: st.DrawFn) -> dict[str, Any]:
         ("oomScoreAdj", 5),
         ("env", ["HOME=/x", "PATH=/bin"]),
         ("user", {"uid": 5, "gid": 6, "additionalGids": [7]}),
-        ("scheduler", {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 3}),
+        ("scheduler", draw(st.sampled_from(SCHEDULERS))),
         ("ioPriority", {"class": "IOPRIO_CLASS_RT", "priority": 1}),
         ("execCPUAffinity", draw(st.sampled_from([{"initial": "0"}, {"final": "1"}, {}]))),
     ):
@@ -108,6 +116,7 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
         cgroups=draw(st.sampled_from([{}, {"": "/sys/fs/cgroup/c"}, {"pids": "/sys/fs/cgroup/pids/c"}])),
         no_new_keyring=draw(st.booleans()),
         preserve=draw(st.integers(0, 3)),
+        privileged=draw(st.booleans()),
     )
     return whole.process, plan_exec.make(whole, entrance), entrance
 
@@ -171,7 +180,9 @@ def test_a_filter_that_allows_what_is_left_is_loaded_before(made: tuple[Process,
     process, plan, _ = made
     filters = [step.seccomp for step in plan.prepare if isinstance(step, host.CompileFilter)]
     allows = any(one.default_action == "SCMP_ACT_ALLOW" for one in filters)
-    assert filtered_early(plan) is (allows and not process.no_new_privileges and process.capabilities is not None)
+    late = any(name(step) == "SetScheduler" for step in plan.inside)  # which it may not allow
+    wanted = allows and not process.no_new_privileges and process.capabilities is not None and not late
+    assert filtered_early(plan) is wanted
     if filtered_early(plan):
         assert [name(step) for step in plan.first[-2:]] == ["LoadFilterEarly", "SetCapabilities"]
 
@@ -186,11 +197,17 @@ def test_everything_is_joined(made: tuple[Process, Plan, Entrance]) -> None:
 
 
 @given(plans())
-def test_a_deadline_is_the_runtime_s_to_set(made: tuple[Process, Plan, Entrance]) -> None:
-    """A process with SCHED_DEADLINE cannot fork."""
-    process, plan, _ = made
+def test_who_sets_the_scheduler(made: tuple[Process, Plan, Entrance]) -> None:
+    """A process with SCHED_DEADLINE cannot fork, and SCHED_FLAG_RESET_ON_FORK does not outlive one."""
+    process, plan, entrance = made
     where = [side for side, step in plan.steps() if isinstance(step, scheduling.SetScheduler)]
-    assert where == (["host"] if process.scheduler else [])
+    wanted = process.scheduler
+    if wanted is None:
+        assert where == []
+    elif wanted.policy == "SCHED_DEADLINE" or (wanted.flags and entrance.privileged):
+        assert where == ["host"]
+    else:
+        assert where == (["container"] if wanted.flags else ["stage 1"])
 
 
 @given(plans())

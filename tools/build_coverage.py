@@ -62,6 +62,7 @@ TESTS = {
 
 # Properties that a container has in another file than that of the step's tests.
 WHOLE = {
+    "/hooks/": "tests/steps/test_hooks.py",
     "/process/execCPUAffinity": "tests/container/test_exec_merging.py",
     "/process/noNewPrivileges": "tests/steps/test_user.py",
     "/process/capabilities": "tests/steps/test_user.py",

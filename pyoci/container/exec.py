@@ -183,6 +183,7 @@ class _Execution:
             pid=container.pid,
             bundle=container.bundle,
             annotations=container.annotations,
+            privileged=config.process.scheduler is None or (os.geteuid() == 0 and not in_user_namespace()),
             pipes=self._pipes(config.process, joins),
         )
 

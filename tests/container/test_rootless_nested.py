@@ -162,6 +162,27 @@ def test_life(ranges: Rootless) -> None:
     assert box("delete", "c").stderr == ""
 
 
+@pytest.mark.parametrize("flags", [[], ["SCHED_FLAG_RESET_ON_FORK"]], ids=["inherited", "reset-on-fork"])
+def test_the_scheduler_of_exec(ranges: Rootless, flags: list[str]) -> None:
+    """Of another user's process, too: the runtime, which may not schedule it, need not."""
+
+    def change(config: Config) -> None:
+        without_user(config)
+        config["process"]["scheduler"] = {"policy": "SCHED_BATCH", "nice": 7, "flags": flags}
+        config["process"]["user"].update(uid=5, gid=6)
+        config["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["sched_setattr"], "action": "SCMP_ACT_ERRNO"}],
+        }
+
+    box = ranges.box
+    assert box("run", "--detach", "--bundle", str(ranges.bundle("sleep", change=change, mapped=0)), "c").stderr == ""
+    for user in ("0", "7"):
+        found = seen(box("exec", "--user", user, "c", "/reporter", "report"))
+        assert (found["uid"][0], found["sched_attr"]["policy"], found["sched_attr"]["nice"]) == (int(user), 3, 7)
+        assert found["sched_attr"]["flags"] == len(flags)
+
+
 @pytest.mark.parametrize(("user", "place"), [("somebody", "runtime"), ("root", "/run/pyoci")])
 def test_the_default_root(ranges: Rootless, user: str, place: str) -> None:
     """A root that is one in a user namespace only is a user, unless it says that it is root."""

@@ -141,6 +141,7 @@ def test_the_order_is_about_steps_that_there_are() -> None:
     """A name that no plan has would make its rows hold for nothing."""
     everything = {"args": ["a"], "cwd": "/", "terminal": True, "capabilities": SETS, "noNewPrivileges": True}
     everything |= {"rlimits": [RLIMIT], "apparmorProfile": "p", "selinuxLabel": "a:b:c:d", "oomScoreAdj": 5}
+    everything |= {"scheduler": SCHEDULERS[-1]}
     seccomp = {"defaultAction": "SCMP_ACT_ALLOW"}
     names = set()
     for more in ({"execCPUAffinity": {"initial": "0", "final": "1"}}, {"noNewPrivileges": False}):

@@ -112,20 +112,25 @@ def _child(body: Callable[[], object], flags: int, result: int, asking: int, ans
     os._exit(0)
 
 
-def user_namespace(id_map: str = MAP) -> int:
-    """A descriptor of a user namespace that nobody is in."""
+def user_namespace(id_map: str = MAP, owner: int = 0, groups: bool = True) -> int:
+    """A descriptor of a user namespace that nobody is in: the user `owner` has made it; setgroups(2) is allowed, or
+    forbidden for good."""
     asking, answering = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
+        if owner:
+            os.setgroups([])
+            os.setresgid(owner, owner, owner)
+            os.setresuid(owner, owner, owner)
         namespace.unshare(CLONE_NEWUSER)
         os.write(asking[1], b"x")
         os.read(answering[0], 1)
         os._exit(0)
     try:
         os.read(asking[0], 1)
-        for kind in ("uid", "gid"):
-            with open(f"/proc/{pid}/{kind}_map", "w") as file:
-                file.write(id_map)
+        for name, text in (("setgroups", "allow" if groups else "deny"), ("uid_map", id_map), ("gid_map", id_map)):
+            with open(f"/proc/{pid}/{name}", "w") as file:
+                file.write(text)
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.write(answering[1], b"x")

@@ -223,9 +223,24 @@ def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
     if kind != "domain" and domain_limits:
         state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
         message = f'cannot enter cgroupv2 "{path}" with domain controllers -- it is in {state}'
-        raise StepError(message, pointer=_POINTER, step="Cgroup")
+        raise StepError(message, pointer=_POINTER, step="Cgroup", hint=_crowded(tree, path))
     if kind == "domain invalid":
         _make_threaded(tree, path)
+
+
+def _crowded(tree: Tree, path: str) -> str:
+    """A hint, if a cgroup above has processes of its own: the kernel does not hand memory and the like on from there.
+
+    In a container with a cgroup namespace it is the one that the runtime is in.
+    """
+    while path := path.rpartition("/")[0]:
+        try:
+            with tree.open(path) as directory:
+                if directory.read("cgroup.type").strip() == "domain threaded" and directory.read("cgroup.procs"):
+                    return f"there are processes in {path}; move them to a cgroup of their own below it"
+        except OSError:  # above what we see, or the real root, of which that is not true
+            continue
+    return ""
 
 
 def _type(tree: Tree, path: str) -> str:

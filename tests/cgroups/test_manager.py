@@ -214,10 +214,11 @@ def test_threaded_neighbourhood(in_v2: InV2) -> None:
         with (
             pytest.raises(
                 StepError, match='^cannot enter cgroupv2 ".*/a/b" with domain controllers -- it is in an inv'
-            ),
+            ) as caught,
             Undo() as undo,
         ):
             manager.create(inside, undo, domain_limits=True)
+        assert caught.value.hint == "", "the reason is no process, also not those in the root"
         assert not os.path.exists(f"{planned['']}/a")
         with Undo() as undo:
             manager.create(inside, undo)

@@ -43,6 +43,7 @@ class Box:
         self.pyoci = pyoci
         self.directory = directory
         self.mark = mark
+        self.view = view
         self.root = directory / "root"
         self.reporter = directory / "reporter"
         self.prefix: tuple[str, ...] = (*V2_ONLY, "sh") if view == "v2" else ()

@@ -3,6 +3,7 @@ user namespace and nothing else."""
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any
 
 from pyoci.cli import spec
 from tests import snapshot
-from tests.container.box import Box
+from tests.container.box import Box, Done
+from tests.steps.look import parse
 
 NOBODY = 65534
 Config = dict[str, Any]
@@ -116,3 +118,79 @@ def without_user(config: Config) -> None:
     """No user namespace and no mappings: the one that the runtime is in will do."""
     without("user")(config)
     del config["linux"]["uidMappings"], config["linux"]["gidMappings"]
+
+
+# -- whole lives -----------------------------------------------------------------------------------------------------
+
+
+def ok(done: Done) -> str:
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def refused(done: Done, *parts: str) -> None:
+    """It failed, left nothing, and said all of this."""
+    assert done.returncode not in (0, 255), done
+    assert "internal error" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def maps(pid: int) -> list[list[str]]:
+    """Of a process, as the test sees it."""
+    return [line.split() for line in Path(f"/proc/{pid}/uid_map").read_text().splitlines()]
+
+
+def live_without_cgroups(user: Rootless, bundle: Path, seen: list[list[str]], inside: list[list[str]]) -> None:
+    """Everything that needs no cgroup works, and the rest says what is missing. `seen`, `inside`: the container's
+    uid_map for the test and for itself."""
+    box = user.box
+    ok(box("create", "--bundle", str(bundle), "c"))
+    assert (box.status("c"), maps(box.state("c")["pid"])) == ("created", seen)
+    ok(box("start", "c"))
+    assert box.status("c") == "running"
+    [report] = parse(box("exec", "c", "/reporter", "report"))
+    assert ([line.split() for line in report["uid_map"]], report["uid"]) == (inside, [0, 0, 0])
+    assert box.mark not in "".join(report["cgroup"])
+    assert "running" in ok(box("list"))
+    assert ok(box("exec", "--detach", "c", "/reporter", "sleep")) == ""
+    none = "cgroup of its own"
+    refused(box("ps", "c"), "unable to get all container pids", none)
+    refused(box("pause", "c"), "cannot toggle freezer: cgroups not configured for container", none)
+    refused(box("resume", "c"), "container not paused")
+    refused(
+        box("update", "--pids-limit", "20", "c"), "cannot set pids limit: container could not join or create cgroup"
+    )
+    assert json.loads(ok(box("events", "--stats", "c")))["data"]["pids"] == {}
+    ok(box("kill", "c", "KILL"))
+    box.wait("c", "stopped")
+    ok(box("delete", "c"))
+
+
+def live_in_a_cgroup(user: Rootless, bundle: Path) -> None:
+    """One beside the runtime's own, in which all that needs one works."""
+    box = user.box
+    ok(box("run", "--detach", "--bundle", str(bundle), "c"))
+    pid = int(box.state("c")["pid"])
+    own = user.cgroup / "c"
+    assert (own / "cgroup.procs").read_text() == f"{pid}\n"
+    assert [report["uid"] for report in parse(box("exec", "c", "/reporter", "report"))] == [[0, 0, 0]]
+    ok(box("exec", "--detach", "c", "/reporter", "sleep"))
+    both = (own / "cgroup.procs").read_text().split()
+    assert len(both) == 2 and str(pid) in both
+    assert {str(number) for number in json.loads(ok(box("ps", "--format", "json", "c")))} == set(both)
+    ok(box("pause", "c"))
+    assert "frozen 1" in (own / "cgroup.events").read_text()
+    assert box.status("c") == "paused"
+    ok(box("resume", "c"))
+    assert json.loads(ok(box("events", "--stats", "c")))["data"]["cpu"]["usage"]["total"] > 0
+    ok(box("delete", "--force", "c"))
+    assert not own.exists()
+
+
+def enter(namespace: int, uid: int) -> str:
+    """A command that runs another one as root of the user namespace, whose owner is the user: the descriptor is the
+    test's, and root opens it."""
+    user = f"setpriv --reuid={uid} --regid={uid} --clear-groups"
+    join = 'nsenter --user=/proc/self/fd/9 --preserve-credentials unshare --mount "$@"'
+    return f"sh -c 'exec 9</proc/{os.getpid()}/fd/{namespace}; exec {user} {join}' sh"

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.container.box import Box, Done
-from tests.container.rootless import NOBODY, Config, Rootless, without
+from tests.container.rootless import (
+    NOBODY,
+    Config,
+    Rootless,
+    live_in_a_cgroup,
+    live_without_cgroups,
+    ok,
+    refused,
+    without,
+)
 from tests.steps.look import changes, parse
 
 pytestmark = pytest.mark.root
@@ -43,23 +50,6 @@ def delegated(box: Box) -> Iterator[Rootless]:
     made.close()
 
 
-def ok(done: Done) -> str:
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
-
-
-def refused(done: Done, *parts: str) -> None:
-    """It failed, left nothing, and said all of this."""
-    assert done.returncode not in (0, 255), done
-    assert "internal error" not in done.stderr
-    for part in parts:
-        assert part in done.stderr
-
-
-def maps(pid: int) -> list[list[str]]:
-    return [line.split() for line in Path(f"/proc/{pid}/uid_map").read_text().splitlines()]
-
-
 def sleeper(user: Rootless, id: str = "c", change: Any = None) -> int:
     """A container that runs; the pid of its first process."""
     ok(user.box("run", "--detach", "--bundle", str(user.bundle("sleep", change=change)), id))
@@ -67,48 +57,11 @@ def sleeper(user: Rootless, id: str = "c", change: Any = None) -> int:
 
 
 def test_life_without_cgroups(user: Rootless) -> None:
-    """Everything that needs no cgroup works, and the rest says what is missing."""
-    box = user.box
-    ok(box("create", "--bundle", str(user.bundle("sleep")), "c"))
-    assert (box.status("c"), maps(box.state("c")["pid"])) == ("created", OWN)
-    ok(box("start", "c"))
-    assert box.status("c") == "running"
-    [seen] = parse(box("exec", "c", "/reporter", "report"))
-    assert ([line.split() for line in seen["uid_map"]], seen["uid"]) == (OWN, [0, 0, 0])
-    assert "nobody" in ok(box("list"))
-    assert ok(box("exec", "--detach", "c", "/reporter", "sleep")) == ""
-    none = "cgroup of its own"
-    refused(box("ps", "c"), "unable to get all container pids", none)
-    refused(box("pause", "c"), "cannot toggle freezer: cgroups not configured for container", none)
-    refused(box("resume", "c"), "container not paused")
-    refused(
-        box("update", "--pids-limit", "20", "c"), "cannot set pids limit: container could not join or create cgroup"
-    )
-    assert json.loads(ok(box("events", "--stats", "c")))["data"]["pids"] == {}
-    ok(box("kill", "c", "KILL"))
-    box.wait("c", "stopped")
-    ok(box("delete", "c"))
+    live_without_cgroups(user, user.bundle("sleep"), OWN, OWN)
 
 
 def test_life_in_what_is_delegated(delegated: Rootless) -> None:
-    """A cgroup beside the runtime's own, in which all that needs one works."""
-    box = delegated.box
-    pid = sleeper(delegated)
-    own = delegated.cgroup / "c"
-    assert (own / "cgroup.procs").read_text() == f"{pid}\n"
-    other = box.directory / "pid"
-    delegated.give(box.directory)
-    ok(box("exec", "--detach", "--pid-file", str(other), "c", "/reporter", "sleep"))
-    both = {str(pid), other.read_text()}
-    assert set((own / "cgroup.procs").read_text().split()) == both
-    assert {str(number) for number in json.loads(ok(box("ps", "--format", "json", "c")))} == both
-    ok(box("pause", "c"))
-    assert "frozen 1" in (own / "cgroup.events").read_text()
-    assert box.status("c") == "paused"
-    ok(box("resume", "c"))
-    assert json.loads(ok(box("events", "--stats", "c")))["data"]["cpu"]["usage"]["total"] > 0
-    ok(box("delete", "--force", "c"))
-    assert not own.exists()
+    live_in_a_cgroup(delegated, delegated.bundle("sleep"))
 
 
 @pytest.mark.parametrize("path", ["{}/deep/inner", "beside"])

@@ -11,7 +11,7 @@ import pytest
 
 from tests import snapshot
 from tests.container.box import Box
-from tests.container.rootless import Config, Rootless
+from tests.container.rootless import Config, Rootless, refused
 
 pytestmark = pytest.mark.guest
 
@@ -38,6 +38,7 @@ def test_limits_of_a_user(user: Rootless) -> None:
     """The controllers are handed on from what is delegated, the limits are written, and update changes them."""
 
     def change(config: Config) -> None:
+        config["linux"]["cgroupsPath"] = f"/{user.box.mark}/c"
         config["linux"]["resources"] = {"pids": {"limit": 20}, "memory": {"limit": 64 << 20}, "cpu": {"shares": 2048}}
 
     box, own = user.box, user.cgroup / "c"
@@ -53,3 +54,12 @@ def test_limits_of_a_user(user: Rootless) -> None:
     assert (data["pids"]["limit"], data["memory"]["usage"]["limit"]) == (30, 32 << 20)
     assert box("delete", "--force", "c").stderr == ""
     assert not own.exists()
+
+
+def test_what_is_refused(user: Rootless) -> None:
+    """A path outside of what is delegated, and device rules for a runtime that is told that it is not rootless."""
+    bundle = user.bundle("sleep", change=lambda config: config["linux"].update(cgroupsPath=f"/{user.box.mark}-other"))
+    refused(user.box("create", "--bundle", str(bundle), "c"), "permission denied", "/linux/cgroupsPath")
+    done = user.box("--rootless=false", "create", "--bundle", str(user.bundle("sleep")), "c")
+    refused(done, "cannot set the device filter", "/linux/resources/devices")
+    assert not (user.cgroup / "c").exists()

@@ -13,7 +13,15 @@ import pytest
 from pyoci.kernel import capability
 from pyoci.kernel.capability_names import NAMES
 from tests.container.box import Box, Done
-from tests.container.rootless import NOBODY, Config, Rootless, without_user
+from tests.container.rootless import (
+    NOBODY,
+    Config,
+    Rootless,
+    enter,
+    live_in_a_cgroup,
+    live_without_cgroups,
+    without_user,
+)
 from tests.isolation import user_namespace
 from tests.steps.look import changes, parse
 
@@ -148,18 +156,54 @@ def test_groups_that_cannot_be_had_are_ignored(single: Rootless) -> None:
     assert 5 not in report["groups"]
 
 
-def test_life(ranges: Rootless) -> None:
+LIVES = [
+    pytest.param(view, ids, below, id=f"{view}-{ids}{'-below' if below else ''}")
+    for view in ("host", "v2", "delegated")
+    for ids in ("ranges", "one")
+    for below in (False, True)
+]
+LIVES += [
+    pytest.param(view, ids, below, marks=pytest.mark.guest, id=f"guest-{view}-{ids}{'-below' if below else ''}")
+    for view, ids, below in (("host", "ranges", True), ("host", "one", False), ("delegated", "ranges", False))
+]
+
+
+@pytest.mark.parametrize(("view", "ids", "below"), LIVES)
+def test_life(box: Box, view: str, ids: str, below: bool) -> None:
+    """Every command, of a root of a user namespace: containers in the same one, and in one more below."""
+    first, outer = {"ranges": (FIRST, f"0 {FIRST} 65536"), "one": (NOBODY, f"0 {NOBODY} 1")}[ids]
+    namespace = user_namespace(outer, first, ids == "ranges")
+    box.directory.chmod(0o755)
+    user = Rootless(box, view, uid=first, inside=enter(namespace, first))
+    shift = 1000 if below and ids == "ranges" else 0
+    count = {(False, "ranges"): 65536, (True, "ranges"): 1000}.get((below, ids), 1)
+
+    def change(config: Config) -> None:
+        if not below:
+            without_user(config)
+            return
+        rows = [{"containerID": 0, "hostID": shift, "size": count}]
+        config["linux"].update(uidMappings=rows, gidMappings=rows)
+
+    bundle = user.bundle("sleep", change=change, owner=first + shift, mapped=0)
+    try:
+        if view == "delegated":
+            live_in_a_cgroup(user, bundle)
+        else:
+            inside = ["0", str(shift) if below else str(first), str(count)]
+            live_without_cgroups(user, bundle, [["0", str(first + shift), str(count)]], [inside])
+    finally:
+        user.close()
+        os.close(namespace)
+
+
+def test_ids_of_exec(ranges: Rootless) -> None:
     """The commands share the pid namespace, too: all of them see the same processes."""
     box = ranges.box
     bundle = ranges.bundle("sleep", change=without_user, mapped=0)
-    assert box("create", "--bundle", str(bundle), "c").stderr == ""
-    assert box("start", "c").stderr == ""
+    assert box("run", "--detach", "--bundle", str(bundle), "c").stderr == ""
     [report] = parse(box("exec", "--user", "7:8", "--additional-gids", "9", "c", "/reporter", "report"))
     assert (report["uid"], report["gid"], report["groups"]) == ([7] * 3, [8] * 3, [9])
-    assert "cgroup of its own" in box("ps", "c").stderr
-    assert box("kill", "c", "KILL").stderr == ""
-    box.wait("c", "stopped")
-    assert box("delete", "c").stderr == ""
 
 
 @pytest.mark.parametrize("flags", [[], ["SCHED_FLAG_RESET_ON_FORK"]], ids=["inherited", "reset-on-fork"])
@@ -211,8 +255,9 @@ def run_command(command: list[str], environment: dict[str, str]) -> Done:
 BOUND = ("/usr", "/bin", "/lib", "/lib64", "/etc")
 
 
-def privileged(box: Box, *command: str) -> Path:
-    """A bundle of root's that may do everything, with the installation and the box's directory in it."""
+def privileged(box: Box, private: bool, *command: str) -> Path:
+    """A bundle of root's that may do everything, with the installation and the box's directory in it; `private`: and
+    with a cgroup namespace."""
     prefix = Path(os.environ.get("PYOCI", box.pyoci)).resolve().parents[1]
 
     def change(config: Config) -> None:
@@ -222,6 +267,8 @@ def privileged(box: Box, *command: str) -> Path:
         config["root"]["readonly"] = False
         config["linux"].update(maskedPaths=[], readonlyPaths=[])
         config["linux"]["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+        if private:
+            config["linux"]["namespaces"].append({"type": "cgroup"})
         for mount in config["mounts"]:
             mount["options"] = [one for one in mount.get("options", []) if one != "ro"]
         for path in (*BOUND, str(prefix), str(box.directory)):
@@ -232,23 +279,67 @@ def privileged(box: Box, *command: str) -> Path:
     return box.bundle(change=change)
 
 
-def test_in_a_privileged_container(either_box: Box) -> None:
-    """Cgroups below its own, device nodes made, a read-only /sys and a network namespace: as on the host."""
+def has_pids(box: Box) -> bool:
+    """Whether the cgroups that its containers see can limit processes."""
+    controllers = Path("/sys/fs/cgroup/cgroup.controllers")
+    if controllers.exists():
+        return "pids" in controllers.read_text().split()
+    return box.view == "host" and os.path.isdir("/sys/fs/cgroup/pids")
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["", "cgroup namespace"])
+@pytest.mark.parametrize(
+    "either_box",
+    [
+        *("host", "v2"),
+        pytest.param("host", marks=pytest.mark.booted, id="booted"),
+        pytest.param("host", marks=pytest.mark.guest, id="guest"),
+    ],
+    indirect=True,
+)
+def test_in_a_privileged_container(either_box: Box, private: bool) -> None:
+    """Cgroups beside or below its own, device nodes made, a read-only /sys and a network namespace: as on the host."""
     box = either_box
 
     def change(config: Config) -> None:
         config["linux"].pop("cgroupsPath")
         config["linux"]["resources"] = {"devices": [{"allow": False, "access": "rwm"}]}
+        if has_pids(box):
+            config["linux"]["resources"]["pids"] = {"limit": 10}
         config["linux"]["devices"] = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3}]
 
     inner = box.bundle("report", "/dev/mine", "/dev/null", change=change)
     (box.directory / "inner").mkdir()
     words = ("--root", str(box.directory / "inner"), "run", "--bundle", str(inner), "inner")
-    outer = privileged(box, box.pyoci, *words)
+    outer = privileged(box, private, box.pyoci, *words)
     done = box("run", "--bundle", str(outer), "outer")
     report = seen(done)
     mine = report["files"]["/dev/mine"]
     assert (mine["type"], mine["major"], mine["minor"], mine["uid"]) == ("char", 1, 3, 0)
     assert report["files"]["/dev/null"]["inode"] != os.stat("/dev/null").st_ino
-    own = [line for line in report["cgroup"] if f"/{box.mark}/" in line]
-    assert own and all(line.endswith("/inner") for line in own), report["cgroup"]
+    lines = report["cgroup"]
+    assert any(line.endswith("/inner") for line in lines), lines
+    assert all(line.endswith("/inner") for line in lines if f"/{box.mark}/" in line), lines
+
+
+@pytest.mark.guest
+def test_memory_in_a_privileged_container(box: Box) -> None:
+    """With a cgroup namespace the runtime is in the root of what it sees, which hands memory on to nobody until it has
+    no processes any more."""
+
+    def change(config: Config) -> None:
+        config["linux"].pop("cgroupsPath")
+        config["linux"]["resources"] = {"memory": {"limit": 64 << 20}}
+
+    inner = box.bundle("report", change=change)
+    for name in ("first", "second"):
+        (box.directory / name).mkdir()
+    words = f"{box.pyoci} --root {box.directory}/$0 run --bundle {inner} inner"
+    done = box("run", "--bundle", str(privileged(box, True, "sh", "-c", words, "first")), "outer")
+    assert done.returncode == 1
+    assert "with domain controllers -- it is in an invalid state" in done.stderr
+    assert "hint: there are processes in /sys/fs/cgroup; move them" in done.stderr
+    leaf = "mkdir /sys/fs/cgroup/leaf; echo 0 >/sys/fs/cgroup/leaf/cgroup.procs;"
+    done = box("run", "--bundle", str(privileged(box, True, "sh", "-c", f"{leaf} exec {words}", "second")), "outer")
+    report = seen(done)
+    assert [line for line in report["cgroup"] if line.endswith("/inner")], report["cgroup"]

@@ -12,13 +12,13 @@ from tests.container.box import Box, Done
 from tests.container.rootless import NOBODY, Config, Rootless
 from tests.steps.look import changes, parse
 
-pytestmark = [pytest.mark.tree, pytest.mark.guest]
+pytestmark = pytest.mark.tree
 
 BASE, SIZE = 300000, 65536
 
 
 @pytest.fixture
-def user(box: Box) -> Iterator[Rootless]:
+def user(request: pytest.FixtureRequest, box: Box) -> Iterator[Rootless]:
     """nobody, with a range. The lane's /etc is its own."""
     if "PYOCI_LANE" not in os.environ:
         pytest.skip("writes to /etc and needs uidmap: tests/lanes/tree pytest -m tree tests/container")
@@ -27,7 +27,7 @@ def user(box: Box) -> Iterator[Rootless]:
         with open(name, "r+") as file:
             if line not in file.read():
                 file.write(line)
-    made = Rootless(box)
+    made = Rootless(box, getattr(request, "param", "host"))
     yield made
     made.close()
 
@@ -49,7 +49,15 @@ def as_user(config: Config) -> None:
     config["process"]["user"].update(uid=7, gid=8, additionalGids=[9, 10])
 
 
-@pytest.mark.parametrize("rows", [WITH_OWN, WITHOUT, LAST], ids=["own first", "none of one's own", "own last"])
+@pytest.mark.parametrize(
+    ("user", "rows"),
+    [
+        pytest.param("host", WITH_OWN, marks=pytest.mark.guest),
+        pytest.param("delegated", WITH_OWN, marks=pytest.mark.guest),
+        *(("host", WITHOUT), ("host", LAST), ("v2", WITH_OWN), ("v2", WITHOUT), ("delegated", WITHOUT)),
+    ],
+    indirect=["user"],
+)
 def test_life(user: Rootless, rows: tuple[tuple[int, int, int], ...]) -> None:
     """Also as a root that the user is not: the fifo and the process are another uid's then. Groups can be had."""
     box = user.box
@@ -65,6 +73,9 @@ def test_life(user: Rootless, rows: tuple[tuple[int, int, int], ...]) -> None:
     assert report["setgroups"] == "allow"
     done = box("exec", "--user", "400000", "c", "/reporter", "report")
     assert (done.returncode, "cannot setuid to unmapped uid 400000 in user namespace" in done.stderr) == (255, True)
+    if user.view == "delegated":
+        assert (user.cgroup / "c/cgroup.procs").read_text() == f"{pid}\n"
+        assert box("pause", "c").stderr == box("resume", "c").stderr == ""
     assert box("kill", "c", "KILL").stderr == ""
     box.wait("c", "stopped")
     assert box("delete", "c").stderr == ""

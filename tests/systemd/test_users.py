@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.container.rootless import enter, without_user
+from tests.isolation import user_namespace
 from tests.systemd.conftest import TESTER, Done, Scopes, scopes_of, until
 
 pytestmark = pytest.mark.booted
@@ -74,6 +77,7 @@ def all_commands(user: Scopes, id: str, cgroup: Path) -> None:
     assert json.loads(ok(user("events", "--stats", id)))["data"]["cpu"]["usage"]["total"] > 0
 
 
+@pytest.mark.guest
 def test_all_commands_in_a_scope(user: Scopes) -> None:
     """exec, too, from a cgroup from which the user may not move a process: systemd does it."""
     cgroup = started(user, "a")
@@ -81,6 +85,34 @@ def test_all_commands_in_a_scope(user: Scopes) -> None:
     all_commands(user, "a", cgroup)
     ok(user("delete", "--force", "a"))
     assert not cgroup.exists()
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["same", "below"])
+@pytest.mark.parametrize("ids", ["ranges", "one"])
+def test_root_of_a_user_namespace_in_a_scope(user: Scopes, ids: str, below: bool) -> None:
+    """Containers in that namespace, and in one more below it: systemd knows the user by its id outside."""
+    first, size = subordinate()
+    outer = f"0 {TESTER} 1\n" + (f"1 {first} {size}\n" if ids == "ranges" else "")
+    namespace = user_namespace(outer, TESTER, ids == "ranges")
+    prefix, user.prefix = user.prefix, tuple(shlex.split(enter(namespace, TESTER)))
+
+    def change(config: dict[str, Any]) -> None:
+        if below:
+            starts = [(0, 1)] if ids == "one" else [(0, 1), (1, 999)]
+            rows = [{"containerID": start, "hostID": start, "size": count} for start, count in starts]
+            config["linux"].update(uidMappings=rows, gidMappings=rows)
+        else:
+            without_user(config)
+
+    try:
+        cgroup = started(user, "a", change)
+        assert cgroup.parent == user.slice()
+        all_commands(user, "a", cgroup)
+        ok(user("delete", "--force", "a"))
+        assert not cgroup.exists()
+    finally:
+        user.prefix = prefix
+        os.close(namespace)
 
 
 def test_ranges_in_a_scope(user: Scopes) -> None:

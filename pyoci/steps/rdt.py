@@ -66,7 +66,7 @@ class MakeRdtGroup(Step):
                 f"stat {group.path}: no such file or directory",
             )
         if not exists or group.make:
-            self._make(context, group.path)
+            exists = not self._make(context, group.path)
         if lines and exists and rdt.clos_id:
             self._compare(lines)
         elif lines:
@@ -87,12 +87,18 @@ class MakeRdtGroup(Step):
                     hint=f"this machine has no {self.group.mount}/info/{name}",
                 )
 
-    def _make(self, context: Context, path: str) -> None:
+    def _make(self, context: Context, path: str) -> bool:
+        """Whether the group is ours: the first container of a class may be made beside the second."""
         try:
             resctrl.make_group(path)
+        except FileExistsError as error:
+            if not self.rdt.clos_id or path != self.group.path:
+                raise self._failed(f"mkdir {path}", os_error_text(error), error) from None
+            return False
         except OSError as error:
             raise self._failed(f"mkdir {path}", os_error_text(error), error) from None
         context.undo.add(resctrl.remove_group, path)
+        return True
 
     def _compare(self, lines: list[str]) -> None:
         """Whoever shares the group decides about it: the specification wants an error, not a change."""

@@ -60,10 +60,17 @@ TESTS = {
     "sync": (),
 }
 
-# Properties that a container has in another file than that of the step's tests.
+# Where whole containers have the property, if not in the step's tests.
 WHOLE = {
     "/hooks/": "tests/steps/test_hooks.py",
-    "/process/execCPUAffinity": "tests/container/test_exec_merging.py",
+    "/mounts/": "tests/steps/test_whole.py",
+    "/linux/devices/": "tests/steps/test_whole.py",
+    "/linux/maskedPaths": "tests/steps/test_whole.py",
+    "/linux/readonlyPaths": "tests/steps/test_whole.py",
+    "/linux/cgroupsPath": "tests/steps/test_whole.py",
+    "/linux/uidMappings": "tests/steps/test_whole.py",
+    "/linux/gidMappings": "tests/steps/test_whole.py",
+    "/process/execCPUAffinity": "tests/steps/test_whole.py",
     "/process/noNewPrivileges": "tests/steps/test_user.py",
     "/process/capabilities": "tests/steps/test_user.py",
     "/linux/timeOffsets": "tests/steps/test_namespaces.py",

@@ -73,7 +73,7 @@ WHOLE = {
     "/process/execCPUAffinity": "tests/steps/test_whole.py",
     "/process/noNewPrivileges": "tests/steps/test_user.py",
     "/process/capabilities": "tests/steps/test_user.py",
-    "/linux/timeOffsets": "tests/steps/test_namespaces.py",
+    "/linux/timeOffsets": "tests/steps/test_whole.py",
 }
 
 # A value that config.read takes, where the first of the schema's own would not do; and another one beside it.
@@ -298,8 +298,9 @@ HEAD = """# Every property of config.json, what carries it out, and where that i
 Made by tools/build_coverage.py from the schema of runtime-spec 1.3.0 (spec/). The steps are those that differ between
 the plan of a config.json which has every property and of one where this property has another value or none. Properties
 that only hold others have no row of their own; those of other platforms (freebsd, solaris, vm, windows, zos) are
-ignored, as config.md wants it. `[]` is any item, `*` any key. The tests are those of the steps; what cannot be tested
-on the machines at hand is in host-features.md.
+ignored, as config.md wants it. `[]` is any item, `*` any key. The tests are those of whole containers and of the steps;
+tools/check_coverage.py takes a property out of every config.json that they make and says if none of them notices. What
+cannot be tested on the machines at hand is in host-features.md.
 
 | property | step | tests |
 |---|---|---|

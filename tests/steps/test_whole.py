@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def test_mapped_mounts(box: Box, look: Look) -> None:
     os.chown(source, 5, 6)
 
     def change(config: Config) -> None:
-        mount = {"destination": "/data", "source": str(source), "options": ["bind"]}
+        mount: Config = {"destination": "/data", "source": str(source), "options": ["bind"]}
         mount["uidMappings"] = [{"containerID": 5, "hostID": 2000, "size": 3}]
         mount["gidMappings"] = [{"containerID": 4, "hostID": 3000, "size": 7}]
         config["mounts"].append(mount)
@@ -89,6 +90,17 @@ def test_a_user_namespace(box: Box, look: Look) -> None:
     maps = [" ".join(found[key][0].split()) for key in ("uid_map", "gid_map")]
     assert maps == ["0 100000 10", "0 200000 20"]
     assert (found["uid"][0], found["gid"][0]) == (3, 4)
+
+
+def test_clock_offsets_to_the_nanosecond(box: Box) -> None:
+    def change(config: Config) -> None:
+        config["linux"]["namespaces"].append({"type": "time"})
+        clocks = {"monotonic": {"secs": 5, "nanosecs": 7}, "boottime": {"secs": 11, "nanosecs": 999_999_999}}
+        config["linux"]["timeOffsets"] = clocks
+
+    assert box("run", "--detach", "--bundle", str(box.bundle("sleep", change=change)), "a").stderr == ""
+    lines = Path(f"/proc/{box.state('a')['pid']}/timens_offsets").read_text().splitlines()
+    assert [line.split()[1:] for line in lines] == [["5", "7"], ["11", "999999999"]]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ class OpenNamespace(Step):
         return f"open the {self.namespace.type} namespace {self.namespace.path}"
 
     def execute(self, context: Context) -> None:
-        descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+        # Whatever is there: a FIFO must not stop us, nor a terminal become ours. What is no namespace cannot be joined.
+        descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
         if self.sysctl is not None:

@@ -154,7 +154,11 @@ class SetMemoryPolicy(Step):
         try:
             scheduling.set_memory_policy(mode, id_list.numbers(policy.nodes))
         except OSError as error:
-            hint = "the nodes of this machine are in /sys/devices/system/node/online" if error.errno == EINVAL else ""
+            hint = ""
+            if error.errno == EINVAL:
+                hint = "set_mempolicy(2) says which flags go with which mode"
+                if policy.nodes:
+                    hint = f"the nodes of this machine are in /sys/devices/system/node/online; {hint}"
             raise failed(self, error, hint) from None
 
 

@@ -206,13 +206,22 @@ def test_nodes_that_do_not_exist(box: Box, nodes: str) -> None:
     assert "/sys/devices/system/node/online" in "".join(said)
 
 
-def test_flags_that_exclude_each_other() -> None:
-    raw = {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}
+@pytest.mark.parametrize(
+    ("raw", "nodes"),
+    [
+        ({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}, True),
+        ({"mode": "MPOL_LOCAL", "flags": ["MPOL_F_STATIC_NODES"]}, False),
+    ],
+    ids=["each-other", "the-mode"],
+)
+def test_flags_that_exclude(raw: dict[str, Any], nodes: bool) -> None:
     policy = config.read({"linux": {"memoryPolicy": raw}}).linux.memory_policy
     assert policy is not None
     with pytest.raises(StepError) as caught:
         in_namespace(lambda: carry_out(context(), SetMemoryPolicy(pointer=policy.pointer, policy=policy)), 0)
     assert caught.value.errno == EINVAL
+    assert "which flags go with which mode" in caught.value.hint
+    assert ("nodes of this machine" in caught.value.hint) is nodes
 
 
 # -- CPUs

@@ -5,6 +5,7 @@ there is none.
 from __future__ import annotations
 
 import os
+import select
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
@@ -119,6 +120,8 @@ class _Execution:
                     pidfd_socket.close()
                 self._start(birth, context)
             except Error as error:
+                if select.select([context.descriptors["container"]], [], [], 0)[0]:  # its first process has ended
+                    error = StateError(_STOPPED, hint=f"it has ended meanwhile: {error.message}")
                 if manager.oom_kills(container.cgroups) > kills:
                     error.message += " (possibly OOM-killed)"
                 raise error.prefixed("unable to start container process") from None

@@ -120,7 +120,7 @@ class JoinContainer(Step):
                 pointer=self.pointer,
                 step=type(self).__name__,
                 errno=ESRCH,
-                hint="its first process has ended meanwhile",
+                hint="its first process has ended",
             ) from None
         os.chdir("/")
 

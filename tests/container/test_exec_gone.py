@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,20 @@ def test_it_ends_while_it_is_looked_at(box: Box, monkeypatch: pytest.MonkeyPatch
         container_exec.execute(options)
     assert STOPPED in str(caught.value)
     refused(box("exec", "c", "/reporter", "exit", "0"), STOPPED)
+
+
+def test_it_ends_at_any_moment(box: Box, seeded: tuple[int, random.Random], tell: Callable[[str], None]) -> None:
+    """137, as all of its processes are killed, or 255 and one error that has not the kernel's word for it (ENOMEM)."""
+    seed, chance = seeded
+    for round in range(20):
+        started(box, id=f"c{round}")
+        pid = box.state(f"c{round}")["pid"]
+        running = box.begin("exec", f"c{round}", "/reporter", "exit", "0")
+        time.sleep(chance.uniform(0, 0.05))
+        os.kill(pid, signal.SIGKILL)
+        done = box.end(running)
+        assert done.returncode in (0, 137, 255), f"seed {seed}: {done}"
+        assert done.stderr.count("level=error") == (done.returncode == 255), f"seed {seed}: {done}"
+        assert "internal error" not in done.stderr, f"seed {seed}: {done}"
+        assert "cannot allocate memory" not in done.stderr.partition("hint:")[0], f"seed {seed}: {done}"
+    tell(f"exec in a container that is killed: 20 times, seed {seed}")

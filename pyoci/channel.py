@@ -6,6 +6,7 @@ End-of-file means that the other side has died.
 
     container -> runtime   unshared        stage 1 is in its user and time namespaces; its maps may be written
                            born PID        a helper has made the process; its pidfd comes along
+                           listener        exec: that of the filter which stage 1 has loaded comes along
                            stage2 PID      the container's process exists; its pidfd comes along
                            mounted         mounts and devices are made; the root is not switched yet
                            console NAME    the pseudo-terminal's master comes along

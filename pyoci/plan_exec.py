@@ -8,7 +8,8 @@
 
 What is a privilege belongs to stage 1 (or, by pid, to the runtime, in `admit`); its child has only what the program may
 have. Only where a filter allows next to nothing and is to be loaded without noNewPrivileges, it is the child that loads
-it, right before execve, and has CAP_SYS_ADMIN until then.
+it, right before execve, and has CAP_SYS_ADMIN until then. The same goes for a filter's listener: stage 1 gives it to the
+runtime, unless the agent is to answer what the child calls, which then shares its descriptors with a helper.
 """
 
 from __future__ import annotations
@@ -74,14 +75,21 @@ def make(config: Config, entrance: Entrance) -> Plan:
     wanted = config.process
     assert wanted is not None
     process = ProcessPlan(config, wanted, entrance, entrance.set_groups, _state(config, entrance))
+    early = _filters_early(config, entrance)
+    process.helpless = early
     return Plan(
         two_stage=True,
         clone_flags=0,
         private_pid=False,
         prepare=_prepare(config, entrance, process),
-        first=_first(config, entrance, process),
+        first=_first(config, entrance, process) + (_filter(config) if early else ()),
         maps=(),
-        admit=_admit(config, wanted, entrance) + join_rdt(entrance.rdt_path, entrance.rdt_monitor) + process.name(),
+        admit=(
+            *_admit(config, wanted, entrance),
+            *join_rdt(entrance.rdt_path, entrance.rdt_monitor),
+            *process.name(),
+            *(_send_listener(config, entrance, process) if early else ()),
+        ),
         inside=_inside(config, entrance, process),
         mounted=(),
         finish=(),
@@ -187,20 +195,43 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
     steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", config, entrance)
     steps += process.attributes() + process.become_user()
     steps.append(enter.LeaveHost(keep=process.keep))
-    if _filters_early(config, wanted) and not _scheduled("stage 2", config, entrance):
-        assert wanted.capabilities is not None
-        steps += [enter.LoadFilterEarly(), identity.SetCapabilities(capabilities=wanted.capabilities)]
     return tuple(steps)
 
 
-def _filters_early(config: Config, wanted: Process) -> bool:
-    """Whether stage 1 can load the filter, so that CAP_SYS_ADMIN need not be kept for it any longer."""
-    filter = config.linux.seccomp
-    if filter is None or wanted.no_new_privileges or wanted.capabilities is None or filter.notifies():
+def _filters_early(config: Config, entrance: Entrance) -> bool:
+    """Whether stage 1 can and should load the filter.
+
+    Then CAP_SYS_ADMIN need not be kept for it any longer. And stage 1 can send the filter's listener, if it has one:
+    where the program's process loads it, that shares its descriptors with a helper, and what is visible to a container
+    that may trace it had better share none.
+    """
+    wanted, filter = config.process, config.linux.seccomp
+    assert wanted is not None
+    if filter is None or _scheduled("stage 2", config, entrance):
+        return False
+    if not filter.notifies() and (wanted.no_new_privileges or wanted.capabilities is None):
         return False
     from pyoci.config.seccomp_allowance import allows_exec
 
     return allows_exec(filter)
+
+
+def _filter(config: Config) -> tuple[Step, ...]:
+    """The last steps of stage 1."""
+    wanted = config.process
+    assert wanted is not None
+    load = enter.LoadFilterEarly()
+    if wanted.capabilities is None or wanted.no_new_privileges:
+        return (load,)
+    return load, identity.SetCapabilities(capabilities=wanted.capabilities)
+
+
+def _send_listener(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+    if config.linux.seccomp is None or not config.linux.seccomp.notifies():
+        return ()
+    from pyoci.steps import listener_early
+
+    return (listener_early.SendListener(handover=process.handover("running", entrance.pid)),)
 
 
 def _inside(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:

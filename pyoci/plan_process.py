@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pyoci.config.linux import Linux
     from pyoci.steps.hook_state import HookState
+    from pyoci.steps.listener import HandOverListener
 
     class Caller(Protocol):
         """What the caller passed on to the program: see plan.Surroundings and plan_exec.Entrance."""
@@ -186,6 +187,7 @@ class ProcessPlan:
         self.state = state
         self.set_groups = set_groups
         self.keep = 3 + around.preserve
+        self.helpless = False  # whoever loads the filter can send its listener
 
     def session(self) -> tuple[Step, ...]:
         if self.around.no_new_keyring:
@@ -329,14 +331,14 @@ class ProcessPlan:
 
         `container`: the pid of the container's first process, if that is another one.
         """
-        seccomp = self.config.linux.seccomp
-        if seccomp is None or not self._notifies():
-            return ()
+        return (self.handover(status, container),) if self._notifies() else ()
+
+    def handover(self, status: str, container: int) -> HandOverListener:
         from pyoci.steps import listener
 
-        assert self.state is not None
-
-        handover = listener.HandOverListener(
+        seccomp = self.config.linux.seccomp
+        assert self.state is not None and seccomp is not None
+        return listener.HandOverListener(
             path=self._agent_path(),
             metadata=seccomp.listener_metadata,
             state=self.state,
@@ -344,11 +346,10 @@ class ProcessPlan:
             container=container,
             keep=self.keep,
         )
-        return (handover,)
 
     def _notifies(self) -> bool:
         seccomp = self.config.linux.seccomp
-        return seccomp is not None and seccomp.notifies() and bool(self.process.args)
+        return seccomp is not None and seccomp.notifies() and bool(self.process.args) and not self.helpless
 
     def _agent_path(self) -> str:
         """Absolute; as with runc, a relative one starts at the bundle."""

@@ -112,6 +112,12 @@ class Birth:
                 run(self.plan.maps, context)
                 self._send("go")
                 message = self._receive(pidfd)
+            if message.kind == "listener":
+                from pyoci.steps.listener_early import close_listener
+
+                (context.listener,) = message.descriptors
+                context.undo.add(close_listener, context)
+                message = self._receive(pidfd)
             if message.kind != "stage2":
                 raise Error(f"stage 1 said {message.kind!r}")
         except BaseException:

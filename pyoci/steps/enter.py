@@ -160,7 +160,8 @@ class LeaveHost(Step):
 class LoadFilterEarly(Step):
     """seccomp(2) by stage 1, as it allows all that follows: CAP_SYS_ADMIN, which that takes, is then given up.
 
-    A container with CAP_SYS_PTRACE and no user namespace could make the process it sees use that capability.
+    A container with CAP_SYS_PTRACE and no user namespace could make the process it sees use that capability. A listener
+    goes to the runtime, which hands it over.
     """
 
     pointer: str = "/linux/seccomp"
@@ -171,7 +172,10 @@ class LoadFilterEarly(Step):
     def execute(self, context: Context) -> None:
         if context.filter is not None:
             prepared, flags = context.filter
-            prepared.load(flags)
+            listener = prepared.load(flags)
+            if listener:
+                context.channel.send("listener", descriptors=(listener,))
+                os.close(listener)
         context.filtered = True
 
 

@@ -7,6 +7,8 @@ descriptors until execve(2), and what the filter's load returns in one of them t
 the host's side, with the runtime's namespaces and identity, and waits for `start`; it ends before the program's first
 instruction that the agent could care about is answered, and with the container's process at the latest.
 
+With exec most filters do without all that: listener_early.py.
+
     runtime -> helper               agent PID   the container is created; its process in the runtime's namespace
     helper -> container's process   begin       the helper has done its part of the birth
     container's process -> helper   arm         the filter comes next
@@ -133,7 +135,7 @@ class FindAgent(Step):
     def execute(self, context: Context) -> None:
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
         try:
-            _connect(sock, self.path)
+            _connect(sock, self.path, shared=False)
             reason = EPROTOTYPE  # it takes datagrams: no stream socket
         except OSError as error:
             reason = error.errno or 0
@@ -197,7 +199,7 @@ class HandOverListener(Step):
                 pid = int(message.fields[0])
                 continue
             try:
-                sock = self._agent()
+                sock = self.connect(shared=True)
                 if message.kind == "hook":
                     self._serve_hook(handover, sock, pid)
                     continue
@@ -217,19 +219,19 @@ class HandOverListener(Step):
         try:
             if descriptors:
                 listener, process = descriptors
-                self._send(sock, listener, pid, _pid_of(process))
+                self.send(sock, listener, pid, _pid_of(process))
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
             sock.close()
         handover.far.send("sent")
 
-    def _agent(self) -> _socket.socket:
-        """Connected to the agent. Raises StepError."""
+    def connect(self, shared: bool) -> _socket.socket:
+        """Connected to the agent. `shared`: see _connect(). Raises StepError."""
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, struct.pack("ll", _PATIENCE, 0))
         try:
-            _connect(sock, self.path, shared=True)
+            _connect(sock, self.path, shared)
         except OSError as error:
             sock.close()
             raise _unreachable(self, error.errno or 0) from None
@@ -239,7 +241,7 @@ class HandOverListener(Step):
         """Both descriptors are closed in the process too, if it still waits in execve(2): the agent alone holds it."""
         try:
             if appears(listener, handover.process):
-                self._send(sock, listener, self.container or pid, pid)
+                self.send(sock, listener, self.container or pid, pid)
                 os.close(listener)
         except StepError as failure:
             self._report(context, failure)
@@ -247,7 +249,7 @@ class HandOverListener(Step):
         finally:
             sock.close()
 
-    def _send(self, sock: _socket.socket, listener: int, container: int, pid: int) -> None:
+    def send(self, sock: _socket.socket, listener: int, container: int, pid: int) -> None:
         """The state of the process `pid` of the container, and its listener. Raises StepError."""
         try:
             _send_all(sock, self.text(container, pid).encode("utf-8", "surrogateescape"), listener)
@@ -309,7 +311,7 @@ def _poll(*descriptors: int, timeout: int | None = None) -> dict[int, int]:
     return dict(poll.poll(None if timeout is None else timeout * 1000))
 
 
-def _connect(sock: _socket.socket, path: str, shared: bool = False) -> None:
+def _connect(sock: _socket.socket, path: str, shared: bool) -> None:
     """connect(2); to a path too long for it by its last part, below its directory.
 
     `shared`: the table of descriptors is the container's process's, too, and where that is exec's, others could take

@@ -52,6 +52,7 @@ class Context:
         self.interrupts: Interrupts | None = None  # the runtime's, for whatever it waits for
         self.filter: tuple[Prepared, int] | None = None  # the seccomp filter and its flags
         self.filtered = False  # stage 1 has loaded the filter: what follows is under it
+        self.listener = -1  # that of the filter which stage 1 of exec has loaded, until the agent has it
         self.handover: Handover | None = None  # what the process shares with the helper that sends its listener
         self.compile: Callable[[Seccomp], tuple[Prepared, int] | None] = lambda seccomp: None
 

@@ -27,6 +27,7 @@ ADD_AND_SEND = 2  # SECCOMP_ADDFD_FLAG_SEND
 
 
 GETPPID = 110  # on x86-64, a call that programs do not make by themselves
+EXECVE = 59
 
 Change = Callable[[dict[str, Any]], object]
 Make = Callable[..., "Agent"]

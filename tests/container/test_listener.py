@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from pyoci.cli import spec
 from pyoci.kernel import seccomp
 from tests.container.agent import GETPPID, Agent, Answer, Change, Make, answered, filtered, read
 from tests.container.box import SOON, Box, until
+from tests.container.test_exec_merging import exits, only_needed
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of system calls are those of x86-64"),
 ]
+
+__all__ = ["exits"]
 
 OPENAT, EXECVE = 257, 59
 WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
@@ -247,10 +251,17 @@ def test_a_long_path_and_a_relative_one(box: Box, agent: Make) -> None:
         assert answered(box, box.bundle("try", "syscall", str(GETPPID), change=change))["result"] == 5
 
 
-def test_exec(box: Box, agent: Make) -> None:
-    """Its process has a listener of its own, sent with the container's state."""
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+@pytest.mark.parametrize("names", [("getppid",), ("getppid", "execve")], ids=["early", "late"])
+def test_exec(box: Box, agent: Make, names: tuple[str, ...], no_new_privileges: bool) -> None:
+    """Its process has a listener of its own, sent with the container's state. Unless exec itself makes calls that the
+    agent is to answer, stage 1 loads the filter, and there is no helper."""
     served = agent({GETPPID: Answer(value=5), EXECVE: Answer()})
-    bundle = box.bundle("sleep", change=filtered(box, "getppid", "execve", listenerMetadata="m"))
+
+    def more(config: dict[str, Any]) -> None:
+        config["process"]["noNewPrivileges"] = no_new_privileges
+
+    bundle = box.bundle("sleep", change=filtered(box, *names, more=more, listenerMetadata="m"))
     assert box("run", "--detach", "--bundle", str(bundle), "a").stderr == ""
     pid_file = box.directory / "pid"
     call = ("/reporter", "try", "syscall", str(GETPPID))
@@ -265,6 +276,36 @@ def test_exec(box: Box, agent: Make) -> None:
     assert box("exec", "--detach", "a", "/reporter", "exit", "0", timeout=SOON).stderr == ""
     report = json.loads(box("exec", "a", "/reporter", "report", timeout=SOON).stdout)
     assert sorted(report["fds"]) == ["0", "1", "2"]
+
+
+def test_exec_under_a_filter_that_allows_it_and_no_more(box: Box, agent: Make, exits: Path) -> None:
+    """Under which stage 1 has sent the listener."""
+    served = agent({GETPPID: Answer(value=5)})
+
+    def change(config: dict[str, Any]) -> None:
+        only_needed(config)
+        config["mounts"].append({"destination": "/program", "source": str(exits), "options": ["bind"]})
+        seccomp = config["linux"]["seccomp"]
+        seccomp["syscalls"].append({"names": ["getppid"], "action": "SCMP_ACT_NOTIFY"})
+        seccomp["listenerPath"] = str(box.directory / "agent")
+
+    assert box("create", "--bundle", str(box.bundle("sleep", change=change)), "c").stderr == ""
+    for flags in ((), ("--user", "1000:1000"), ("--tty",)):
+        done = box("exec", *flags, "c", "/program", timeout=SOON)
+        assert (done.returncode, done.stderr) == (7, "")
+    assert served.took(3)
+
+
+def test_exec_whose_agent_ends(box: Box) -> None:
+    """Nobody else has kept the listener: the call fails, and does not wait for ever."""
+    agent = Agent(box.directory / "agent", {GETPPID: Answer(value=5)})
+    assert box("create", "--bundle", str(box.bundle("sleep", change=filtered(box, "getppid"))), "a").stderr == ""
+    command = box.command("exec", "a", "/reporter", "echo", ",", "try", "syscall", str(GETPPID))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        until(lambda: len(agent.states) == 1, "the agent has the listener")
+        agent.close()
+        output, _ = process.communicate(b"", timeout=SOON)
+    assert json.loads(output)["error"] == "ENOSYS"
 
 
 def test_exec_without_an_agent(box: Box) -> None:

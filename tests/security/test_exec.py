@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.agent import GETPPID, Agent, Answer
+from tests.container.agent import EXECVE, GETPPID, Agent, Answer
 from tests.container.box import until
 from tests.security.harness import CANARY, Arena, helper
 from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_the_root, ran_on_the_host
@@ -167,33 +167,41 @@ def test_a_descriptor_of_the_host_would_be_seen(arena: Arena) -> None:
     assert any("capability" in line for line in found), "it was told that it has fewer than it has"
 
 
-def test_the_directory_of_the_seccomp_agent(arena: Arena) -> None:
-    """What hands the listener over shares the process's descriptors: none of its own is a place on the host. (Of
-    itself and of stage 1 the process has a pidfd, and the listener it makes.)"""
+@pytest.mark.parametrize(
+    ("names", "seen"),
+    [
+        pytest.param(("getppid",), (), id="by stage 1"),
+        pytest.param(("getppid", "execve"), ("anon_inode:[pidfd]", "anon_inode:seccomp notify"), id="by a helper"),
+    ],
+)
+def test_a_seccomp_agent_and_its_listener(arena: Arena, names: tuple[str, ...], seen: tuple[str, ...]) -> None:
+    """The listener, and the way to the agent, are the runtime's. Only a filter that notifies of what exec itself calls
+    is loaded by what the container sees, which then shares its descriptors with a helper: its own listener, pidfds of
+    itself and of stage 1, and still no place of the host."""
     place = arena.directory / ("d" * 120)  # too long for connect(2)
     place.mkdir()
-    agent = Agent(arena.directory / "agent", {GETPPID: Answer()})
+    agent = Agent(arena.directory / "agent", {GETPPID: Answer(), EXECVE: Answer()})
     (place / "agent").symlink_to(agent.path)
 
     def notify(config: dict[str, Any]) -> None:
         config["linux"]["seccomp"] = {
             "defaultAction": "SCMP_ACT_ALLOW",
             "listenerPath": str(place / "agent"),
-            "syscalls": [{"names": ["getppid"], "action": "SCMP_ACT_NOTIFY"}],
+            "syscalls": [{"names": list(names), "action": "SCMP_ACT_NOTIFY"}],
         }
 
     try:
-        watch = Watch(arena, notify, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH | SYS_ADMIN)
+        more = SYS_ADMIN if seen else 0
+        watch = Watch(arena, notify, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH | more)
         for _ in range(60):
             done = arena("exec", "c", "/reporter", "exit", "0")
             assert (done.returncode, done.stderr) == (0, ""), done.stderr
-        found, _ = watch.end()
+        found, counts = watch.end()
     finally:
         agent.close()
-    assert any("[pidfd]" in line for line in found), "it has never caught one before its program: that was no test"
-    assert [
-        line for line in found if "anon_inode:[pidfd]" not in line and "anon_inode:seccomp notify" not in line
-    ] == []
+    assert len(agent.states) == 61
+    assert counts["sockets"] > 0, "it has never caught one before its program: that was no test"
+    assert [line for line in found if not any(one in line for one in seen)] == []
 
 
 @contextmanager

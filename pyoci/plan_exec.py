@@ -8,8 +8,8 @@
 
 What is a privilege belongs to stage 1 (or, by pid, to the runtime, in `admit`); its child has only what the program may
 have. Only where a filter allows next to nothing and is to be loaded without noNewPrivileges, it is the child that loads
-it, right before execve, and has CAP_SYS_ADMIN until then. The same goes for a filter's listener: stage 1 gives it to the
-runtime, unless the agent is to answer what the child calls, which then shares its descriptors with a helper.
+it, right before execve, and has CAP_SYS_ADMIN until then. So with a filter's listener: stage 1 gives it to the runtime,
+unless the agent is to answer what the child calls, which then shares its descriptors with a helper.
 """
 
 from __future__ import annotations

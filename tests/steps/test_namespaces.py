@@ -15,7 +15,7 @@ import pytest
 from pyoci import config
 from pyoci.kernel import namespace, process
 from pyoci.steps.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, OpenNamespace, Unshare
-from tests.container.box import SOON, Box
+from tests.container.box import Box
 from tests.isolation import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -324,19 +324,6 @@ def test_a_path_of_another_type_is_refused(box: Box, hold: Hold) -> None:
     done = box("run", "--bundle", str(bundle), "wrong")
     assert done.returncode == 1
     assert "setns(" in done.stderr and "/linux/namespaces/" in done.stderr
-
-
-@pytest.mark.parametrize("type", ["network", "user", "mount"])
-def test_a_path_of_a_fifo(box: Box, type: str) -> None:
-    """Refused, and not waited for."""
-    os.mkfifo(box.directory / "fifo")
-
-    def change(config: Config) -> None:
-        config["linux"]["namespaces"] = [one for one in config["linux"]["namespaces"] if one["type"] != type]
-        entry(config, type, str(box.directory / "fifo"))
-
-    done = box("run", "--bundle", str(box.bundle("exit", "0", change=change)), "a", timeout=SOON)
-    assert done.returncode == 1 and f"join the {type} namespace" in done.stderr, done
 
 
 def test_a_path_that_does_not_exist(box: Box) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.box import Box
+from tests.container.box import SOON, Box
 from tests.container.execs import seen, started
 from tests.steps.look import Config, Look, changes, process, user_namespace
 
@@ -118,3 +118,16 @@ def test_the_cpus_of_exec(box: Box, affinity: dict[str, str], cpus: list[int]) -
     started(box, change)
     found = seen(box)["affinity"]
     assert found == cpus or (not affinity and set(cpus) <= set(found))
+
+
+@pytest.mark.parametrize("type", ["network", "user", "mount"])
+def test_a_namespace_whose_path_is_a_fifo(box: Box, type: str) -> None:
+    """Refused, and not waited for."""
+    os.mkfifo(box.directory / "fifo")
+
+    def change(config: Config) -> None:
+        config["linux"]["namespaces"] = [one for one in config["linux"]["namespaces"] if one["type"] != type]
+        config["linux"]["namespaces"].append({"type": type, "path": str(box.directory / "fifo")})
+
+    done = box("run", "--bundle", str(box.bundle("exit", "0", change=change)), "a", timeout=SOON)
+    assert done.returncode == 1 and f"join the {type} namespace" in done.stderr, done

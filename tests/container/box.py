@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import os
@@ -115,6 +116,7 @@ class Box:
         config["linux"]["cgroupsPath"] = f"/{self.mark}/{path.name}"
         if change is not None:
             change(config)
+        config = copy.deepcopy(config)  # the test's own values stay what they are
         without(config, os.environ.get("PYOCI_TEST_WITHOUT", ""))
         (path / "config.json").write_text(json.dumps(config))
         return path

@@ -31,7 +31,7 @@ from pyoci.errors import Error, HookError, StepError
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
-FIELDS |= {"error": 7, "go": 0, "hooked": 0, "created": 0}
+FIELDS |= {"error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
 FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
 

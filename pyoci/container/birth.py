@@ -10,6 +10,7 @@ from pyoci.errors import Error
 from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import pidfd_send_signal, wait_status
+from pyoci.log import log
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.step import Context, run
 
@@ -182,7 +183,7 @@ class Birth:
         raise Error("the container's process said something after its last word")
 
     def _receive(self, pidfd: int) -> channel.Message:
-        """The next message of this process that is for us; a terminal goes to its owner.
+        """The next message of this process that is for us; a terminal goes to its owner, a warning to the log.
 
         Raises Interrupted while it waits, and what channel.receive() raises.
         The end of the process counts as much as end-of-file: stage 2 keeps the channel open when stage 1 has died.
@@ -194,6 +195,9 @@ class Birth:
             if not context.channel.is_readable():
                 raise channel.Closed
             message = context.channel.receive()
+            if message.kind == "warning":
+                log.warning(message.fields[0])
+                continue
             if message.kind != "console":
                 return message
             if len(message.descriptors) != 1:

@@ -7,7 +7,7 @@ from errno import EACCES, EPERM, EROFS
 
 from pyoci.cgroups import manager, members
 from pyoci.config.resources import DeviceRule
-from pyoci.errors import StepError
+from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import process
 from pyoci.steps.step import Context, Step
 
@@ -105,7 +105,16 @@ class ResetAffinity(Step):
         return "run on every CPU"
 
     def execute(self, context: Context) -> None:
+        reset_affinity(context)
+
+
+def reset_affinity(context: Context) -> None:
+    """Where a sandbox does not let us, the container is pinned as its caller is: a warning, as in runc."""
+    try:
         process.reset_affinity()
+    except OSError as error:
+        text = "resetting the CPU affinity failed -- the container's process may inherit the runtime's: "
+        context.channel.send("warning", text + os_error_text(error))
 
 
 class EnterCgroups(Step):

@@ -9,7 +9,8 @@ from pyoci.config import id_list
 from pyoci.config.linux import MemoryPolicy, Personality
 from pyoci.config.process import ExecCpuAffinity, IoPriority, Scheduler
 from pyoci.errors import StepError, os_error_text, system_call
-from pyoci.kernel import process, scheduling
+from pyoci.kernel import scheduling
+from pyoci.steps.cgroups import reset_affinity
 from pyoci.steps.step import Context, Step, failed
 
 # include/uapi/linux/sched.h
@@ -188,7 +189,7 @@ class SetFinalAffinity(Step):
     def execute(self, context: Context) -> None:
         wanted = self.affinity
         if wanted is None or not (wanted.initial or wanted.final):
-            process.reset_affinity()
+            reset_affinity(context)
         elif wanted.final:
             _set_affinity(self, "final", wanted.final)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import struct
 from errno import EINVAL, EPERM
 from typing import Any
 
@@ -13,15 +14,18 @@ from pyoci import config
 from pyoci.config.process import ExecCpuAffinity, Scheduler
 from pyoci.errors import StepError
 from pyoci.kernel import scheduling as kernel
+from pyoci.kernel.seccomp import prepare
 from pyoci.steps import scheduling
 from pyoci.steps.scheduling import SetFinalAffinity, SetInitialAffinity, SetMemoryPolicy, SetScheduler
 from tests.container.box import V2_ONLY, Box
+from tests.container.execs import process_file
 from tests.isolation import in_namespace
 from tests.steps.look import Change, Config, Look, changes, process, user_namespace
 from tests.steps.scene import carry_out, context
 
 pytestmark = pytest.mark.root
 
+SCHED_SETAFFINITY = {"x86_64": 203, "aarch64": 122}.get(os.uname().machine, -1)
 NONE = {"policy": 0, "flags": 0, "nice": 0, "priority": 0, "runtime": 0, "deadline": 0, "period": 0}
 
 
@@ -273,6 +277,21 @@ def test_a_pinned_caller_does_not_pin_the_container(look: Look, name: str | None
     change = process(execCPUAffinity={"initial": "0", "final": "0"}) if name else None
     seen = look(change, preexec_fn=lambda: os.sched_setaffinity(0, {everything[0]}))
     assert seen["affinity"] == everything
+
+
+def test_a_sandbox_that_does_not_let_us(box: Box) -> None:
+    """create and exec go on, and say so; what config.json asks for fails."""
+    instructions = [(0x20, 0, 0, 0), (0x15, 0, 1, SCHED_SETAFFINITY), (0x06, 0, 0, 0x50000 | EPERM)]
+    program = prepare(b"".join(struct.pack("=HBBI", *one) for one in [*instructions, (0x06, 0, 0, 0x7FFF0000)]))
+    confined: dict[str, Any] = {"preexec_fn": lambda: program.load(0)}
+    warning = "resetting the CPU affinity failed -- the container's process may inherit the runtime's: operation not"
+    done = box("run", "--detach", "--bundle", str(box.bundle("sleep")), "a", **confined)
+    assert done.returncode == 0 and warning in done.stderr
+    done = box("exec", "a", "/reporter", "exit", "7", **confined)
+    assert done.returncode == 7 and warning in done.stderr
+    file = process_file(box, execCPUAffinity={"final": "0"})
+    done = box("exec", "--process", file, "a", **confined)
+    assert done.returncode == 255 and "error setting final CPU affinity" in done.stderr
 
 
 # -- descriptions

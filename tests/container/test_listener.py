@@ -320,7 +320,8 @@ def test_exec_without_an_agent(box: Box) -> None:
 
 
 @pytest.mark.parametrize("no_new_privileges", [True, False])
-def test_an_ordinary_user(box: Box, tmp_path: Path, no_new_privileges: bool) -> None:
+@pytest.mark.parametrize("more", [(), ("execve",)], ids=["early", "late"])
+def test_an_ordinary_user(box: Box, more: tuple[str, ...], no_new_privileges: bool) -> None:
     """Without a privilege on the host: in a user namespace the filter is loaded, and the agent is the user's own."""
     user = 54321
     os.chown(box.directory, user, user)
@@ -335,14 +336,20 @@ def test_an_ordinary_user(box: Box, tmp_path: Path, no_new_privileges: bool) -> 
         config["process"]["noNewPrivileges"] = no_new_privileges
 
     bundle = box.bundle("try", "syscall", str(GETPPID), change=filtered(box, "getppid", "execve", more=rootless))
-    for path in (bundle, bundle / "rootfs"):
+    sleeper = box.bundle("sleep", change=filtered(box, "getppid", *more, more=rootless))
+    for path in (bundle, bundle / "rootfs", sleeper, sleeper / "rootfs"):
         os.chown(path, user, user)
     try:
         with box.as_user(user):
             done = box("run", "--bundle", str(bundle), "a", timeout=SOON)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert json.loads(done.stdout)["result"] == 5
-        assert agent.took(1)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert json.loads(done.stdout)["result"] == 5
+            assert box("run", "--detach", "--bundle", str(sleeper), "b", timeout=SOON).returncode == 0
+            done = box("exec", "b", "/reporter", "try", "syscall", str(GETPPID), timeout=SOON)
+            assert (done.returncode, done.stderr.count("level=error")) == (0, 0), done.stderr
+            assert json.loads(done.stdout)["result"] == 5
+            assert agent.took(3)
+            assert box("delete", "--force", "b").returncode == 0
     finally:
         agent.close()
         os.chown(box.root, 0, 0)

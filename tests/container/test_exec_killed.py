@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +117,18 @@ def test_its_calls_fail(either_box: Box) -> None:
         assert "internal error" not in done.stderr, f"{name}: {done}"
         killer.same(name)
     assert failed >= set(NEEDED) - {"chdir"}, "chdir(2) is tried again as the user"
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/sys/fs/cgroup/memory/memory.limit_in_bytes"), reason="this machine has no v1 memory hierarchy"
+)
+def test_a_limit_that_leaves_no_memory_for_it(box: Box) -> None:
+    """runc's words for what the kernel has killed, and the container goes on."""
+    bundle = started(box)
+    memory = Path(f"/sys/fs/cgroup/memory/{box.mark}/{bundle.name}")
+    limit = int((memory / "memory.usage_in_bytes").read_text()) + (64 << 10)
+    (memory / "memory.limit_in_bytes").write_text(str(limit))
+    done = box("exec", "c", "/reporter", "exit", "0")
+    assert done.returncode == 255, done
+    assert done.stderr.splitlines()[0].endswith('(possibly OOM-killed)"'), done.stderr
+    assert box.status("c") == "running"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import select
 import signal
 import socket
@@ -147,6 +148,23 @@ def test_preserved_descriptors(box: Box, three: tuple[int, ...], count: int) -> 
     assert set(found["fds"]) == {str(number) for number in range(3 + count)}
     inodes = [os.fstat(one).st_ino for one in three[:count]]
     assert [found["fds"][str(3 + index)]["inode"] for index in range(count)] == inodes
+
+
+def test_more_descriptors_than_the_caller_s_limit_leaves_room_for(box: Box) -> None:
+    """exec raises the limit for itself; the program has the caller's."""
+    count, limit = 60, 70
+
+    def no_limits(config: dict[str, Any]) -> None:
+        config["process"].pop("rlimits")
+
+    def narrow() -> None:
+        passing((0,) * count)()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    started(box, no_limits)
+    found = seen(box, "--preserve-fds", str(count), preexec_fn=narrow, close_fds=False)
+    assert len(found["fds"]) == 3 + count
+    assert found["rlimits"]["NOFILE"][0] == limit
 
 
 def test_socket_activation(box: Box) -> None:

@@ -301,10 +301,13 @@ def test_exec_whose_agent_ends(box: Box) -> None:
     agent = Agent(box.directory / "agent", {GETPPID: Answer(value=5)})
     assert box("create", "--bundle", str(box.bundle("sleep", change=filtered(box, "getppid"))), "a").stderr == ""
     command = box.command("exec", "a", "/reporter", "echo", ",", "try", "syscall", str(GETPPID))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
         until(lambda: len(agent.states) == 1, "the agent has the listener")
         agent.close()
         output, _ = process.communicate(b"", timeout=SOON)
+    finally:
+        process.kill()
     assert json.loads(output)["error"] == "ENOSYS"
 
 

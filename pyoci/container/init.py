@@ -12,6 +12,7 @@ from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import process, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.steps import launch
+from pyoci.steps.namespaces import why_refused
 from pyoci.steps.step import Context, Step, run
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
             step="Clone",
             call=f"clone3({flags:#x})",
             errno=error.errno or 0,
-            hint=_OUTSIDE if refused else "",
+            hint=_OUTSIDE if refused else why_refused(error.errno or 0, flags & ~(CLONE_PARENT | CLONE_FILES)),
         ) from error
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from errno import EPERM
+from errno import EAGAIN, ENOSPC, EPERM
 
 from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, process
+from pyoci.kernel.constants import CLONE_NEWUSER
 from pyoci.kernel.network import loopback_up
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 
 SIGKILL = 9
 _FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
@@ -91,6 +92,22 @@ class JoinNamespaces(Step):
         return True
 
 
+def why_refused(errno: int, flags: int) -> str:
+    """A hint for clone3(2) and unshare(2) of new namespaces that fail with `errno`; user_namespaces(7)."""
+    if errno == ENOSPC:
+        return "a limit is reached, here or in a user namespace above: see /proc/sys/user/max_*_namespaces"
+    if errno == EPERM and flags & CLONE_NEWUSER:
+        return (
+            "user namespaces are forbidden here: kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns, or the seccomp filter of a container around us"
+        )
+    if errno == EPERM and flags:
+        return "new namespaces take CAP_SYS_ADMIN, or a new user namespace beside them"
+    if errno == EAGAIN:
+        return "there may be no more processes: see RLIMIT_NPROC, and pids.max of the cgroups"
+    return ""
+
+
 class Unshare(Step):
     """unshare(2) of one kind of namespace."""
 
@@ -101,7 +118,10 @@ class Unshare(Step):
         return f"make a new {self.kind} namespace"
 
     def execute(self, context: Context) -> None:
-        namespace.unshare(self.flag)
+        try:
+            namespace.unshare(self.flag)
+        except OSError as error:
+            raise failed(self, error, why_refused(error.errno or 0, self.flag)) from None
 
 
 class BecomeRoot(Step):

@@ -135,6 +135,24 @@ def test_ids_that_the_runtime_has_not(ranges: Rootless, first: int, size: int, t
     assert os.listdir(ranges.box.root) == []
 
 
+@pytest.mark.parametrize("two_stages", [False, True])
+@pytest.mark.parametrize("kind", ["user", "pid"])
+def test_no_more_namespaces(ranges: Rootless, kind: str, two_stages: bool) -> None:
+    """The error says which limits there are."""
+    box = ranges.box
+    box.prefix = (*box.prefix, "sh", "-ec", f'echo 0 >/proc/sys/user/max_{kind}_namespaces; exec "$@"', "sh")
+
+    def change(config: Config) -> None:
+        if two_stages:
+            config["linux"]["namespaces"].append({"type": "time"})
+            config["linux"]["timeOffsets"] = {"boottime": {"secs": 1}}
+
+    done = run(ranges, change)
+    said = done.stderr.splitlines()
+    assert done.returncode == 1 and "no space left on device" in said[0]
+    assert said[-1].startswith("  hint: a limit is reached") and "/proc/sys/user/max_" in said[-1]
+
+
 def test_setgroups_is_forbidden(single: Rootless) -> None:
     """The caller's groups cannot be dropped, which is no error, as with runc."""
     report = seen(run(single, without_user))

@@ -6,6 +6,7 @@ import fcntl
 import os
 
 from pyoci import channel
+from pyoci.errors import os_error_text
 from pyoci.kernel import process, signals
 from pyoci.steps.step import Context, Step, failed
 
@@ -103,7 +104,9 @@ class ExecuteProgram(Step):
                 prepared.load(flags)
             image.execve(program)
         except OSError as error:
-            raise failed(self, error) from error
+            failure = failed(self, error)
+            failure.message = f"exec {os.fsdecode(program)}: {os_error_text(error)}"  # the file, as runc says
+            raise failure from error
 
 
 def close_from(first: int, context: Context) -> None:

@@ -102,7 +102,7 @@ def test_a_missing_program_under_a_strict_filter(box: Box, tmp_path: Path) -> No
     def change(config: Config) -> None:
         only_execve(config)
         config["linux"]["seccomp"]["syscalls"][0]["names"].append("write")
-        config["process"]["args"] = ["/script"]
+        config["process"].update(args=["script"], env=["PATH=/"])
 
     bundle = box.bundle(change=change)
     script = bundle / "rootfs/script"

@@ -137,11 +137,17 @@ static char **make_arguments(struct target *target, int argc, char **argv) {
     return arguments;
 }
 
-/* Descriptors 0 to 2 must exist before anything is opened, or a file would take their place. */
+/* Descriptors 0 to 2 must exist before anything is opened, or a file would take their place. With a directory among
+ * them CPython does not start, and says so in its own words. */
 static void open_standard_descriptors(void) {
+    static const char *const names[] = {"input", "output", "error"};
+    struct stat status;
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             fail("cannot open ", "/dev/null", errno);
+    for (int fd = 0; fd < 3; fd++)
+        if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+            fail("a directory cannot be standard ", names[fd], 0);
 }
 
 /* glibc's posix_spawn(3), which make uses, starts programs with the C library's own two signals ignored, and its

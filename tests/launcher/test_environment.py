@@ -171,3 +171,17 @@ def test_signals_of_the_c_library(installation: Installation) -> None:
 def test_runs_without_compiled_modules(installation: Installation) -> None:
     (installation.package / "__init__.py").write_text("")
     assert installation.run("create", cwd="/")["argv"] == ["create"]
+
+
+@pytest.mark.parametrize("number, name", [(0, "input"), (1, "output"), (2, "error")])
+def test_a_directory_as_a_standard_stream(installation: Installation, number: int, name: str) -> None:
+    """CPython would not start with it."""
+    streams = [subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE]
+    streams[number] = os.open("/", os.O_RDONLY)
+    try:
+        stdin, stdout, stderr = streams
+        done = subprocess.run([installation.program, "state"], stdin=stdin, stdout=stdout, stderr=stderr, check=False)
+    finally:
+        os.close(streams[number])
+    assert done.returncode == 1 and not done.stdout
+    assert number == 2 or done.stderr == f"pyoci: a directory cannot be standard {name}\n".encode()

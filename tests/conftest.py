@@ -42,10 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def default_signals() -> None:
     """make starts programs with the C library's own two signals ignored (posix_spawn of glibc does it), a shell's `&`
-    with SIGINT ignored. The launcher ends the first for the runtime; here it is for what is tested in this process,
-    and the second for tests that send SIGINT to the runtime. sigaction(3) refuses the numbers of the first two."""
+    with SIGINT ignored, nohup with SIGHUP. The launcher ends the first for the runtime; here it is for what is tested
+    in this process, and the others for tests that send them to the runtime. A SIGHUP that is caught is one that
+    programs do not ignore and that does not end us. sigaction(3) refuses the numbers of the first two."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
     rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
     for number in (32, 33):
         ctypes.CDLL(None).syscall(rt_sigaction, number, (ctypes.c_ulong * 4)(), None, 8)

@@ -36,6 +36,8 @@ def freeze(paths: dict[str, str], interrupts: Interrupts | None = None, seconds:
         raise Error("cannot toggle freezer: cgroups not configured for container", hint="it has no cgroup of its own")
     with Undo() as undo, Tree() as tree, tree.open(place) as directory:
         undo.add(members.thaw, paths)
+        if interrupts is not None:
+            interrupts.check()  # what freezes at once is not waited for, and then it would be too late
         if "freezer" in paths:
             _freeze_v1(directory, deadline, interrupts)
         else:

@@ -267,7 +267,7 @@ def alive(pid: int) -> bool:
     """Whether it runs, is stopped or sleeps; not: a zombie, or gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 

@@ -3,16 +3,16 @@
 # /etc and /var are overlays whose upper side is that tmpfs, so nothing a run writes outlives it, and lanes can
 # run side by side.
 
-# lane_devices DIR: a small /dev of the lane's own.
+# lane_devices DIR: a small /dev of the lane's own. The nodes are new ones: a runtime or a login that changes the owner of
+# its /dev/null must not change the machine's.
 lane_devices() {
     local dev=$1 name
     mkdir -p "$dev"
     mount -t tmpfs -o mode=755,nosuid,size=4m tmpfs "$dev"
-    for name in null zero full random urandom tty fuse net/tun loop-control; do
+    for name in null zero full random urandom tty fuse net/tun loop-control loop{0..7}; do
         [ -e "/dev/$name" ] || continue
         mkdir -p "$(dirname "$dev/$name")"
-        : >"$dev/$name"
-        mount --bind "/dev/$name" "$dev/$name"
+        cp -a "/dev/$name" "$dev/$name"
     done
     mkdir "$dev/pts" "$dev/shm" "$dev/mqueue"
     mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts "$dev/pts"
@@ -23,8 +23,7 @@ lane_devices() {
     ln -s fd/0 "$dev/stdin"
     ln -s fd/1 "$dev/stdout"
     ln -s fd/2 "$dev/stderr"
-    : >"$dev/console"
-    mount --bind /dev/null "$dev/console"
+    cp -a /dev/null "$dev/console"
 }
 
 # lane_cgroups DIR host|v2: the hierarchies as this cgroup namespace sees them, at the machine's places or, for

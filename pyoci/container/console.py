@@ -13,6 +13,7 @@ from pyoci.steps.rootfs import is_null
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyoci.config.process import Process
     from pyoci.container.pump import Pump
     from pyoci.container.streams import Streams
     from pyoci.steps.step import Context
@@ -50,13 +51,17 @@ def send(sock: _socket.socket, payload: str, descriptor: int, option: str) -> No
         ) from None
 
 
-def foreign_streams(uid: int) -> tuple[int, ...]:
-    """The standard streams that a program in the foreground is not to have itself; `uid`: its user, -1 if mapped.
+def foreign_streams(process: Process | None, detach: bool, mapped: bool) -> tuple[int, ...]:
+    """The standard streams that a program in the foreground is not to have itself; none of one with a terminal.
 
+    `mapped`: its ids are not the host's.
     It gets what it may keep: a pipe, a socket, /dev/null, a file that is its user's already. Of a terminal it could
     read what the caller types long after, and a file would have to become its user's to be opened again as
     /proc/self/fd/1 (steps/identity.py, OwnStandardStreams): a file of the host.
     """
+    if detach or process is None or process.terminal:
+        return ()
+    uid = -1 if mapped else process.user.uid
     found = []
     for number in range(3):
         status = os.fstat(number)

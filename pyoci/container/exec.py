@@ -5,7 +5,6 @@ there is none.
 from __future__ import annotations
 
 import os
-import select
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
@@ -22,7 +21,7 @@ from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
-from pyoci.kernel.process import pidfd_open, raise_file_limit
+from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
 from pyoci.plan_exec import NAMESPACES, Entrance
@@ -33,7 +32,6 @@ from pyoci.undo import Undo
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.config import Config
-    from pyoci.config.process import Process
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
@@ -120,7 +118,7 @@ class _Execution:
                     pidfd_socket.close()
                 self._start(birth, context)
             except Error as error:
-                if select.select([context.descriptors["container"]], [], [], 0)[0]:  # its first process has ended
+                if has_ended(context.descriptors["container"]):
                     error = StateError(_STOPPED, hint=f"it has ended meanwhile: {error.message}")
                 if manager.oom_kills(container.cgroups) > kills:
                     error.message += " (possibly OOM-killed)"
@@ -187,13 +185,8 @@ class _Execution:
             bundle=container.bundle,
             annotations=container.annotations,
             privileged=config.process.scheduler is None or (os.geteuid() == 0 and not in_user_namespace()),
-            pipes=self._pipes(config.process, joins),
+            pipes=foreign_streams(config.process, options.detach, mapped="user" in joins),
         )
-
-    def _pipes(self, process: Process, joins: tuple[str, ...]) -> tuple[int, ...]:
-        if self.options.detach or process.terminal:
-            return ()
-        return foreign_streams(-1 if "user" in joins else process.user.uid)
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
         """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""

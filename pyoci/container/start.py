@@ -10,7 +10,7 @@ from pyoci import channel
 from pyoci.container import poststart, state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
-from pyoci.kernel.process import pidfd_open
+from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.steps.launch import GO
 
 TYPE_CHECKING = False
@@ -132,12 +132,10 @@ def _died_in_execve(pid: int, pidfd: int) -> bool:
     Its end of the fifo is closed a moment before it gets its new name, and a moment before its death is told.
     """
     waiting = (state.WAITING_NAME, "")
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
     for _ in range(_MOMENT):
         if state.name(pid) not in waiting:
             return False
-        if poll.poll(1):
+        if has_ended(pidfd, 1):
             return state.name(pid) in waiting
     return False
 

@@ -59,14 +59,8 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
         rdt=_rdt(config, options.id),
-        pipes=_pipes(config, options),
+        pipes=foreign_streams(config.process, options.detach, mapped=config.linux.namespace("user") is not None),
     )
-
-
-def _pipes(config: Config, options: CreateOptions) -> tuple[int, ...]:
-    if options.detach or config.process is None or config.process.terminal:
-        return ()
-    return foreign_streams(-1 if config.linux.namespace("user") is not None else config.process.user.uid)
 
 
 def _rdt(config: Config, id: str) -> Group | None:

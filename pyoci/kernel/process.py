@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 
 import _prctl
 
@@ -25,6 +26,16 @@ def pidfd_open(pid: int) -> int:
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
     _pidfd_send_signal(pidfd, signal, None, 0)
+
+
+def has_ended(pidfd: int, timeout: int = 0) -> bool:
+    """Whether the process has ended, or ends within `timeout` ms; reaped or not (pidfd_open(2)).
+
+    By poll(2): select(2) takes no descriptor above 1023, and --preserve-fds puts ours behind the caller's.
+    """
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout))
 
 
 def close_from(first: int) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
 
 from pyoci.cgroups import manager, members
@@ -112,7 +111,7 @@ class JoinContainer(Step):
         try:
             if self.flags:
                 namespace.join(container, self.flags)
-            elif select.select([container], [], [], 0)[0]:
+            elif process.has_ended(container):
                 raise ProcessLookupError
         except ProcessLookupError:
             raise StepError(

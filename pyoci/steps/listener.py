@@ -29,12 +29,13 @@ import fcntl
 import os
 import select
 import struct
+import time
 from errno import ENAMETOOLONG, EPROTOTYPE
 
 from pyoci import channel
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
-from pyoci.kernel.process import pidfd_send_signal
+from pyoci.kernel.process import has_ended, pidfd_send_signal
 from pyoci.steps.hook_state import VERSION, HookState
 from pyoci.steps.launch import report_error
 from pyoci.steps.step import Context, Step
@@ -378,7 +379,9 @@ def appears(descriptor: int, process: int) -> bool:
         except OSError:
             if ended:
                 return False
-        ended = bool(select.select([process], [], [], pause)[0])
+        ended = has_ended(process)
+        if not ended:
+            time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 

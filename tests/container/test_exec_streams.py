@@ -167,6 +167,19 @@ def test_more_descriptors_than_the_caller_s_limit_leaves_room_for(box: Box) -> N
     assert found["rlimits"]["NOFILE"][0] == limit
 
 
+def test_descriptors_above_1023(box: Box) -> None:
+    """select(2) takes none of those; what fails is said as ever."""
+
+    def wide() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        passing((0,) * 1100)()
+
+    started(box)
+    done = box("exec", "--preserve-fds", "1100", "c", "/nope", preexec_fn=wide, close_fds=False)
+    assert done.returncode == 255
+    assert "/nope: no such file or directory" in done.stderr
+
+
 def test_socket_activation(box: Box) -> None:
     """As runc, LISTEN_PID is 1 whatever the pid is."""
     started(box)

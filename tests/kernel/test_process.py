@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -49,6 +50,24 @@ def test_signal_by_pidfd() -> None:
     with pytest.raises(ProcessLookupError):
         process.pidfd_send_signal(pidfd, 0)
     os.close(pidfd)
+
+
+@pytest.mark.parametrize("number", [3, 1500])  # select(2) takes none above 1023
+def test_has_ended(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    pid, pidfd = clone.clone(lambda: signal.pause())
+    one = fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, number)
+    try:
+        assert not process.has_ended(one)
+        os.kill(pid, signal.SIGKILL)
+        assert process.has_ended(one, 10_000)
+        process.wait_status(pid)
+        assert process.has_ended(one)
+    finally:
+        os.close(one)
+        os.close(pidfd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_pidfd_of_nobody() -> None:

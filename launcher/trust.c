@@ -65,6 +65,7 @@ void check_trust(const struct target *target, bool warn) {
     join(library, prefix, "/lib", target->interpreter + directory_length(target->interpreter));
     if (access(library, F_OK) == 0) {
         check_one(library, STRICT, warn);
-        check_parents(library, 1, warn);
+        library[directory_length(library)] = 0; /* what is above that is above the interpreter, too */
+        check_one(library, STRICT, warn);
     }
 }

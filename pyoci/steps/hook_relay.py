@@ -65,8 +65,13 @@ class Relay:
         Raises StepError where the agent cannot be reached; OSError of clone3(2).
         """
         near, far = channel.pair()
+
+        def relay() -> None:
+            be_born(stdio, directory)
+            self._relay(far, lambda go: _hook(path, image, before, far, go))
+
         try:
-            self._pid, pidfd = clone(lambda: self._relay(path, image, stdio, directory, before, far))
+            self._pid, pidfd = clone(relay)
             os.close(pidfd)
         except OSError:
             near.close()
@@ -97,24 +102,16 @@ class Relay:
         finally:
             self._reports.close()
 
-    def _relay(
-        self,
-        path: bytes,
-        image: Image,
-        stdio: tuple[int, int, int],
-        directory: int,
-        before: Callable[[], object] | None,
-        reports: channel.Channel,
-    ) -> None:
+    def _relay(self, reports: channel.Channel, program: Callable[[int], None]) -> None:
+        """`program`: body of the hook's process; it waits for a byte from the descriptor that it is given."""
         handover = self._handover
-        be_born(stdio, directory)
         reports.adopt(_apart(reports.fileno()))
         go, going = (_apart(one) for one in os.pipe2(os.O_CLOEXEC))
         close_all_but([0, 1, 2, reports.fileno(), go, going, handover.near.fileno(), handover.helper])
         hook = -1
         try:
             ask(handover, "hook")
-            pid, pidfd = clone(lambda: _hook(path, image, before, reports, go), CLONE_FILES | CLONE_PARENT)
+            pid, pidfd = clone(lambda: program(go), CLONE_FILES | CLONE_PARENT)
             hook = _apart(pidfd)
             os.close(pidfd)
             reports.send("born", str(pid), descriptors=(hook,))

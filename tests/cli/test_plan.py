@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyoci.cli import spec
+from tests import snapshot
 
 from .conftest import AS_USER, MAIN, Run
 
@@ -42,17 +43,12 @@ def test_json_has_the_same_steps(run_cli: Run, bundle: Path) -> None:
         assert (step["pointer"] or "-") in line
 
 
-def _cgroups(name: str) -> list[str]:
-    """By os.walk, which does not mind that others remove theirs meanwhile."""
-    return [directory for directory, _, _ in os.walk("/sys/fs/cgroup") if name in directory]
-
-
 def test_nothing_is_made(run_cli: Run, bundle: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
-    assert not _cgroups("web-that-is-not")
+    assert not list(snapshot.cgroups("web-that-is-not"))
     assert run_cli("--root", "r", "plan", "-b", "b", "web-that-is-not").returncode == 0
     assert sorted(tmp_path.rglob("*")) == before
-    assert not _cgroups("web-that-is-not")
+    assert not list(snapshot.cgroups("web-that-is-not"))
 
 
 def test_a_broken_config_is_an_error_with_its_pointer(run_cli: Run, bundle: Path) -> None:

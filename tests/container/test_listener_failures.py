@@ -55,16 +55,21 @@ def test_a_name_that_no_socket_can_have(box: Box) -> None:
     assert f"{MISSING} {path}: connect: file name too long" in error
 
 
-def test_an_agent_that_goes_before_start(box: Box) -> None:
-    """start fails, the program has not run, and the container is stopped."""
+def not_started_without_agent(box: Box, change: Change) -> None:
+    """The agent goes between create and start, which fails; the container is stopped."""
     agent = Agent(box.directory / "agent")
-    bundle = box.bundle("exit", "0", change=filtered(box, "getppid"))
+    bundle = box.bundle("exit", "0", change=change)
     assert box("create", "--bundle", str(bundle), "a").stderr == ""
     agent.close()
     done = box("start", "a", timeout=SOON)
     assert done.returncode == 1
     assert f"{MISSING} {agent.path}: connect: no such file or directory" in done.stderr
     box.wait("a", "stopped")
+
+
+def test_an_agent_that_goes_before_start(box: Box) -> None:
+    """start fails, the program has not run, and the container is stopped."""
+    not_started_without_agent(box, filtered(box, "getppid"))
 
 
 def test_an_agent_that_comes_back_before_start(box: Box) -> None:

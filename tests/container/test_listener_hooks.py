@@ -16,7 +16,7 @@ from tests import reporter
 from tests.container.agent import GETPPID, Agent, Answer, Change, Make, filtered
 from tests.container.box import SOON, Box, until
 from tests.container.test_listener import EXECVE, host_pids, new_user, two_stages
-from tests.container.test_listener_failures import MISSING, helper_of
+from tests.container.test_listener_failures import helper_of, not_started_without_agent
 
 pytestmark = [
     pytest.mark.root,
@@ -170,14 +170,7 @@ def test_few_descriptors(box: Box, agent: Make) -> None:
 
 
 def test_no_agent_any_more(box: Box) -> None:
-    agent = Agent(box.directory / "agent")
-    bundle = box.bundle("exit", "0", change=hooked(box, CALL))
-    assert box("create", "--bundle", str(bundle), "a").stderr == ""
-    agent.close()
-    done = box("start", "a", timeout=SOON)
-    assert done.returncode == 1
-    assert f"{MISSING} {agent.path}: connect: no such file or directory" in done.stderr
-    box.wait("a", "stopped")
+    not_started_without_agent(box, hooked(box, CALL))
 
 
 @pytest.mark.parametrize("end", ["hangs up", "helper killed"])

@@ -54,15 +54,22 @@ static void descriptors(int process, const char *pid) {
     closedir(list);
 }
 
-static void capabilities(int process, const char *pid) {
-    char text[4096];
-    int file = openat(process, "status", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+/* The beginning of a file of the process, with a NUL behind it. -1: there is nothing. */
+static int content(int process, const char *name, char *text, size_t size) {
+    int file = openat(process, name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, size - 1);
     if (file >= 0)
         close(file);
     if (length <= 0)
-        return;
+        return -1;
     text[length] = 0;
+    return 0;
+}
+
+static void capabilities(int process, const char *pid) {
+    char text[4096];
+    if (content(process, "status", text, sizeof text))
+        return;
     for (char *line = strstr(text, "CapInh:"); line && !strncmp(line, "Cap", 3); line = strchr(line, '\n') + 1)
         if (strtoull(line + 7, NULL, 16) & ~allowed) {
             line[strcspn(line, "\n")] = 0;
@@ -74,13 +81,9 @@ static void capabilities(int process, const char *pid) {
 /* Field 7 of /proc/PID/stat; the name, field 2, may have parentheses in it. */
 static void terminal(int process, const char *pid) {
     char text[1024];
-    int file = openat(process, "stat", O_RDONLY | O_CLOEXEC), number = 0;
-    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-    if (file >= 0)
-        close(file);
-    if (length <= 0)
+    int number = 0;
+    if (content(process, "stat", text, sizeof text))
         return;
-    text[length] = 0;
     char *rest = strrchr(text, ')');
     if (rest && sscanf(rest + 1, " %*c %*d %*d %*d %d", &number) == 1 && number)
         wrong(pid, "controlling terminal", rest + 1);

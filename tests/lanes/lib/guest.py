@@ -209,7 +209,7 @@ def run(directory: str, run_directory: str, opt: str, how: str) -> int:
 
 
 def panicked(run_directory: str) -> bool:
-    """Whether the last guest's kernel did: the emulated processors do run into code that is being patched (docs/lanes.md)."""
+    """Whether the last guest's kernel did: its processors run into code being patched (docs/lanes.md)."""
     with open(os.path.join(run_directory, "console.log"), errors="replace") as console:
         return "Kernel panic" in console.read()
 

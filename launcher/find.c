@@ -98,10 +98,26 @@ static void find_package(const char *prefix, const char *interpreter, char out[P
         fail("the Python package pyoci is not installed below ", prefix[0] ? prefix : "/", 0);
 }
 
+/* "PACKAGE/start.cpython-311.pyc" for ".../python3.11": named as CPython names the files of its __pycache__ */
+static bool find_start(struct target *target) {
+    const char *version = target->interpreter + directory_length(target->interpreter) + 1;
+    char name[64] = "/start.cpython-";
+    if (strncmp(version, "python", 6) || strlen(version) > 16)
+        return false;
+    char *end = name + strlen(name);
+    for (version += 6; *version; version++)
+        if (*version != '.')
+            *end++ = *version;
+    strcpy(end, ".pyc");
+    join(target->main, target->package, name, "");
+    return access(target->main, F_OK) == 0;
+}
+
 void find_target(struct target *target) {
     char prefix[PATH_MAX];
     find_prefix(prefix);
     find_interpreter(prefix, target->interpreter);
     find_package(prefix, target->interpreter, target->package);
-    join(target->main, target->package, "/__main__.py", "");
+    if (!find_start(target))
+        join(target->main, target->package, "/__main__.py", "");
 }

@@ -1,7 +1,8 @@
 /* pyoci: starts the Python program of the same name, quickly, with a clean environment, and sealed.
  *
- * Executes   INTERPRETER -I -S -B -X utf8 PACKAGE/__main__.py ARGS...
- * The file, not the directory: running a directory imports runpy and costs 4.5 ms more (docs/measurements.md).
+ * Executes   INTERPRETER -I -S -B -X utf8 PACKAGE/start.cpython-3xx.pyc ARGS...
+ * A file, not the directory: running a directory imports runpy and costs 4.5 ms more (docs/measurements.md). Where the
+ * build made no such file for this interpreter, it is PACKAGE/__main__.py, 0.7 ms slower.
  *
  * What the Python side gets:
  *   argv          as the caller wrote it, without argv[0]
@@ -12,7 +13,7 @@
  *     LC_ALL        "C": the C library's messages in English, and Python does not load a locale (nor set LC_CTYPE)
  *     LD_LIBRARY_PATH  only for an interpreter with a shared library beside it, which could not find it from a
  *                   sealed copy ($ORIGIN is taken from /proc/self/exe)
- *   __main__ takes these five out of os.environ before anything can inherit them.
+ *   The Python side takes these five out of its environment before anything can inherit them.
  *   descriptors   0, 1 and 2 are open (/dev/null where the caller had closed them); nothing of the launcher's stays
  *   signals       SIGCHLD default, and 32 and 33, which Python cannot reach. Mask and other dispositions are the
  *                 caller's. Nothing about them is handed over:

@@ -10,7 +10,7 @@
 struct target {
     char interpreter[PATH_MAX]; /* the Python executable */
     char package[PATH_MAX];     /* the directory of the package pyoci */
-    char main[PATH_MAX];        /* its __main__.py */
+    char main[PATH_MAX];        /* its file for this interpreter, start.cpython-3xx.pyc, or its __main__.py */
 };
 
 /* An interpreter that can be executed but never be written through. */

@@ -1,4 +1,4 @@
-"""Writes modules.pack: build_pack.py PACKAGE OUTPUT [GENERATED...]; see pyoci/pack.py.
+"""Writes modules.pack and the file that starts: build_pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
 
 PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config that the build made elsewhere. Docstrings
 and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.
@@ -7,9 +7,10 @@ and annotations are left out: nothing reads them at run time, and making them is
 from __future__ import annotations
 
 import ast
+import marshal
 import os
 import sys
-from importlib.util import resolve_name
+from importlib.util import MAGIC_NUMBER, resolve_name
 from types import CodeType
 
 # Of no use to create, start, state, kill, delete, run, exec; imported from their own files.
@@ -115,6 +116,12 @@ def sources(package: str, generated: list[str]) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
+def start(package: str) -> bytes:
+    """pack.py as a .pyc: the magic number, no hash (0), neither time nor size of a source, the code."""
+    with open(os.path.join(package, "pack.py"), encoding="utf-8") as file:
+        return MAGIC_NUMBER + bytes(12) + marshal.dumps(strip(file.read(), "pyoci/pack.py"))
+
+
 def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, CodeType]], dict[str, list[str]]]:
     """What pack.dump() takes: name -> whether it is a package, code; and the modules of each piece."""
     modules: dict[str, tuple[bool, CodeType]] = {}
@@ -137,9 +144,11 @@ def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, C
 
 
 if __name__ == "__main__":
-    package, output, *generated = sys.argv[1:]
+    package, output, first, *generated = sys.argv[1:]
     sys.path.insert(0, os.path.dirname(os.path.abspath(package)))
     from pyoci import pack
 
     with open(output, "wb") as file:
         file.write(pack.dump(*collect(package, generated)))
+    with open(first, "wb") as file:
+        file.write(start(package))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import py_compile
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,13 @@ class Installation:
         """Gives the package the file with all modules."""
         path = self.package / "modules.pack"
         path.write_bytes(b"")
+        return path
+
+    def start_file(self, tag: str = "") -> Path:
+        """Gives the package the compiled file that the build makes for the interpreter, or for another one."""
+        path = self.package / f"start.{tag or sys.implementation.cache_tag}.pyc"
+        py_compile.compile(str(self.package / "__main__.py"), str(path), doraise=True)
+        path.chmod(0o644)
         return path
 
     def own_interpreter(self) -> Path:

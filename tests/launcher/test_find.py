@@ -39,6 +39,14 @@ def test_own_version_before_others(installation: Installation) -> None:
     assert installation.run("state")["file"] == str(installation.package / "__main__.py")
 
 
+def test_the_compiled_file_of_this_version_first(installation: Installation) -> None:
+    """Compiled for one version, it is of no use to another one, which would refuse it."""
+    installation.start_file("cpython-399")
+    assert installation.run("state")["file"] == str(installation.package / "__main__.py")
+    path = installation.start_file()
+    assert installation.run("state")["file"] == str(path)
+
+
 def test_highest_of_foreign_versions(install: Install) -> None:
     installation = install("lib/python3.98/site-packages")
     for version in ("python3.9", "python3.100", "python3"):

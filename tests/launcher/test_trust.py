@@ -14,6 +14,7 @@ PLACES: dict[str, Callable[[Installation], Path]] = {
     "package": lambda i: i.package,
     "main": lambda i: i.package / "__main__.py",
     "pack": lambda i: i.pack(),
+    "start": lambda i: i.start_file(),
     "site-packages": lambda i: i.package.parent,
     "lib": lambda i: i.package.parent.parent,
     "prefix": lambda i: i.prefix,

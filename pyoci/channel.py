@@ -23,10 +23,10 @@ hook, listener and sent; a third one has born and failed (steps/hook_relay.py).
 from __future__ import annotations
 
 import _socket
-import os
 import select
 import struct
 
+from pyoci import os
 from pyoci.errors import Error, HookError, StepError
 from pyoci.record import Record
 

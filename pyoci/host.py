@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.record import Record
 
 # include/linux/proc_ns.h: the inode of the initial user namespace. A full id map proves nothing.

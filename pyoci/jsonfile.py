@@ -9,8 +9,7 @@ names and no properties, null is the value that is empty: {"netDevices": {"eth0"
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.errors import ConfigError
 
 try:

@@ -9,9 +9,10 @@ Nothing here imports json, re or logging: state and list load this module too.
 
 from __future__ import annotations
 
-import os
 import time
 from _json import encode_basestring_ascii
+
+from pyoci import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

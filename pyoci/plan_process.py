@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
@@ -354,7 +352,8 @@ class ProcessPlan:
     def _agent_path(self) -> str:
         """Absolute; as with runc, a relative one starts at the bundle."""
         assert self.config.linux.seccomp is not None and self.state is not None
-        return os.path.join(self.state.bundle, self.config.linux.seccomp.listener_path)
+        path = self.config.linux.seccomp.listener_path
+        return path if path.startswith("/") else f"{self.state.bundle}/{path}"
 
     def limits(self) -> tuple[Step, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pyoci import os
 
 from ..errors import StepError
 from ..kernel import bpf

@@ -8,8 +8,9 @@ but the one that is asked for (CVE-2024-21626 began with a forgotten descriptor 
 
 from __future__ import annotations
 
-import os
 from errno import ENODEV, EOPNOTSUPP
+
+from pyoci import os
 
 from ..errors import StepError, os_error_text, system_call
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV

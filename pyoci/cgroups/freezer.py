@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from errno import ENODEV, ENOENT
+
+from pyoci import os
 
 from ..errors import Error
 from ..undo import Undo

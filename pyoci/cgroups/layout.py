@@ -11,7 +11,7 @@ was not kept, or in a container that sees a part of a hierarchy. cgroups(7).
 
 from __future__ import annotations
 
-import os
+from pyoci import os
 
 from ..errors import Error
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC

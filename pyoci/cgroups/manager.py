@@ -6,8 +6,9 @@ Everything works on any such mapping, whatever the machine's layout is now.
 
 from __future__ import annotations
 
-import os
 from errno import EEXIST, ENOENT
+
+from pyoci import os
 
 from ..errors import StepError
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from errno import EINVAL, ESRCH
+
+from pyoci import os
 
 from ..kernel.process import pidfd_open, pidfd_send_signal
 from . import files

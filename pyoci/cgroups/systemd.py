@@ -6,8 +6,9 @@ through cgroupfs, like that of any other container.
 
 from __future__ import annotations
 
-import os
 import time
+
+from pyoci import os
 
 from ..errors import Error, StepError
 from ..log import log

@@ -8,12 +8,13 @@ https://dbus.freedesktop.org/doc/dbus-specification.html, org.freedesktop.system
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
 
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
+
+from pyoci import os
 
 from ..errors import Error, StepError, os_error_text
 

@@ -5,7 +5,7 @@ Spec: none speaks of it; the form `slice:prefix:name` and its defaults are runc'
 
 from __future__ import annotations
 
-import os
+from pyoci import os
 
 from ..errors import ConfigError
 from ..record import Record

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.cli.bundle import bundle
 from pyoci.container.create import CreateOptions, create
 from pyoci.errors import UsageError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.container.exec import ExecOptions, execute
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.errors import UsageError

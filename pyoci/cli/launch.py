@@ -6,9 +6,9 @@ from a read-only copy, so that a container cannot write to it through /proc/self
 
 from __future__ import annotations
 
-import os
 import sys
 
+from pyoci import os
 from pyoci.errors import Error
 from pyoci.record import Record
 
@@ -28,16 +28,15 @@ class Invocation(Record):
 
 def take() -> Invocation:
     """Read and remove the launcher's variables, before a hook can inherit them; the umask is the caller's again."""
-    environment = os.environ
-    argv0 = environment.pop("PYOCI_ARGV0", None)
-    umask = environment.pop("PYOCI_UMASK", None)
-    sealed = environment.pop("PYOCI_SEALED", "")
+    argv0 = os.take_variable("PYOCI_ARGV0")
+    umask = os.take_variable("PYOCI_UMASK")
+    sealed = os.take_variable("PYOCI_SEALED") or ""
     if argv0 is None:
         mask = os.umask(0)
         os.umask(mask)
         return Invocation(argv0=sys.argv[0], umask=mask, launched=False, sealed="")
-    environment.pop("LC_ALL", None)
-    environment.pop("LD_LIBRARY_PATH", None)
+    os.take_variable("LC_ALL")
+    os.take_variable("LD_LIBRARY_PATH")
     mask = int(umask or "022", 8)
     os.umask(mask)
     return Invocation(argv0=argv0, umask=mask, launched=True, sealed=sealed)
@@ -58,7 +57,7 @@ def require_sealed(invocation: Invocation, argv: list[str]) -> None:
 def _start_over(invocation: Invocation, argv: list[str]) -> NoReturn:
     """`python -m pyoci create ...`: execute the launcher installed beside this interpreter with the same arguments."""
     tried = []
-    for directory in dict.fromkeys((os.path.dirname(sys.executable), f"{sys.prefix}/bin")):
+    for directory in dict.fromkeys((sys.executable.rpartition("/")[0], f"{sys.prefix}/bin")):
         path = f"{directory}/pyoci"
         tried.append(path)
         if os.access(path, os.X_OK):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from stat import S_ISDIR
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.cli.output import emit
 from pyoci.cli.state import description
 from pyoci.cli.table import table

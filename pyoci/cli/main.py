@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from pyoci import pack
+from pyoci import os, pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
 from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
@@ -205,7 +204,7 @@ def _first_own_descriptor(values: dict[str, Value]) -> int:
     """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
     given = values.get("preserve-fds", 0)
     preserved = max(0, given) if isinstance(given, int) else 0
-    listening = os.environ.get("LISTEN_FDS", "")
+    listening = os.variables.get("LISTEN_FDS", "")
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 
 

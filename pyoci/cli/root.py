@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.errors import Error
 
 SYSTEM = "/run/pyoci"
@@ -11,7 +10,7 @@ SYSTEM = "/run/pyoci"
 
 def default_root() -> str:
     """SYSTEM, or $XDG_RUNTIME_DIR/pyoci for users, and for a root that is one only within a user namespace."""
-    directory = os.environ.get("XDG_RUNTIME_DIR", "")
+    directory = os.variables.get("XDG_RUNTIME_DIR", "")
     return f"{directory}/pyoci" if directory and _is_user() else SYSTEM
 
 
@@ -30,7 +29,10 @@ def make_default_root(root: str) -> None:
     try:
         mask = os.umask(0o022)
         try:
-            os.makedirs(root, 0o700, exist_ok=True)
+            if not os.path.isdir(root):
+                from os import makedirs
+
+                makedirs(root, 0o700, exist_ok=True)
         finally:
             os.umask(mask)
         os.chmod(root, 0o1700)
@@ -52,4 +54,4 @@ def _is_user() -> bool:
         inside = host.read().user_namespace
     except OSError:  # without /proc nothing is known, and nothing will work either
         return False
-    return inside and os.environ.get("USER") != "root"
+    return inside and os.variables.get("USER") != "root"

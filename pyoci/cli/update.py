@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.config import schema
 from pyoci.container import state
 from pyoci.container.update import update

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.container import init
 from pyoci.errors import Error
 from pyoci.kernel import signals
@@ -244,7 +242,7 @@ def close_trees(context: Context) -> None:
 
 def write_pid_file(path: str, pid: int) -> None:
     """Digits and nothing else, renamed into place: go-runc parses without trimming, conmon waits for the name."""
-    directory, name = os.path.split(path)
+    directory, _, name = path.rpartition("/")
     temporary = f"{directory}/.{name}"
     try:
         try:

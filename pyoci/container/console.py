@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import _socket
-import os
 import stat
 import struct
 from errno import ECONNRESET, EPIPE
 
+from pyoci import os
 from pyoci.errors import Error
 from pyoci.steps.rootfs import is_null
 
@@ -154,8 +154,8 @@ class ConsoleOwner:
 
 def listen_fds() -> int:
     """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
-    count = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+    count = os.variables.get("LISTEN_FDS", "")
+    if os.variables.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return 0
     return int(count)
 

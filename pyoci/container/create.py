@@ -6,11 +6,10 @@ What SIGKILL leaves is on record in state.json before it is made, so that `delet
 
 from __future__ import annotations
 
-import os
 import time
 from errno import EINVAL, ENOMEM, EPERM
 
-from pyoci import channel, jsonfile, plan
+from pyoci import channel, jsonfile, os, plan
 from pyoci.config import Config, read, rules, schema
 from pyoci.container import console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file

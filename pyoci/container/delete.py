@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import select
 
+from pyoci import os
 from pyoci.container import poststart, state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container

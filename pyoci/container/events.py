@@ -5,10 +5,10 @@ One thread and no sleep: poll(2) waits for the kernel's notices until the next s
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
+from pyoci import os
 from pyoci.cgroups import statistics
 from pyoci.cgroups.files import Directory, Tree, keyed, vanished
 from pyoci.container import state

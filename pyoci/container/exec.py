@@ -4,11 +4,10 @@ there is none.
 
 from __future__ import annotations
 
-import os
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
-from pyoci import channel, plan_exec
+from pyoci import channel, os, plan_exec
 from pyoci.cgroups import below, manager
 from pyoci.cgroups.files import ROOT
 from pyoci.container import console, exec_process, state

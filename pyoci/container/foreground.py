@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import select
 
+from pyoci import os
 from pyoci.container.console import ConsoleOwner
 from pyoci.kernel import process, signals
 

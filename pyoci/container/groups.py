@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.config.process import User
 from pyoci.errors import ConfigError
 from pyoci.log import log

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.container import init
 from pyoci.kernel import process, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT

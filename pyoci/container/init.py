@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from errno import EACCES
 
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.container.state import WAITING_NAME
 from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import process, signals

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import StateError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import os
 
+from pyoci import os
 from pyoci.container import state
 from pyoci.errors import NotFoundError
 

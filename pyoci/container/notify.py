@@ -7,9 +7,9 @@ that its other end or the service manager does, or leaves undone, is waited for 
 from __future__ import annotations
 
 import _socket
-import os
 import select
 
+from pyoci import os
 from pyoci.container.state import Container
 from pyoci.errors import os_error_text
 from pyoci.kernel.process import pidfd_open
@@ -28,7 +28,7 @@ class Relay:
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.target = os.environ.get("NOTIFY_SOCKET", "") if container.notify else ""
+        self.target = os.variables.get("NOTIFY_SOCKET", "") if container.notify else ""
         self.directory = self.pidfd = -1
         self.sock: Any = None
 

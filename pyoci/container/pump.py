@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import select
 import struct
+
+from pyoci import os
 
 _FIONREAD = 0x541B
 _ROOM = 65536  # bytes that may wait for a slow reader

@@ -5,8 +5,7 @@ Names and what is left out are runc's (types/events.go). Imported only for a con
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.errors import Error, os_error_text, system_call
 from pyoci.kernel import resctrl
 

@@ -10,11 +10,11 @@ An entry is: BLAKE2b-256 of all that follows; key and libseccomp's identity, one
 
 from __future__ import annotations
 
-import os
 import stat
 import time
 from _blake2 import blake2b  # built in or one small file in every CPython from 3.11 on; hashlib would load OpenSSL
 
+from pyoci import os
 from pyoci.kernel.libc import MACHINE
 from pyoci.kernel.seccomp import INSTRUCTION_SIZE, MAX_INSTRUCTIONS
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import select
 
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.container import poststart, state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError

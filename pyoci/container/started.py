@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.container import poststart, start, state
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions

@@ -7,10 +7,9 @@ This module is all that `state` and `list` load: it does without ctypes.
 
 from __future__ import annotations
 
-import os
 from errno import ENOTEMPTY
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.errors import Error, NotFoundError
 from pyoci.record import Record
 
@@ -76,7 +75,9 @@ def open_root(root: str, make: bool = False) -> int:
     if make and not os.path.isdir(root):
         mask = os.umask(0o022)  # of the parents; the last one is 0700
         try:
-            os.makedirs(root, 0o700, exist_ok=True)
+            from os import makedirs
+
+            makedirs(root, 0o700, exist_ok=True)
         finally:
             os.umask(mask)
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -130,7 +131,7 @@ def read(root: str, id: str, directory: int) -> Container:
         file = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         raise NotFoundError from None
-    with os.fdopen(file, "rb") as opened:
+    with open(file, "rb") as opened:
         raw = jsonfile.parse(opened.read(), FILE)
     try:
         return _from_json(root, id, raw)
@@ -257,7 +258,7 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     try:
         container = read(root, id, directory)
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        with os.fdopen(file, "rb") as opened:
+        with open(file, "rb") as opened:
             kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}")
     except FileNotFoundError:
         whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")

@@ -5,8 +5,7 @@ Imported only where one of them is not the program's to have: console.py says wh
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.container.pump import Pump
 
 
@@ -18,7 +17,7 @@ class Streams:
         self.theirs: dict[int, int] = {}
         self.pumps: list[Pump] = []
         for number in numbers:
-            if number == 2 and 1 in self.theirs and os.path.sameopenfile(1, 2):
+            if number == 2 and 1 in self.theirs and os.path.samestat(os.fstat(1), os.fstat(2)):
                 self.theirs[2] = os.dup(self.theirs[1])  # what goes to one place stays in its order
                 continue
             reading, writing = os.pipe2(os.O_CLOEXEC)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from resource import RLIMIT_NOFILE, getrlimit
 
-from pyoci import host, plan
+from pyoci import host, os, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
 from pyoci.container.console import foreign_streams, listen_fds
 from pyoci.errors import Error
+from pyoci.kernel.constants import AT_FDCWD, RESOLVE_NO_SYMLINKS
+from pyoci.kernel.path import openat2
 from pyoci.kernel.process import raise_file_limit
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
     where = layout.detect()
     listen = listen_fds()
     rootfs = _rootfs(options.bundle, config.root.path)
-    socket = os.environ.get("NOTIFY_SOCKET", "")
+    socket = os.variables.get("NOTIFY_SOCKET", "")
     # A descriptor for every bind mount, and some for ourselves.
     enough = len(config.mounts) + options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
     file_limit = None if enough else raise_file_limit()
@@ -87,7 +88,7 @@ def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layou
     """
     from pyoci.cgroups import systemd_names
 
-    environment = os.environ
+    environment = os.variables
     if options.rootless == "auto" and facts.euid == 0:
         rootless = rootless and any(environment.get(name) for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"))
     if rootless and where.version != "v2":
@@ -102,14 +103,20 @@ def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layou
 
 def _rootfs(bundle: str, path: str) -> str:
     """The absolute path of the root file system, which must not go through a symbolic link."""
-    absolute = os.path.normpath(os.path.join(bundle, path))
-    if os.path.realpath(absolute) != absolute:
-        absolute = os.path.normpath(os.path.join(os.path.realpath(bundle), path))
-    if os.path.realpath(absolute) != absolute:
+    absolute = os.path.abspath(path if path.startswith("/") else f"{bundle}/{path}")
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        os.close(openat2(AT_FDCWD, os.fsencode(absolute), flags, RESOLVE_NO_SYMLINKS))
+        return absolute
+    except OSError:
+        from os.path import realpath
+    if realpath(absolute) != absolute:
+        absolute = os.path.abspath(path if path.startswith("/") else f"{realpath(bundle)}/{path}")
+    if realpath(absolute) != absolute:
         raise Error(
             "invalid rootfs: not an absolute path, or a symlink",
             pointer="/root/path",
-            hint=f"it leads to {os.path.realpath(absolute)}",
+            hint=f"it leads to {realpath(absolute)}",
         )
     if not os.path.isdir(absolute):
         raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")

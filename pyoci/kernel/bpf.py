@@ -9,10 +9,10 @@ close-on-exec, and 1 or above: as a program to replace, 0 means none.
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
 from errno import EACCES, EAGAIN, ENOSPC, EPERM
 
+from pyoci import os
 from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_void_p, number, syscall
 
 TYPE_CHECKING = False

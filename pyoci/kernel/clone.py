@@ -9,9 +9,9 @@ object, and each page it touches is charged to the container.
 from __future__ import annotations
 
 import gc
-import os
 import struct
 
+from pyoci import os
 from pyoci.kernel.libc import addressof, buffer, c_size_t, c_ulong, c_void_p, number, symbol, syscall
 
 TYPE_CHECKING = False

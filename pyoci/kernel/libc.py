@@ -7,7 +7,7 @@ does), which the fork in kernel/clone.py needs, and a process with one thread lo
 
 from __future__ import annotations
 
-import os
+from pyoci import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ namespace in which they are opened; this process enters the other one for that, 
 
 from __future__ import annotations
 
-import os
 from errno import ENODEV
 from functools import partial
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from pyoci import os
 from pyoci.kernel import namespace
 from pyoci.kernel.constants import CLONE_NEWNET
 from pyoci.record import Record

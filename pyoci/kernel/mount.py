@@ -6,9 +6,9 @@ descriptor. So no name can be swapped between the check and the mount (CVE-2021-
 
 from __future__ import annotations
 
-import os
 import struct
 
+from pyoci import os
 from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_uint, c_ulong, c_void_p, function, number, syscall
 
 AT_EMPTY_PATH = 0x1000

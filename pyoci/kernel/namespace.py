@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.kernel.libc import c_int, function
 
 _setns = function("setns", c_int, c_int)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 from errno import EAGAIN, EEXIST, ELOOP
 
+from pyoci import os
 from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_void_p, function, syscall
 
 RESOLVE_NO_MAGICLINKS = 2

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import select
 
 import _prctl
 
+from pyoci import os
 from pyoci.kernel.libc import c_int, c_size_t, c_uint, c_void_p, function, syscall
 
 _close_range = syscall("close_range", 436, c_uint, c_uint, c_uint)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EACCES, EPERM
 
+from pyoci import os
 from pyoci.kernel import mount
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type

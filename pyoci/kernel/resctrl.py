@@ -6,8 +6,7 @@ count. The kernel fills a new directory by itself and empties it again before it
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.kernel.path import filesystem_type
 
 PLACE = (

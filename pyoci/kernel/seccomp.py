@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 
+from pyoci import os
 from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_ulong, c_void_p, function, number, syscall
 
 TYPE_CHECKING = False

@@ -6,8 +6,7 @@ descriptors and nothing else.
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.kernel import clone as _clone
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import close_from

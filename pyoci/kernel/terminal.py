@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
 import termios
+
+from pyoci import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EBUSY, ENOENT, EPERM
 
+from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount
 from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_SLAVE

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EACCES, EPERM, EROFS
 
+from pyoci import os
 from pyoci.cgroups import manager, members
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError, os_error_text

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
 
+from pyoci import os
 from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.step import Context
 

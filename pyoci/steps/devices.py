@@ -6,10 +6,10 @@ image may have a link in place of /dev (CVE-2026-41579, CVE-2026-47766).
 
 from __future__ import annotations
 
-import os
 import stat
 from errno import EEXIST, ENODEV, EPERM
 
+from pyoci import os
 from pyoci.config.linux import Device
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path

@@ -7,9 +7,9 @@ that the container can see; by then nothing of the host is left but the channel.
 from __future__ import annotations
 
 import fcntl
-import os
 from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
 
+from pyoci import os
 from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, process, procfs

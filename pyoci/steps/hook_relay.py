@@ -13,9 +13,8 @@ hook's standard streams and its ends of pairs to the two.
 from __future__ import annotations
 
 import fcntl
-import os
 
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.errors import Error, StepError
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.kernel.process import close_all_but, pidfd_send_signal

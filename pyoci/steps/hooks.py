@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 
+from pyoci import os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
 from pyoci.kernel.execute import Image
@@ -99,7 +99,7 @@ def _run(
     if hook.env is not None:
         env = hook.env
     elif env is None:
-        env = tuple(f"{name}={value}" for name, value in os.environ.items())
+        env = tuple(f"{name}={value}" for name, value in os.variables.items())
     image = Image(hook.args or (hook.path,), env, spare=0)
     pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]

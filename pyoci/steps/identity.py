@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EINVAL, ENOSYS, EPERM, EROFS
 
+from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
 from pyoci.kernel import capability, keyring, process

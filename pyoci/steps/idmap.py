@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EPERM
 
+from pyoci import os
 from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
@@ -72,7 +72,7 @@ class WriteIdMappings(Step):
                 hint="install the package uidmap, or map only your own id",
             )
         arguments = (name, str(pid), *text(mappings, " ").split(" "))
-        environment = tuple(f"{name}={value}" for name, value in os.environ.items() if name == "PATH")
+        environment = tuple(f"{name}={value}" for name, value in os.variables.items() if name == "PATH")
         reading, writing = os.pipe2(os.O_CLOEXEC)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -81,7 +81,7 @@ class WriteIdMappings(Step):
             os.close(writing)
             os.close(null)
         os.close(pidfd)
-        with os.fdopen(reading, "rb") as file:
+        with open(reading, "rb") as file:
             said = file.read(4096).decode("utf-8", "backslashreplace").strip()
         if os.waitpid(child, 0)[1] != 0:
             raise Error(
@@ -93,7 +93,7 @@ class WriteIdMappings(Step):
 
 def _find(name: str) -> str:
     """The helper's absolute path along our PATH; never in the container."""
-    for directory in os.environ.get("PATH", "/usr/bin:/bin").split(":"):
+    for directory in os.variables.get("PATH", "/usr/bin:/bin").split(":"):
         path = f"{directory}/{name}"
         if directory.startswith("/") and os.access(path, os.X_OK):
             return path
@@ -118,7 +118,7 @@ class CheckIdMappings(Step):
     def execute(self, context: Context) -> None:
         for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
             file = os.open(f"{context.pid}/{kind}_map", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
-            with os.fdopen(file, "rb") as opened:
+            with open(file, "rb") as opened:
                 found = sorted(" ".join(line.split()) for line in opened.read().decode().splitlines())
             if mappings and found != sorted(text((one,), "") for one in mappings):
                 raise StepError(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import os
 
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.errors import os_error_text
 from pyoci.kernel import process, signals
 from pyoci.steps.step import Context, Step, failed

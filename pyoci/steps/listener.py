@@ -26,13 +26,12 @@ from __future__ import annotations
 
 import _socket
 import fcntl
-import os
 import select
 import struct
 import time
 from errno import ENAMETOOLONG, EPROTOTYPE
 
-from pyoci import channel
+from pyoci import channel, os
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
 from pyoci.kernel.process import has_ended, pidfd_send_signal

@@ -6,8 +6,7 @@ the connection to the agent.
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.steps.listener import HandOverListener
 from pyoci.steps.step import Context, Step
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from errno import EBUSY, EINVAL, EPERM
 
+from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import StepError, os_error_text, system_call
 from pyoci.kernel import mount, path

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EAGAIN, ENOSPC, EPERM
 
+from pyoci import os
 from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import Namespace
 from pyoci.errors import StepError

@@ -4,9 +4,9 @@ goes; the runtime does so only if the container does not come about."""
 
 from __future__ import annotations
 
-import os
 from errno import EEXIST
 
+from pyoci import os
 from pyoci.config.linux import NetDevice
 from pyoci.errors import Error, StepError, os_error_text, system_call
 from pyoci.steps.step import Context, Step

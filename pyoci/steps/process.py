@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import stat
 from errno import EACCES, ENOENT, ENOTDIR, EPERM
 
+from pyoci import os
 from pyoci.config.process import Rlimit
 from pyoci.errors import StepError
 from pyoci.steps.step import Context, Step
@@ -145,7 +145,7 @@ class FindProgram(Step):
             raise self._failed(text, errno, "the path is looked up inside the container's root")
         found = ""
         for directory in self.search:
-            candidate = os.path.join((directory or ".").encode("utf-8", "surrogateescape"), name)
+            candidate = os.fsencode(directory or ".").removesuffix(b"/") + b"/" + name
             reason, errno = executable(candidate)
             if not reason:
                 return candidate

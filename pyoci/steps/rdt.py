@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.config.linux import IntelRdt
 from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import resctrl

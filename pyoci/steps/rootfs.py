@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from errno import EACCES
 
+from pyoci import os
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import (
     MOUNT_ATTR_RDONLY,
@@ -135,7 +135,7 @@ class MoveRoot(Step):
         return "move the container's root over /"
 
     def execute(self, context: Context) -> None:
-        inside = os.path.realpath(self.path) + "/"
+        inside = self.path + "/"
         for kind, point in reversed(_mounts(context.proc)):
             if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
                 _cover(point.encode("utf-8", "surrogateescape"))
@@ -149,7 +149,7 @@ class MoveRoot(Step):
 def _mounts(proc: int) -> list[tuple[str, str]]:
     """Type and mount point of every mount of this namespace, in the order of mountinfo."""
     descriptor = os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    with os.fdopen(descriptor, "rb") as file:
+    with open(descriptor, "rb") as file:
         lines = file.read().decode("utf-8", "surrogateescape").splitlines()
     found = []
     for line in lines:

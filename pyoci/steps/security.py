@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from errno import EINVAL, ENOENT
 
+from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.steps.step import Context, Step

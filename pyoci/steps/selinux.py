@@ -3,9 +3,9 @@ attributes (config.md, "Process"; config-linux.md, "Mount Label")."""
 
 from __future__ import annotations
 
-import os
 from errno import EINVAL
 
+from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import procfs

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 
+from pyoci import os
 from pyoci.errors import Error, StepError, os_error_text, system_call
 from pyoci.jsonfile import dumps
 from pyoci.record import Record

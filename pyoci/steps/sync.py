@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyoci import os
 from pyoci.errors import Error
 from pyoci.kernel import process
 from pyoci.steps.step import Context, Step

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from errno import ELOOP, ENOENT, ENOTDIR
 
+from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import PROC_SUPER_MAGIC

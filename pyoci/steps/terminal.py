@@ -6,9 +6,9 @@ the slave is opened through its master, and /dev/console is bound by descriptor,
 
 from __future__ import annotations
 
-import os
 import stat
 
+from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, terminal
 from pyoci.kernel.path import filesystem_type

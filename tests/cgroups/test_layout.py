@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+import pyoci.os
 from pyoci.cgroups import layout, manager, paths
 from pyoci.errors import Error
 from pyoci.kernel import constants
@@ -64,7 +65,7 @@ def test_detected_as_mountinfo_has_it() -> None:
 
 def test_controllers_mounted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hierarchy of this machine has two; the directory's name may have them in any order."""
-    monkeypatch.setattr(os, "listdir", lambda _: ["cpu", "cpuacct", "cpuacct,cpu", "systemd"])
+    monkeypatch.setattr(pyoci.os, "listdir", lambda _: ["cpu", "cpuacct", "cpuacct,cpu", "systemd"])
     monkeypatch.setattr(layout, "magic", lambda _: constants.CGROUP_SUPER_MAGIC)
     own = layout.parse_own("3:cpu,cpuacct:/\n2:name=other:/\n1:name=systemd:/\n")
     found = layout._layout(layout._customary(own))

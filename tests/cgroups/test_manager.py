@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+import pyoci.os
 from pyoci.cgroups import device_rules, files, layout, manager, paths
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
@@ -300,7 +301,7 @@ def fail_at_each_call(monkeypatch: pytest.MonkeyPatch, planned: dict[str, str], 
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "openat2", counted(openat2))
-        patch.setattr(os, "mkdir", counted(os.mkdir))
+        patch.setattr(pyoci.os, "mkdir", counted(os.mkdir))
         patch.setattr(bpf, "_bpf", counted(bpf._bpf))
         patch.setattr(files.Directory, "write", counted(files.Directory.write))
         patch.setattr(files, "read", counted(files.read))

@@ -1,0 +1,87 @@
+"""What pyoci needs of the standard `os`: the system calls, which `posix` has, and a few functions around them.
+
+Importing `os` takes 1.1 ms of every command, half of it for the abstract classes of _collections_abc, and an
+interpreter without `site` has not done so yet (docs/measurements.md). Commands that nobody waits for, and branches
+that are rarely taken, import the standard one where they need more. Names and texts are UTF-8 with surrogateescape,
+as with `-X utf8`, which the launcher gives.
+"""
+
+from __future__ import annotations
+
+import posix
+from posix import *  # noqa: F403  - the system calls, all of them
+from posix import _exit as _exit
+from posix import fspath, getcwd, stat, stat_result, unsetenv
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from os import PathLike
+
+    Path = str | bytes | PathLike[str] | PathLike[bytes]
+
+
+def fsencode(name: Path) -> bytes:
+    """As os.fsencode."""
+    name = fspath(name)
+    return name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+
+
+def fsdecode(name: Path) -> str:
+    """As os.fsdecode."""
+    name = fspath(name)
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
+
+
+# The environment as it was when this process began; changing this changes nothing else.
+variables = {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
+
+
+def take_variable(name: str) -> str | None:
+    """Remove a variable of the environment: no program started from here gets it, nor a later import of `os`."""
+    posix.environ.pop(fsencode(name), None)
+    unsetenv(name)
+    return variables.pop(name, None)
+
+
+def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
+    try:
+        return stat(name, follow_symlinks=follow_symlinks)
+    except (OSError, ValueError):
+        return None
+
+
+class path:
+    """Of os.path what needs no more than a system call."""
+
+    @staticmethod
+    def exists(name: Path) -> bool:
+        return _status(name) is not None
+
+    @staticmethod
+    def lexists(name: Path) -> bool:
+        return _status(name, follow_symlinks=False) is not None
+
+    @staticmethod
+    def isdir(name: Path) -> bool:
+        status = _status(name)
+        return status is not None and status.st_mode & 0o170000 == 0o040000
+
+    @staticmethod
+    def isfile(name: Path) -> bool:
+        status = _status(name)
+        return status is not None and status.st_mode & 0o170000 == 0o100000
+
+    @staticmethod
+    def samestat(one: stat_result, other: stat_result) -> bool:
+        return one.st_ino == other.st_ino and one.st_dev == other.st_dev
+
+    @staticmethod
+    def abspath(name: str) -> str:
+        """As os.path.abspath, which is asked about what has "..", "." or empty parts."""
+        if not name.startswith("/"):
+            name = f"{getcwd()}/{name}" if name else getcwd()
+        if name.endswith("/") or "//" in name or "/." in name:
+            import os
+
+            return os.path.abspath(name)
+        return name

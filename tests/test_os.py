@@ -1,0 +1,106 @@
+"""pyoci's own os: the same as the standard one, as far as it goes."""
+
+from __future__ import annotations
+
+import ast
+import os as standard
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyoci import os
+
+PACKAGE = Path(os.__file__).parent
+
+
+def uses_ours(path: Path) -> bool:
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return any(alias.name == "os" for node in imports if node.module == "pyoci" for alias in node.names)
+
+
+USERS = [path for path in sorted(PACKAGE.rglob("*.py")) if uses_ours(path)]
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_it_has_every_name_that_is_used(path: Path) -> None:
+    """mypy believes what typeshed says of posix; this is what posix has here."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            assert hasattr(os, node.attr), f"line {node.lineno}: os.{node.attr}"
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "os.path":
+            assert hasattr(os.path, node.attr), f"line {node.lineno}: os.path.{node.attr}"
+
+
+def test_the_system_calls_are_the_standard_ones() -> None:
+    own = {"fsencode", "fsdecode"}
+    same = {name for name in vars(os).keys() - own if name[:2] != "__" and callable(getattr(standard, name, None))}
+    assert len(same) > 100
+    assert [name for name in same if getattr(os, name) is not getattr(standard, name)] == []
+
+
+@given(st.binary())
+def test_names(name: bytes) -> None:
+    assert os.fsdecode(name) == standard.fsdecode(name) == os.fsdecode(standard.fsdecode(name))
+    assert os.fsencode(os.fsdecode(name)) == name == os.fsencode(name)
+
+
+def test_names_may_be_paths() -> None:
+    assert (os.fsencode(Path("/ä")), os.fsdecode(Path("/ä"))) == ("/ä".encode(), "/ä")
+
+
+@given(st.lists(st.sampled_from(["a", "ä", ".", "..", "...", ".a", "/", "//", ""])).map("".join))
+def test_abspath(path: str) -> None:
+    assert os.path.abspath(path) == standard.path.abspath(path)
+
+
+def test_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "nowhere").symlink_to("nothing")
+    (tmp_path / "somewhere").symlink_to("directory")
+    (tmp_path / "to-file").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    names = [*sorted(path.name for path in tmp_path.iterdir()), "missing", "file/below", "nul\0", "x" * 300]
+    for name in names:
+        path = f"{tmp_path}/{name}"
+        for function in ("exists", "lexists", "isdir", "isfile"):
+            for kind in (str, standard.fsencode):
+                expected = getattr(standard.path, function)(kind(path))
+                assert getattr(os.path, function)(kind(path)) == expected, (function, name)
+    statuses = [standard.lstat(tmp_path / name) for name in names[:6]]
+    for one in statuses:
+        assert [os.path.samestat(one, other) for other in statuses] == [one is other for other in statuses]
+
+
+def in_a_new_interpreter(code: str, **variables: str) -> str:
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r})\n{code}"
+    environment = {standard.fsencode(name): standard.fsencode(value) for name, value in variables.items()}
+    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", code]
+    return subprocess.run(
+        command, env={b"LC_ALL": b"C"} | environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_the_environment() -> None:
+    seen = in_a_new_interpreter("from pyoci import os; print(ascii(os.variables))", A="ä", B="\udcff")
+    assert ast.literal_eval(seen) == {"LC_ALL": "C", "A": "ä", "B": "\udcff"}
+
+
+def test_a_variable_that_is_taken_is_gone() -> None:
+    """For pyoci, for the standard library, and for programs that inherit the environment."""
+    code = """
+from pyoci import os
+print(os.take_variable("LC_ALL"), os.take_variable("MISSING"), os.variables)
+assert "os" not in sys.modules
+import os
+print(dict(os.environ), flush=True)
+os.execl("/usr/bin/env", "env")
+"""
+    assert in_a_new_interpreter(code, KEPT="y").splitlines() == ["C None {'KEPT': 'y'}", "{'KEPT': 'y'}", "KEPT=y"]

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,9 +24,6 @@ TOO_DEAR = {
     "re": 5, "shutil": 8, "signal": 4, "site": 2, "socket": 8, "subprocess": 11, "tempfile": 10, "traceback": 10,
     "typing": 9,
 }  # fmt: skip
-
-# Of the lists below, what a newer bare interpreter has loaded already.
-PRESENT = {"errno"} if sys.version_info >= (3, 13) else set()  # by posixpath, for realpath
 
 STATE = """
 _json
@@ -320,6 +316,4 @@ def test_modules(modules: Modules, pyoci: str, reporter: Path, tmp_path: Path) -
     for command, seen, expected in (("state", state, STATE), ("create", create, CREATE), ("exec", execution, EXEC)):
         print(command, len(seen), "\n" + "\n".join(seen))
         assert not TOO_DEAR.keys() & set(seen), command
-        assert seen == [name for name in expected.split() if name not in PRESENT], (
-            f"`{command}` imports something else than the list in this file"
-        )
+        assert seen == expected.split(), f"`{command}` imports something else than the list in this file"

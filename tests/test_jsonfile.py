@@ -164,7 +164,7 @@ def test_errors_of_other_python_versions_are_the_same() -> None:
 
 def test_reading_and_writing_import_neither_json_nor_re() -> None:
     script = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); bare = set(sys.modules)\n"
+        "import sys; sys.path.insert(0, sys.argv[1]); bare = set(sys.modules)\n"
         "from pyoci import jsonfile\n"
         "jsonfile.dumps_indent(jsonfile.parse(sys.argv[2].encode(), 'x'), 2)\n"
         "print(sorted(set(sys.modules) - bare))"
@@ -172,7 +172,7 @@ def test_reading_and_writing_import_neither_json_nor_re() -> None:
     root = str(Path(jsonfile.__file__).parent.parent)
     command = [sys.executable, "-I", "-S", "-c", script, root, '{"a": [1, 2.5, "\\u00e9", null]}']
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['__future__', '_json', 'pyoci', 'pyoci.errors', 'pyoci.jsonfile']"
+    assert done.stdout.strip() == "['__future__', '_json', 'pyoci', 'pyoci.errors', 'pyoci.jsonfile', 'pyoci.os']"
 
 
 def test_file_larger_than_the_limit(tmp_path: Path) -> None:

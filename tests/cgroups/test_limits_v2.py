@@ -162,7 +162,7 @@ def test_a_controller_that_was_not_passed_on(name: str) -> None:
     os.rmdir(parent)
 
 
-def test_net_cls_and_net_prio(name: str) -> None:
+def test_net_cls_and_net_prio(name: str, made: dict[str, str]) -> None:
     """Of v1 only, and no lane mounts them: here they may be mounted beside the v2 hierarchy."""
     mounted = []
     try:

@@ -98,17 +98,18 @@ static void find_package(const char *prefix, const char *interpreter, char out[P
         fail("the Python package pyoci is not installed below ", prefix[0] ? prefix : "/", 0);
 }
 
-/* "PACKAGE/start.cpython-311.pyc" for ".../python3.11": named as CPython names the files of its __pycache__ */
+/* "PACKAGE/start.cpython-311.pyc" for ".../python3.11" (or 3.11d): named as in __pycache__, for every release of 3.11 */
 static bool find_start(struct target *target) {
     const char *version = target->interpreter + directory_length(target->interpreter) + 1;
-    char name[64] = "/start.cpython-";
-    if (strncmp(version, "python", 6) || strlen(version) > 16)
+    char digits[16] = "";
+    if (strncmp(version, "python", 6) || strlen(version) >= sizeof digits)
         return false;
-    char *end = name + strlen(name);
-    for (version += 6; *version; version++)
+    char *end = digits;
+    for (version += 6; (*version >= '0' && *version <= '9') || *version == '.'; version++)
         if (*version != '.')
             *end++ = *version;
-    strcpy(end, ".pyc");
+    char name[64];
+    stpcpy(stpcpy(stpcpy(name, "/start.cpython-"), digits), ".pyc");
     join(target->main, target->package, name, "");
     return access(target->main, F_OK) == 0;
 }

@@ -3,9 +3,13 @@
 import sys
 
 if __name__ == "__main__":
-    directory = __file__.rpartition("/pyoci/")[0] or "/"
-    if not __package__:  # run as a file: -I keeps the package's directory out of sys.path
-        sys.path.append(directory)
-    from pyoci import pack
+    if __package__:
+        from pyoci.pack import start
 
-    pack.start(directory)
+        start()
+    else:  # run as a file: -I keeps the package's directory out of sys.path
+        directory = __file__.rpartition("/pyoci/")[0] or "/"
+        sys.path.append(directory)
+        from pyoci.pack import start
+
+        start(directory)

@@ -1,9 +1,9 @@
 """What pyoci needs of the standard `os`: the system calls, which `posix` has, and a few functions around them.
 
 Importing `os` takes 1.1 ms of every command, half of it for the abstract classes of _collections_abc, and an
-interpreter without `site` has not done so yet (docs/measurements.md). Commands that nobody waits for, and branches
-that are rarely taken, import the standard one where they need more. Names and texts are UTF-8 with surrogateescape,
-as with `-X utf8`, which the launcher gives.
+interpreter without `site` has not done so yet (docs/measurements.md). Commands that nobody waits for, and rare branches
+in the runtime's own process, import the standard one where they need more. Names and texts are UTF-8 with
+surrogateescape, as with `-X utf8`, which the launcher gives.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import posix
 from posix import *  # noqa: F403  - the system calls, all of them
 from posix import _exit as _exit
 from posix import fspath, getcwd, stat, stat_result, unsetenv
+
+del environ  # noqa: F821  - of bytes, unlike the standard one; variable() and variables() are for that
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,15 +34,21 @@ def fsdecode(name: Path) -> str:
     return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
-# The environment as it was when this process began; changing this changes nothing else.
-variables = {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
+def variables() -> dict[str, str]:
+    """The environment, a copy of it."""
+    return {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
+
+
+def variable(name: str, default: str = "") -> str:
+    """One variable of the environment."""
+    return fsdecode(posix.environ.get(fsencode(name), default))
 
 
 def take_variable(name: str) -> str | None:
     """Remove a variable of the environment: no program started from here gets it, nor a later import of `os`."""
-    posix.environ.pop(fsencode(name), None)
     unsetenv(name)
-    return variables.pop(name, None)
+    value = posix.environ.pop(fsencode(name), None)
+    return None if value is None else fsdecode(value)
 
 
 def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
@@ -77,11 +85,11 @@ class path:
 
     @staticmethod
     def abspath(name: str) -> str:
-        """As os.path.abspath, which is asked about what has "..", "." or empty parts."""
-        if not name.startswith("/"):
-            name = f"{getcwd()}/{name}" if name else getcwd()
-        if name.endswith("/") or "//" in name or "/." in name:
-            import os
-
-            return os.path.abspath(name)
-        return name
+        """As os.path.abspath, without ".", ".." and empty parts; but two slashes at the beginning are one, too."""
+        parts: list[str] = []
+        for part in (name if name.startswith("/") else f"{getcwd()}/{name}").split("/"):
+            if part == "..":
+                del parts[-1:]
+            elif part not in ("", "."):
+                parts.append(part)
+        return "/" + "/".join(parts)

@@ -3,7 +3,7 @@
 A piece is read at once and its modules are executed in the order in which they import each other, without a search for
 each: half the time of importing them from .pyc files (docs/measurements.md). The build writes the file beside the
 package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
-imported as usual. To run an edited file of an installed package, remove modules.pack.
+imported as usual. To run edited files of an installed package, remove modules.pack and start.*.pyc.
 
 This file, compiled, is what the launcher executes (start.cpython-3xx.pyc, made by the build, too): no source to compile
 and two modules less to look for, 0.7 ms of every command. Without it the launcher executes __main__.py.
@@ -15,6 +15,7 @@ import gc
 import marshal
 import sys
 from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Modules = dict[str, tuple[bool, CodeType]]  # by name: whether it is a package, and its code
 
 NAME = "modules.pack"
-_VERSION = (sys.implementation.cache_tag, sys.hexversion >> 16)  # what the format of code objects depends on
+_VERSION = (sys.implementation.cache_tag, MAGIC_NUMBER)  # what the format of code objects depends on
 _HEAD = 4  # bytes with the length of the index
 
 _finder: "Finder | None" = None
@@ -146,12 +147,13 @@ def preload(piece: str) -> None:
         _finder.execute(piece)
 
 
-def start(directory: str) -> None:
-    """Run the command line in sys.argv, with the package below `directory`, which is on sys.path."""
+def start(directory: str = "") -> None:
+    """Run the command line in sys.argv; with the pack below `directory`, which is on sys.path, if one is given."""
     gc.disable()  # nothing lives long enough to be collected; it costs 2 ms of the imports alone
     try:
-        install(directory)
-        preload("main")
+        if directory:
+            install(directory)
+            preload("main")
         from pyoci.cli.main import run
 
         run(sys.argv[1:])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import marshal
 import os
+import shutil
 import subprocess
 import sys
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 
 import pytest
@@ -190,6 +192,38 @@ def test_without_a_fitting_pack_nothing_is_changed(tmp_path: Path, content: byte
 
 
 def test_the_installed_runtime_has_a_pack_that_fits(pyoci: str) -> None:
+    assert len(pack.Finder("/", str(installed(pyoci) / pack.NAME)).places) > 80
+
+
+def installed(pyoci: str) -> Path:
+    """The package of the installed runtime."""
     directory = Path(os.path.realpath(pyoci)).parent.parent
-    packs = {path.resolve() for path in directory.glob(f"lib*/python3*/*-packages/pyoci/{pack.NAME}")}
-    assert [len(pack.Finder("/", str(path)).places) > 80 for path in packs] == [True]
+    [package] = {path.resolve() for path in directory.glob("lib*/python3*/*-packages/pyoci")}
+    return package
+
+
+def test_the_installed_runtime_starts_from_the_compiled_file(pyoci: str, tmp_path: Path) -> None:
+    """The build makes it for the interpreter that runs it, and the launcher finds it."""
+    [start] = installed(pyoci).glob("start.*")
+    assert start.name == f"start.{sys.implementation.cache_tag}.pyc"
+    assert start.read_bytes()[:16] == MAGIC_NUMBER + bytes(12)
+    os.mkfifo(tmp_path / "log")  # opening it waits for a reader
+    with subprocess.Popen([pyoci, "--log", str(tmp_path / "log"), "list"]) as process:
+        try:
+            words = [b""]
+            while words[0] == b"" or words[0].endswith(b"/pyoci"):
+                assert process.poll() is None
+                words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+            assert os.fsencode(start) in words
+        finally:
+            process.kill()
+
+
+def test_the_installed_runtime_starts_without_it(pyoci: str, tmp_path: Path) -> None:
+    shutil.copytree(installed(pyoci), tmp_path / "pyoci", ignore=shutil.ignore_patterns("start.*"))
+    command = [sys.executable, "-I", "-S", "-B", "-X", "utf8", "-X", "importtime", str(tmp_path / "pyoci/__main__.py")]
+    done = subprocess.run(
+        [*command, "--root", str(tmp_path), "state", "x"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "container does not exist" in done.stderr
+    assert "pyoci.jsonfile" not in done.stderr.replace("pyoci.jsonfile.", "")  # it came with the pack's piece

@@ -204,7 +204,7 @@ def _first_own_descriptor(values: dict[str, Value]) -> int:
     """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
     given = values.get("preserve-fds", 0)
     preserved = max(0, given) if isinstance(given, int) else 0
-    listening = os.variables.get("LISTEN_FDS", "")
+    listening = os.variable("LISTEN_FDS")
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 
 

@@ -10,14 +10,14 @@ SYSTEM = "/run/pyoci"
 
 def default_root() -> str:
     """SYSTEM, or $XDG_RUNTIME_DIR/pyoci for users, and for a root that is one only within a user namespace."""
-    directory = os.variables.get("XDG_RUNTIME_DIR", "")
+    directory = os.variable("XDG_RUNTIME_DIR")
     return f"{directory}/pyoci" if directory and _is_user() else SYSTEM
 
 
 def absolute(root: str) -> str:
     """--root as given, made absolute. Raises Error for "" and for whatever leads to /."""
     path = os.path.abspath(root) if root else "/"
-    if path.rstrip("/") == "":  # abspath keeps two leading slashes
+    if path == "/":
         raise Error("Option --root argument should not be set to /", pointer="--root")
     return path
 
@@ -54,4 +54,4 @@ def _is_user() -> bool:
         inside = host.read().user_namespace
     except OSError:  # without /proc nothing is known, and nothing will work either
         return False
-    return inside and os.variables.get("USER") != "root"
+    return inside and os.variable("USER") != "root"

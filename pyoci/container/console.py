@@ -154,8 +154,8 @@ class ConsoleOwner:
 
 def listen_fds() -> int:
     """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
-    count = os.variables.get("LISTEN_FDS", "")
-    if os.variables.get("LISTEN_PID", "") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+    count = os.variable("LISTEN_FDS")
+    if os.variable("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return 0
     return int(count)
 

@@ -28,7 +28,7 @@ class Relay:
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.target = os.variables.get("NOTIFY_SOCKET", "") if container.notify else ""
+        self.target = os.variable("NOTIFY_SOCKET") if container.notify else ""
         self.directory = self.pidfd = -1
         self.sock: Any = None
 

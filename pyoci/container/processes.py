@@ -75,7 +75,7 @@ def _pid(line: bytes, column: int) -> int:
 
 def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
     """Exit status (negative: the signal) and all output of a program found along PATH, in our environment."""
-    environment = tuple(f"{key}={value}" for key, value in os.variables.items())
+    environment = tuple(f"{key}={value}" for key, value in os.variables().items())
     image = Image((name, *arguments), environment)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
@@ -96,7 +96,7 @@ def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
 
 def _find(name: str) -> bytes:
     """The first executable file of that name along PATH. Raises Error."""
-    for directory in os.variables.get("PATH", _PATH).split(":"):
+    for directory in os.variable("PATH", _PATH).split(":"):
         path = f"{directory}/{name}"
         if directory.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
             return os.fsencode(path)

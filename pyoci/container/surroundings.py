@@ -37,7 +37,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
     where = layout.detect()
     listen = listen_fds()
     rootfs = _rootfs(options.bundle, config.root.path)
-    socket = os.variables.get("NOTIFY_SOCKET", "")
+    socket = os.variable("NOTIFY_SOCKET")
     # A descriptor for every bind mount, and some for ourselves.
     enough = len(config.mounts) + options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
     file_limit = None if enough else raise_file_limit()
@@ -88,7 +88,7 @@ def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layou
     """
     from pyoci.cgroups import systemd_names
 
-    environment = os.variables
+    environment = os.variables()
     if options.rootless == "auto" and facts.euid == 0:
         rootless = rootless and any(environment.get(name) for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"))
     if rootless and where.version != "v2":

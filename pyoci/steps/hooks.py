@@ -99,7 +99,7 @@ def _run(
     if hook.env is not None:
         env = hook.env
     elif env is None:
-        env = tuple(f"{name}={value}" for name, value in os.variables.items())
+        env = tuple(f"{name}={value}" for name, value in os.variables().items())
     image = Image(hook.args or (hook.path,), env, spare=0)
     pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]

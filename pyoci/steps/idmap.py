@@ -72,7 +72,7 @@ class WriteIdMappings(Step):
                 hint="install the package uidmap, or map only your own id",
             )
         arguments = (name, str(pid), *text(mappings, " ").split(" "))
-        environment = tuple(f"{name}={value}" for name, value in os.variables.items() if name == "PATH")
+        environment = tuple(f"{name}={value}" for name, value in os.variables().items() if name == "PATH")
         reading, writing = os.pipe2(os.O_CLOEXEC)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -93,7 +93,7 @@ class WriteIdMappings(Step):
 
 def _find(name: str) -> str:
     """The helper's absolute path along our PATH; never in the container."""
-    for directory in os.variables.get("PATH", "/usr/bin:/bin").split(":"):
+    for directory in os.variable("PATH", "/usr/bin:/bin").split(":"):
         path = f"{directory}/{name}"
         if directory.startswith("/") and os.access(path, os.X_OK):
             return path

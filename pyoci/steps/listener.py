@@ -378,8 +378,8 @@ def appears(descriptor: int, process: int) -> bool:
         except OSError:
             if ended:
                 return False
-        ended = has_ended(process)
-        if not ended:
+        ended = has_ended(process, int(pause * 1000))
+        if pause < 0.001 and not ended:  # poll(2) counts in whole milliseconds
             time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
 

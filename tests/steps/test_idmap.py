@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-import pyoci.os
 from pyoci import config
 from pyoci.cli import spec
 from pyoci.config.namespaces import IdMapping
@@ -88,7 +87,7 @@ def test_an_unprivileged_runtime_maps_itself() -> None:
 
 
 def test_without_the_helpers_an_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(pyoci.os.variables, "PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     more = mappings((0, 1000, 1), (1, 100000, 65536))
     with pytest.raises(Error, match="newuidmap is not installed") as caught:
         write(step(more, more, helpers=True), uid=1000)
@@ -109,8 +108,8 @@ def test_what_the_helpers_are_given(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     log.chmod(0o777)
     for name in ("newuidmap", "newgidmap"):
         helper(tmp_path, name, f'shift; echo "$@" >{log}/{name}; /usr/bin/env >{log}/env; ls /proc/$$/fd >{log}/fd')
-    monkeypatch.setitem(pyoci.os.variables, "PATH", str(tmp_path) + ":/usr/bin:/bin")
-    monkeypatch.setitem(pyoci.os.variables, "SECRET", "x")
+    monkeypatch.setenv("PATH", str(tmp_path) + ":/usr/bin:/bin")
+    monkeypatch.setenv("SECRET", "x")
     found = write(step(mappings((0, 1000, 1), (1, 100000, 65536)), mappings((0, 0, 5)), helpers=True), uid=1000)
     assert found["uid_map"] == ""  # these helpers only write down what they got
     assert (log / "newuidmap").read_text() == "0 1000 1 1 100000 65536\n"
@@ -121,7 +120,7 @@ def test_what_the_helpers_are_given(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 def test_what_a_helper_says_is_the_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     helper(tmp_path, "newuidmap", "echo 'range [0-5) not allowed' >&2; exit 1")
-    monkeypatch.setitem(pyoci.os.variables, "PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Error, match=r"newuidmap: range \[0-5\) not allowed") as caught:
         write(step(mappings((0, 5, 5)), mappings((0, 5, 5)), helpers=True), uid=1000)
     assert "/etc/subuid" in caught.value.hint
@@ -130,7 +129,7 @@ def test_what_a_helper_says_is_the_error(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_helpers_are_not_looked_for_in_relative_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     helper(tmp_path, "newuidmap", "exit 0")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(pyoci.os.variables, "PATH", ".:")
+    monkeypatch.setenv("PATH", ".:")
     assert idmap._find("newuidmap") == ""
 
 

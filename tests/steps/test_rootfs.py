@@ -334,22 +334,6 @@ def test_read_only_root(look: Look, options: tuple[str, ...]) -> None:
     assert "ro" in top.split()[5].split(",")
 
 
-def test_a_root_path_that_is_a_link_is_refused(box: Box) -> None:
-    bundle = box.bundle("report")
-    os.rename(bundle / "rootfs", bundle / "real")
-    os.symlink("real", bundle / "rootfs")
-    done = box("run", "--bundle", str(bundle), "link")
-    assert done.returncode == 1
-    assert "invalid rootfs: not an absolute path, or a symlink" in done.stderr
-
-
-def test_a_root_path_that_does_not_exist(box: Box) -> None:
-    bundle = box.bundle("report", change=lambda config: config["root"].update(path="none"))
-    done = box("run", "--bundle", str(bundle), "missing")
-    assert done.returncode == 1
-    assert "invalid rootfs" in done.stderr and "/root/path" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("name", "tag"),
     [(None, ""), ("private", ""), ("rprivate", ""), ("slave", "master:"), ("rslave", "master:")]

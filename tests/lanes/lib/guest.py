@@ -31,7 +31,12 @@ CGROUPS = {
     "hybrid": f"{_LEGACY} systemd.legacy_systemd_cgroup_controller=0",
 }
 PORTS = ("control", "out", "err")
+_ATTEMPTS = 2
 LOST = 125  # the exit status when the guest ended without the command's status
+
+
+class Lost(Exception):
+    """The guest has ended, or QEMU has, before it did what was asked; the text ends with the console's last lines."""
 
 
 class Guest:
@@ -65,7 +70,7 @@ class Guest:
         self.ask("qmp_capabilities")
 
     def ask(self, command: str, **arguments: object) -> dict[str, object]:
-        """One QMP command; its answer. Raises SystemExit if QEMU refuses it or ends."""
+        """One QMP command; its answer. Raises SystemExit if QEMU refuses it, Lost if it ends."""
         json.dump({"execute": command, "arguments": arguments}, self.monitor)
         self.monitor.write("\n")
         self.monitor.flush()
@@ -75,10 +80,10 @@ class Guest:
                 return dict(answer["return"]) if isinstance(answer["return"], dict) else {}
             if "error" in answer:
                 raise SystemExit(f"guest: {command}: {answer['error']['desc']}")
-        raise SystemExit(f"guest: QEMU ended during {command}")
+        raise Lost(f"QEMU ended during {command}")
 
     def wait_ready(self) -> None:
-        """Waits for the guest's first word. Raises SystemExit with the console's last lines if it never comes."""
+        """Waits for the guest's first word. Raises Lost if it never comes."""
         received = b""
         control = self.ports["control"]
         control.settimeout(180)
@@ -88,7 +93,7 @@ class Guest:
             except TimeoutError:
                 data = b""
             if not data:
-                raise SystemExit("guest: no word from it; its console:\n" + self.last_lines())
+                raise Lost("no word from it; its console:\n" + self.last_lines())
             received += data
         control.settimeout(None)
 
@@ -132,19 +137,24 @@ def save(directory: str) -> None:
     run = os.path.join(directory, "save")
     for name in ("export", "results"):
         os.makedirs(os.path.join(run, name), exist_ok=True)
+    overlay = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", "disk.raw", "-F", "raw", "overlay.qcow2"]
+    subprocess.run(overlay, cwd=directory, check=True)
     begin = time.monotonic()
     guest = Guest(directory, run, directory + "/blank.raw", resume=False, snapshot=False)
-    guest.wait_ready()
-    print(f"boot until ready: {time.monotonic() - begin:.1f} s", flush=True)
-    time.sleep(3)  # what else the boot started comes to rest
-    guest.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-    guest.ask("migrate", uri=f"exec:cat >{directory}/state.ram")
-    while (status := guest.ask("query-migrate").get("status")) != "completed":
-        if status in ("failed", "cancelled"):
-            raise SystemExit(f"guest: saving the state {status}")
-        time.sleep(0.1)
-    guest.ask("quit")
-    guest.process.wait()
+    try:
+        guest.wait_ready()
+        print(f"boot until ready: {time.monotonic() - begin:.1f} s", flush=True)
+        time.sleep(3)  # what else the boot started comes to rest
+        guest.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        guest.ask("migrate", uri=f"exec:cat >{directory}/state.ram")
+        while (status := guest.ask("query-migrate").get("status")) != "completed":
+            if status in ("failed", "cancelled"):
+                raise SystemExit(f"guest: saving the state {status}")
+            time.sleep(0.1)
+        guest.ask("quit")
+        guest.process.wait()
+    finally:
+        guest.end()
     size = os.path.getsize(directory + "/state.ram") >> 20
     print(f"state saved: {time.monotonic() - begin:.1f} s, {size} MB", flush=True)
 
@@ -184,7 +194,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def run(directory: str, run_directory: str, opt: str, how: str) -> int:
-    """Resumes or boots, sends "go", passes the streams on; the command's status, or LOST."""
+    """Resumes or boots, sends "go", passes the streams on; the command's status. Raises Lost."""
     guest = Guest(directory, run_directory, opt, resume=not how, snapshot=True, words=CGROUPS.get(how, ""))
     try:
         if how:
@@ -201,8 +211,7 @@ def run(directory: str, run_directory: str, opt: str, how: str) -> int:
                         selector.unregister(key.fileobj)
         status = streams[0].status
         if status is None:
-            print("guest: it ended before the command did; its console:\n" + guest.last_lines(), file=sys.stderr)
-            return LOST
+            raise Lost("it ended before the command did; its console:\n" + guest.last_lines())
         return status
     finally:
         guest.end()
@@ -217,15 +226,20 @@ def panicked(run_directory: str) -> bool:
 def main() -> int:
     """See the module's docstring."""
     what, directory = sys.argv[1:3]
-    if what == "save":
-        save(directory)
-        return 0
-    run_directory, opt, how = sys.argv[3], sys.argv[4], "".join(sys.argv[5:])
-    status = run(directory, run_directory, opt, how)
-    if status == LOST and panicked(run_directory):
-        print("guest: its kernel panicked; everything once more", file=sys.stderr, flush=True)
-        status = run(directory, run_directory, opt, how)
-    return status
+    run_directory = os.path.join(directory, "save") if what == "save" else sys.argv[3]
+    for attempt in range(_ATTEMPTS):
+        try:
+            if what == "save":
+                save(directory)
+                return 0
+            return run(directory, run_directory, sys.argv[4], "".join(sys.argv[5:]))
+        except Lost as lost:
+            again = panicked(run_directory) and attempt < _ATTEMPTS - 1
+            print(f"guest: {lost}", flush=True, file=sys.stderr)
+            if not again:
+                break
+            print("guest: its kernel panicked; everything once more", flush=True, file=sys.stderr)
+    return LOST
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
 
 
 class path:
-    """Of os.path what needs no more than a system call."""
+    """Of os.path what pyoci needs; as there, but for abspath."""
 
     @staticmethod
     def exists(name: Path) -> bool:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import select
 
 from pyoci import os
 from pyoci.container import poststart, state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError, NotFoundError, StateError
-from pyoci.kernel.process import pidfd_open
+from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
-_DEADLINE = 10.0  # seconds for a killed process to be gone, as runc waits
+_DEADLINE = 10_000  # ms for a killed process to be gone, as runc waits
 _LOCK = "delete.lock"
-_UNDOING = 3.0  # seconds for a create that is ended to undo what it has made
+_UNDOING = 3_000  # ms for a create that is ended to undo what it has made
 
 
 def delete(root: str, id: str, force: bool) -> None:
@@ -111,7 +110,7 @@ def stop(container: Container) -> None:
         except StateError:
             return
         thaw(container)
-        if not _ended(pidfd):
+        if not has_ended(pidfd, _DEADLINE):
             raise Error(
                 "container init still running", hint=f"process {container.pid} did not end within 10 s of SIGKILL"
             )
@@ -131,19 +130,13 @@ def _stop_runtime(container: Container) -> None:
     try:
         if state.is_alive(container.runtime_pid, container.runtime_start):
             pidfd_send_signal(pidfd, 15)
-            if not _ended(pidfd, _UNDOING):
+            if not has_ended(pidfd, _UNDOING):
                 pidfd_send_signal(pidfd, 9)
-                _ended(pidfd)
+                has_ended(pidfd, _DEADLINE)
     except ProcessLookupError:
         pass
     finally:
         os.close(pidfd)
-
-
-def _ended(pidfd: int, seconds: float = _DEADLINE) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(int(seconds * 1000)))
 
 
 def destroy(container: Container, directory: int) -> None:

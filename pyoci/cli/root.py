@@ -26,15 +26,10 @@ def make_default_root(root: str) -> None:
     """Make a default root below XDG_RUNTIME_DIR: private, and sticky so that it is not cleaned away with age
     (XDG base directory specification). Raises Error.
     """
-    try:
-        mask = os.umask(0o022)
-        try:
-            if not os.path.isdir(root):
-                from os import makedirs
+    from pyoci.container.state import make_root
 
-                makedirs(root, 0o700, exist_ok=True)
-        finally:
-            os.umask(mask)
+    try:
+        make_root(root)
         os.chmod(root, 0o1700)
     except OSError as error:
         raise Error(

@@ -67,19 +67,26 @@ def check_id(id: str) -> None:
         raise Error("invalid container ID format", hint="letters, digits and _ + - . are allowed, but not . or ..")
 
 
+def make_root(root: str) -> None:
+    """Make --root, 0700, and what is missing above it. Raises OSError."""
+    if os.path.isdir(root):
+        return
+    from os import makedirs
+
+    mask = os.umask(0o022)  # of the parents
+    try:
+        makedirs(root, 0o700, exist_ok=True)
+    finally:
+        os.umask(mask)
+
+
 def open_root(root: str, make: bool = False) -> int:
     """A descriptor of --root. Missing: made (0700), or FileNotFoundError.
 
     Raises Error if somebody else may rename what lies in it, and so give a container another one's state.
     """
-    if make and not os.path.isdir(root):
-        mask = os.umask(0o022)  # of the parents; the last one is 0700
-        try:
-            from os import makedirs
-
-            makedirs(root, 0o700, exist_ok=True)
-        finally:
-            os.umask(mask)
+    if make:
+        make_root(root)
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     status = os.fstat(directory)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1022 in (0o020, 0o002, 0o022):

@@ -84,6 +84,13 @@ class path:
         return one.st_ino == other.st_ino and one.st_dev == other.st_dev
 
     @staticmethod
+    def join(directory: str, name: str) -> str:
+        if name.startswith("/"):
+            return name
+        slash = "" if directory[-1:] in ("", "/") else "/"
+        return f"{directory}{slash}{name}"
+
+    @staticmethod
     def abspath(name: str) -> str:
         """As os.path.abspath, without ".", ".." and empty parts; but two slashes at the beginning are one, too."""
         parts: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyoci import os
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
@@ -352,8 +353,7 @@ class ProcessPlan:
     def _agent_path(self) -> str:
         """Absolute; as with runc, a relative one starts at the bundle."""
         assert self.config.linux.seccomp is not None and self.state is not None
-        path = self.config.linux.seccomp.listener_path
-        return path if path.startswith("/") else f"{self.state.bundle}/{path}"
+        return os.path.join(self.state.bundle, self.config.linux.seccomp.listener_path)
 
     def limits(self) -> tuple[Step, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""

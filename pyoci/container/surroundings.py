@@ -9,9 +9,8 @@ from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
 from pyoci.container.console import foreign_streams, listen_fds
 from pyoci.errors import Error
-from pyoci.kernel.constants import AT_FDCWD, RESOLVE_NO_SYMLINKS
-from pyoci.kernel.path import openat2
 from pyoci.kernel.process import raise_file_limit
+from pyoci.steps.rootfs import open_rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,15 +102,14 @@ def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layou
 
 def _rootfs(bundle: str, path: str) -> str:
     """The absolute path of the root file system, which must not go through a symbolic link."""
-    absolute = os.path.abspath(path if path.startswith("/") else f"{bundle}/{path}")
+    absolute = os.path.abspath(os.path.join(bundle, path))
     try:
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-        os.close(openat2(AT_FDCWD, os.fsencode(absolute), flags, RESOLVE_NO_SYMLINKS))
+        os.close(open_rootfs(absolute))
         return absolute
-    except OSError:
+    except OSError:  # a link, or something else to be named
         from os.path import realpath
     if realpath(absolute) != absolute:
-        absolute = os.path.abspath(path if path.startswith("/") else f"{realpath(bundle)}/{path}")
+        absolute = os.path.abspath(os.path.join(realpath(bundle), path))
     if realpath(absolute) != absolute:
         raise Error(
             "invalid rootfs: not an absolute path, or a symlink",

@@ -145,7 +145,7 @@ class FindProgram(Step):
             raise self._failed(text, errno, "the path is looked up inside the container's root")
         found = ""
         for directory in self.search:
-            candidate = os.fsencode(directory or ".").removesuffix(b"/") + b"/" + name
+            candidate = os.fsencode(os.path.join(directory or ".", self.name))
             reason, errno = executable(candidate)
             if not reason:
                 return candidate

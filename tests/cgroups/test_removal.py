@@ -19,7 +19,7 @@ from tests.cgroups.conftest import mount
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
-SOON = 5  # seconds: half of what the wait would give up after
+SOON = 0.1 if os.environ.get("PYOCI_LANE") != "guest" else 1  # seconds; emulated processors are slow
 KINDS = ("hybrid", "v1", "v2")
 
 
@@ -46,10 +46,16 @@ def nest(top: str, depth: int) -> None:
 
 
 def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
+    """At once, in the best of three tries: other tests may have the processors for a while."""
     manager.create(kind, Undo())
-    processes = [sleeper(), sleeper()]
+    assert min(late(kind, [sleeper(), sleeper()]) for _ in range(3)) < SOON
+    manager.remove(kind)
+
+
+def late(paths: dict[str, str], processes: list[int]) -> float:
+    """Seconds from the end of the last of the processes to that of the wait."""
     for process in processes:
-        manager.join(kind, process)
+        manager.join(paths, process)
     ended = []
 
     def end() -> None:
@@ -60,10 +66,11 @@ def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Call
 
     thread = threading.Thread(target=end)
     thread.start()
-    assert manager.wait_empty(kind, 10)
-    assert len(ended) == 2 and time.monotonic() - ended[1] < SOON
+    assert manager.wait_empty(paths, 10)
+    now = time.monotonic()
+    assert len(ended) == len(processes)
     thread.join()
-    manager.remove(kind)
+    return now - ended[-1]
 
 
 def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -72,7 +79,7 @@ def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int])
     manager.join(kind, process)
     started = time.monotonic()
     assert not manager.wait_empty(kind, 0.15)
-    assert 0.15 <= time.monotonic() - started < SOON
+    assert 0.15 <= time.monotonic() - started < 5, "the process sleeps for 60 s"
     assert not manager.wait_empty(kind, 0)
     os.kill(process, 9)
     assert manager.wait_empty(kind, 5)

@@ -132,7 +132,7 @@ def test_a_kernel_without_reserved_huge_pages_and_without_swap(
 @pytest.fixture
 def busy() -> Iterator[int]:
     """A process that never sleeps. What an idle one has used before it joined its cgroup is not counted there, and
-    nothing used is left out."""
+    a usage of 0 is left out."""
     with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as process:
         yield process.pid
         process.kill()

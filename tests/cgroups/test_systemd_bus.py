@@ -181,10 +181,11 @@ def test_it_does_not_let_us_in(other: Other) -> None:
 
 
 def test_it_never_answers(other: Other, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(systemd_bus, "TIMEOUT", 0.2)
     other.serve(silence)
-    with Bus(other.unit) as bus, pytest.raises(StepError, match="systemd has not answered StopUnit"):
-        bus.call("StopUnit", "ss", "a.scope", "replace")
+    with Bus(other.unit) as bus:
+        monkeypatch.setattr(systemd_bus, "TIMEOUT", 0.2)
+        with pytest.raises(StepError, match="systemd has not answered StopUnit"):
+            bus.call("StopUnit", "ss", "a.scope", "replace")
 
 
 def test_a_signal_ends_the_wait(other: Other) -> None:

@@ -183,7 +183,7 @@ def stop_while_freezing(box: Box, pausing: Running) -> None:
     while True:
         pausing.signal(signal.SIGSTOP)
         os.waitid(os.P_PID, pausing.pid, os.WSTOPPED)
-        if kernel_says(box) != "THAWED":
+        if box.status("a") == "paused":
             return
         pausing.signal(signal.SIGCONT)
         time.sleep(0.02)

@@ -59,9 +59,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     own = session.config.stash.get(_own_basetemp, None)
     if own is None:
         return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    again = reporter.stats.get("rerun") if reporter else None  # failed, and then passed (.ci/run)
-    if exitstatus == pytest.ExitCode.OK and not again:
+    if exitstatus == pytest.ExitCode.OK:
         remove_tree(own)
     runs = sorted((changed(path), path) for path in SCRATCH.glob("run-*"))
     for when, old in runs[:-KEPT_RUNS]:

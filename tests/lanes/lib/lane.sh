@@ -70,7 +70,7 @@ lane_results_done() {
 }
 
 # lane_environment: NAME=VALUE words, one a line, that the command gets; nothing else is inherited
-# but TERM, PYTEST_ADDOPTS and the variables named PYOCI_*.
+# but TERM and the variables named PYOCI_*.
 lane_environment() {
     cat <<END
 PATH=/opt/pyoci/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -82,7 +82,7 @@ RESULTS=/results
 PYOCI_LANE=$LANE
 PYOCI=/opt/pyoci/bin/pyoci
 PYTHONPYCACHEPREFIX=/var/tmp/pycache
-PYTEST_ADDOPTS=-p no:cacheprovider ${PYTEST_ADDOPTS:-}
+PYTEST_ADDOPTS=-p no:cacheprovider
 HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis
 END
     env | grep -E '^PYOCI_[A-Z0-9_]+=' | grep -vE '^PYOCI_LANE(S_CACHE)?=' || true

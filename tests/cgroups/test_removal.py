@@ -46,16 +46,10 @@ def nest(top: str, depth: int) -> None:
 
 
 def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
-    """At once, in the best of three tries: other tests may have the processors for a while."""
     manager.create(kind, Undo())
-    assert min(late(kind, [sleeper(), sleeper()]) for _ in range(3)) < SOON
-    manager.remove(kind)
-
-
-def late(paths: dict[str, str], processes: list[int]) -> float:
-    """Seconds from the end of the last of the processes to that of the wait."""
+    processes = [sleeper(), sleeper()]
     for process in processes:
-        manager.join(paths, process)
+        manager.join(kind, process)
     ended = []
 
     def end() -> None:
@@ -66,11 +60,10 @@ def late(paths: dict[str, str], processes: list[int]) -> float:
 
     thread = threading.Thread(target=end)
     thread.start()
-    assert manager.wait_empty(paths, 10)
-    now = time.monotonic()
-    assert len(ended) == len(processes)
+    assert manager.wait_empty(kind, 10)
+    assert len(ended) == 2 and time.monotonic() - ended[1] < SOON
     thread.join()
-    return now - ended[-1]
+    manager.remove(kind)
 
 
 def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -79,7 +72,7 @@ def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int])
     manager.join(kind, process)
     started = time.monotonic()
     assert not manager.wait_empty(kind, 0.15)
-    assert 0.15 <= time.monotonic() - started < 5, "the process sleeps for 60 s"
+    assert 0.15 <= time.monotonic() - started < 1
     assert not manager.wait_empty(kind, 0)
     os.kill(process, 9)
     assert manager.wait_empty(kind, 5)

@@ -153,6 +153,7 @@ def test_a_real_cgroup(planned: dict[str, str], busy: int) -> None:
     assert found["memory"]["usage"]["limit"] >= 2**62
     assert found["memory"]["raw"]
     if set(planned) == {""}:
+        assert "usage" in found["cpu"]
         return
     cpus = os.sched_getaffinity(1)
     assert (len(found["cpu"]["usage"]["percpu"]) >= len(cpus), found["cpuset"]["mems"][:1]) == (True, (0,))

@@ -341,7 +341,7 @@ def test_a_grandchild_that_holds_the_output(box: Box, log: Log, kind: str) -> No
     assert done.stderr == ""
     more, done = took(box, "start", "a")
     assert done.stderr == ""
-    assert max(seconds, more) < 8, "it has waited for the timeout of 10 s"
+    assert max(seconds, more) < 3, "0.1 s on an idle machine"
     grandchild = int((log.directory / "pid").read_text())
     assert alive(grandchild), "a daemon that a hook has left is none of ours"
     os.kill(grandchild, 9)

@@ -193,8 +193,10 @@ class _Creation:
         context.preserved = self.plan.preserved
         undo.add(close_trees, context)
         if options.trace:
-            context.trace = open_trace(options.trace)
-            undo.add(os.close, context.trace)
+            from pyoci.steps import trace
+
+            context.trace = trace.begin(options.trace)
+            undo.add(trace.end, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
         run(self.plan.prepare, context)
@@ -221,6 +223,8 @@ class _Creation:
         interrupts.check()
         if options.pid_file:
             write_pid_file(options.pid_file, context.pid)
+        if context.trace >= 0:
+            trace.end(context.trace)
         return self.container
 
     def _make_directory(self) -> None:
@@ -301,13 +305,6 @@ class _Creation:
 
         program = seccomp.program(profile, self.options.root)
         return None if program is None else (prepare(program.bpf), program.flags)
-
-
-def open_trace(path: str) -> int:
-    """The file of --trace: an array of events whose end may be missing, as the format allows."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    os.write(file, b"[\n")
-    return file
 
 
 def _remove_directory(root: int, id: str, directory: int) -> None:

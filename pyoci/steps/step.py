@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pyoci import os
 from pyoci.errors import Error, StepError, os_error_text, system_call
-from pyoci.jsonfile import dumps
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -81,27 +79,15 @@ def run(steps: tuple[Step, ...], context: Context) -> None:
         try:
             step.execute(context)
             if context.trace >= 0:
-                _trace(context.trace, step, start)
+                from pyoci.steps import trace
+
+                trace.write(context.trace, step, start)
         except OSError as error:
             raise failed(step, error) from error
         except Error as error:
             error.pointer = error.pointer or step.pointer
             error.step = error.step or type(step).__name__
             raise
-
-
-def _trace(file: int, step: Step, start: int) -> None:
-    """One complete event of Chrome's trace format, which Perfetto and chrome://tracing show as a timeline."""
-    event = {
-        "name": type(step).__name__,
-        "ph": "X",
-        "ts": start // 1000,
-        "dur": (time.monotonic_ns() - start) // 1000,
-        "pid": os.getpid(),
-        "tid": os.getpid(),
-        "args": {"pointer": step.pointer, "what": step.describe()},
-    }
-    os.write(file, f"{dumps(event)},\n".encode("utf-8", "surrogateescape"))
 
 
 class During:

@@ -1,4 +1,4 @@
-"""--trace: the time of every step, as a timeline (DESIGN 1)."""
+"""--trace: the time of every step, as a timeline."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ pytestmark = pytest.mark.root
 
 
 def events(text: str) -> list[dict[str, Any]]:
-    """The file's end may be missing, as the format allows: the closing bracket, and there is a comma too many."""
-    assert text.startswith("[\n")
-    loaded: list[dict[str, Any]] = json.loads(text.rstrip().rstrip(",") + "]")
-    return loaded
+    """Those of steps; the first one names the process."""
+    loaded: list[dict[str, Any]] = json.loads(text)
+    first, *rest = loaded
+    assert (first["ph"], first["args"]) == ("M", {"name": "pyoci"})
+    return rest
 
 
 def test_every_step_of_both_sides(box: Box) -> None:
@@ -53,3 +54,10 @@ def test_a_failed_create_is_traced_up_to_the_failure(box: Box) -> None:
     done = box("create", "--trace", str(path), "--bundle", str(box.bundle(change=change)), "a")
     assert done.returncode == 1 and os.listdir(box.root) == []
     assert events(path.read_text())[-1]["name"] == "ChangeDirectory"
+
+
+def test_a_file_that_cannot_be_made(box: Box) -> None:
+    done = box("create", "--trace", "/nonexistent/trace", "--bundle", str(box.bundle()), "a")
+    assert done.returncode == 1 and os.listdir(box.root) == []
+    assert "open /nonexistent/trace: no such file or directory" in done.stderr
+    assert "  pointer: --trace\n" in done.stderr

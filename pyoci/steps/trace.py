@@ -1,0 +1,55 @@
+"""--trace: the time of every step, as an array in Chrome's trace event format; docs/trace.md says how to look at it.
+
+The runtime and the container's process write to one file (O_APPEND), an event with each write(2), so that neither needs
+to know of the other.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pyoci import os
+from pyoci.errors import Error
+from pyoci.jsonfile import dumps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyoci.steps.step import Step
+
+
+def begin(path: str) -> int:
+    """Make the file, or empty it; its descriptor. Raises Error."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise Error(f"open {path}: {reason}", pointer="--trace", errno=error.errno or 0) from None
+    # The first event is ours, so that every other one can begin with the comma.
+    _write(file, "[\n", {"name": "process_name", "ph": "M", "pid": os.getpid(), "args": {"name": "pyoci"}})
+    return file
+
+
+def write(file: int, step: Step, start: int) -> None:
+    """The complete event of a step that has just been done. start: time.monotonic_ns() before it."""
+    event = {
+        "name": type(step).__name__,
+        "ph": "X",
+        "ts": start // 1000,
+        "dur": (time.monotonic_ns() - start) // 1000,
+        "pid": os.getpid(),
+        "tid": os.getpid(),
+        "args": {"pointer": step.pointer, "what": step.describe()},
+    }
+    _write(file, ",\n", event)
+
+
+def end(file: int) -> None:
+    """The end of the array, when nobody writes any more."""
+    os.write(file, b"\n]\n")
+    os.close(file)
+
+
+def _write(file: int, separator: str, event: dict[str, Any]) -> None:
+    os.write(file, f"{separator}{dumps(event)}".encode("utf-8", "surrogateescape"))

@@ -1,5 +1,6 @@
 """The log: one line per event, on stderr or in the file of --log, as text (logfmt, like logrus) or as JSON.
 
+On a terminal the text is short and its level coloured, as runc's: somebody reads it.
 An error is one line or one JSON object (podman reads the whole file as a single object, containerd takes the last
 one whose level is "error" and gives up at anything that is not JSON). With a file the message also goes to stderr
 undecorated, because conmon relays stderr and go-runc searches it. What explains the message (pointer, step, call,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyoci.errors import Error
 
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_COLOURS = {"debug": 37, "warning": 33, "error": 31}  # logrus's: grey, yellow, red (console_codes(4))
 _BARE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/@^+")
 
 
@@ -29,6 +31,7 @@ class Log:
         self._fd = 2
         self._json = False
         self._held: list[str] = []
+        self._begun = time.monotonic()
         self.debugging = False
 
     def configure(self, path: str, json: bool, debug: bool, floor: int = 3) -> None:
@@ -84,6 +87,10 @@ class Log:
         if self._json:
             rows = [("level", level), ("msg", message), ("time", now), *keys]
             line = "{" + ",".join(f"{_string(name)}:{_string(text)}" for name, text in rows) + "}\n"
+        elif os.isatty(self._fd):
+            seconds = int(time.monotonic() - self._begun)
+            shown = printable(message.rstrip("\n"))
+            line = f"\x1b[{_COLOURS[level]}m{level[:4].upper()}\x1b[0m[{seconds:04}] {shown}\n"
         else:
             rows = [("level", level), ("msg", message), *keys]
             line = f'time="{now}" ' + " ".join(f"{name}={_logfmt(text)}" for name, text in rows) + "\n"

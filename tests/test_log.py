@@ -167,3 +167,21 @@ def test_a_logfmt_line_is_one_line_without_control_characters(text: str) -> None
 )
 def test_quotes_as_go_does(text: str, quoted: str) -> None:
     assert quote(text) == quoted
+
+
+def test_on_a_terminal_a_line_is_short_and_coloured(log: Log) -> None:
+    """As logrus writes it for runc; what could steer the terminal is made visible."""
+    master, slave = os.openpty()
+    try:
+        log._fd = slave
+        log.warning("odd \x1b]0;title\x07")
+        log._begun -= 61
+        log.error(Error("no such mount\n"))
+        os.set_blocking(master, False)
+        assert os.read(master, 4096) == (
+            b"\x1b[33mWARN\x1b[0m[0000] odd \\x1b]0;title\\x07\r\n\x1b[31mERRO\x1b[0m[0061] no such mount\r\n"
+        )
+    finally:
+        log._fd = 2
+        os.close(master)
+        os.close(slave)

@@ -115,7 +115,7 @@ def _spelling(flag: Flag) -> str:
 
 def _default(flag: Flag, root: str) -> str:
     default = root if flag.names[0] == "root" else flag.default
-    if flag.kind == BOOL or default in ("", ()):
+    if flag.kind == BOOL or default in ("", (), 0):  # 0 stands for "not given" with most, and says nothing with others
         return ""
     if flag.kind == DURATION and isinstance(default, int):
         return f" (default: {default // 10**9}s)"

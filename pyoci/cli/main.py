@@ -7,16 +7,19 @@ import sys
 from pyoci import os, pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
-from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
-from pyoci.cli.output import emit
+from pyoci.cli.options import Options, check_count, defaults, did_you_mean, parse_bool, scan
+from pyoci.cli.output import ReaderGone, emit
 from pyoci.errors import Error, UsageError, os_error_text, system_call
 from pyoci.log import log, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import NoReturn
 
     from pyoci.cli.options import Command, Value
+else:
+    import _signal
 
 UNKNOWN_COMMAND = 3  # runc's exit status
 
@@ -27,16 +30,24 @@ def run(argv: list[str]) -> NoReturn:
         status = main(argv)
     except KeyboardInterrupt:
         log.error(Error("interrupted"))
-        _die_by_interrupt()
+        _die_by(_signal.SIGINT)
+    except ReaderGone:
+        _die_by(_signal.SIGPIPE)
     os._exit(status)
 
 
 def main(argv: list[str]) -> int:
-    """The exit status of `pyoci ARGV`. Whatever is raised below becomes one logged error, never a traceback."""
+    """The exit status of `pyoci ARGV`. Whatever is raised below becomes one logged error, never a traceback.
+
+    Raises ReaderGone: there is nobody left to answer.
+    """
     try:
         status = CommandLine(argv, launch.take()).carry_out()
         log.release()
         return status
+    except ReaderGone:
+        log.release()
+        raise
     except Exception as problem:
         error = as_error(problem)
         log.error(error)
@@ -151,7 +162,8 @@ class CommandLine:
         self._settle()
         if name in MISSING:
             raise Error(f'pyoci does not implement "{name}" yet')
-        error = Error(f"No help topic for '{name}'\n", hint="`pyoci help` lists the commands")  # runc's ends so, too
+        near = did_you_mean(name, COMMANDS)
+        error = Error(f"No help topic for '{name}'", hint=f"{near}; `pyoci help` lists the commands".lstrip("; "))
         error.status = UNKNOWN_COMMAND
         raise error
 
@@ -208,12 +220,8 @@ def _first_own_descriptor(values: dict[str, Value]) -> int:
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 
 
-def _die_by_interrupt() -> NoReturn:
-    """End by SIGINT itself: a shell stops a loop only if the command died of it."""
-    if TYPE_CHECKING:
-        import signal as _signal
-    else:
-        import _signal
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    os.kill(os.getpid(), _signal.SIGINT)
-    sys.exit(130)
+def _die_by(number: int) -> NoReturn:
+    """End by the signal itself: a shell stops a loop only if the command died of SIGINT, and is silent of SIGPIPE."""
+    _signal.signal(number, _signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    sys.exit(128 + number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,9 @@ TABLE: list[tuple[str, int, str, str | None]] = [
     ("create x --help", 0, HELP["create"], ""),
     ("create --help --bogus", 0, HELP["create"], ""),
     ("kill x 9 -h", 0, HELP["kill"], ""),
-    ("bogus", 3, "", "No help topic for 'bogus'\n"),
-    ("bogus --help", 3, "", "No help topic for 'bogus'\n"),
-    ("help bogus", 3, "", "No help topic for 'bogus'\n"),
+    ("bogus", 3, "", "No help topic for 'bogus'"),
+    ("bogus --help", 3, "", "No help topic for 'bogus'"),
+    ("help bogus", 3, "", "No help topic for 'bogus'"),
     ("--bogus", 1, usage(f"Incorrect Usage. {UNDEFINED}"), UNDEFINED),
     ("--bogus create x", 1, usage(f"Incorrect Usage. {UNDEFINED}"), UNDEFINED),
     ("--log", 1, usage("Incorrect Usage. flag needs an argument: -log"), "flag needs an argument: -log"),
@@ -177,12 +178,35 @@ def test_spec_has_a_rootless_of_its_own(run_cli: Run, tmp_path: Path) -> None:
     assert "uidMappings" in (tmp_path / "config.json").read_text()
 
 
-def test_no_output_no_traceback_on_a_closed_pipe(run_cli: Run) -> None:
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("lst", "did you mean list?; `pyoci help` lists the commands"),
+        ("Delete", "did you mean delete?; `pyoci help` lists the commands"),
+        ("docker", "`pyoci help` lists the commands"),
+        ("create --bundel /b x", "did you mean --bundle?"),
+        ("--roto /r list", "did you mean --root?"),
+        ("run x --detatch", "--detatch is not an option of run: did you mean --detach?"),
+        ("run x --bogus", "--bogus is not an option of run"),
+    ],
+)
+def test_did_you_mean(run_cli: Run, line: str, hint: str) -> None:
+    assert run_cli(*line.split()).stderr.splitlines()[-1] == f"  hint: {hint}"
+
+
+def test_help_shows_no_default_that_means_not_given() -> None:
+    assert "default" not in HELP["update"]
+    assert '(default: "table")' in HELP["ps"] and "(default: 5s)" in HELP["events"]
+
+
+@pytest.mark.parametrize("line", ["--version", "help", "create --help", "list"])
+def test_a_reader_that_is_gone_ends_it_silently(run_cli: Run, line: str) -> None:
+    """By SIGPIPE, as a program in C or Go, also where the caller ignores that signal."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", str(MAIN), "--version"],
+            [sys.executable, "-I", "-S", str(MAIN), *line.split()],
             stdout=writer,
             stderr=subprocess.PIPE,
             text=True,
@@ -190,9 +214,21 @@ def test_no_output_no_traceback_on_a_closed_pipe(run_cli: Run) -> None:
         )
     finally:
         os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, "")
+
+
+def test_a_full_disk_is_told(run_cli: Run) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(MAIN), "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 1
     assert re.sub(r'time="[^"]*" ', "", done.stderr) == (
-        'level=error msg="standard output: Broken pipe"\n  call: write(1, ...)\n'
+        'level=error msg="standard output: No space left on device"\n  call: write(1, ...)\n'
     )
 
 

@@ -19,7 +19,7 @@ NEEDED = (
     *("brk", "mmap", "munmap", "mprotect", "mremap", "madvise", "futex", "rt_sigaction", "rt_sigprocmask"),
     *("rt_sigreturn", "gettid", "getpid", "getrandom", "sched_yield", "exit", "exit_group", "close", "close_range"),
     *("capget", "capset", "prctl", "prlimit64", "setsid", "umask", "ioctl", "read", "write", "sendmsg", "recvmsg"),
-    *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "execve"),
+    *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "openat", "statfs", "execve"),
 )
 CLONE_FLAGS = CLONE_PARENT | CLONE_PIDFD  # of clone(2), as stage 1 calls it
 

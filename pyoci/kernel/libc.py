@@ -134,9 +134,7 @@ def function(name: str, *types: type) -> Callable[..., int]:
     return call
 
 
-def failure(
-    name: str, types: tuple[type, ...], args: tuple[object, ...], path: str | bytes | None = None
-) -> OSError:
+def failure(name: str, types: tuple[type, ...], args: tuple[object, ...], path: str | bytes | None = None) -> OSError:
     """The OSError of a call that just failed: FileNotFoundError and the like, with the call as its note.
 
     types: what the call was bound with; they tell an address from a number.

@@ -1,9 +1,9 @@
 """Why execve(2) refuses a program: what its file asks for, and which part of that is not there.
 
 The kernel answers ENOENT for a program whose loader or #! interpreter is missing as for one that is missing itself, and
-ENOEXEC without a word about what it cannot read. The file is the image's and may be anything: a FIFO, a device, endless,
-cut off, with offsets that lead anywhere. So what is opened is a regular file that we may execute, without blocking, and
-only its first bytes count.
+ENOEXEC without a word about what it cannot read. The file is the image's and may be anything: a FIFO, a device,
+endless, cut off, with offsets that lead anywhere. So what is opened is a regular file that we may execute, without
+blocking, and only its first bytes count.
 """
 
 from __future__ import annotations

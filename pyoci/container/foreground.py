@@ -112,7 +112,8 @@ class Foreground:
             pass
 
     def wait(self, relay: Relay | None = None) -> int:
-        """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes READY=1 on."""
+        """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes on what it says to
+        the service manager."""
         pumps = self.owner.pumps()
         while True:
             wanted = {self.pidfd: select.POLLIN, self.wake: select.POLLIN}
@@ -133,6 +134,8 @@ class Foreground:
                 self._forward_pipe(pumps)
             if self.pidfd in ready:
                 break
+        if relay is not None:
+            relay.drain()
         for pump in pumps:
             if pump.source != 0:
                 pump.finish()  # what the program wrote last is still in the terminal, or the pipe

@@ -16,7 +16,8 @@ from pyoci import os
 from pyoci.kernel.libc import MACHINE
 from pyoci.record import Record
 
-_LOOKED_AT = 65536  # bytes from the start of a file: program headers and the name of the loader lie in the first few
+_LOOKED_AT = 8192  # bytes from the start of a file: program headers and the name of the loader lie in the first few
+_HEADERS = 65536  # bytes of program headers that the kernel reads
 _LINE = 256  # bytes of a #! line that the kernel looks at (BINPRM_BUF_SIZE)
 _SCRIPTS = 6  # files that the kernel takes one after the other
 _PATH_MAX = 4096
@@ -75,7 +76,7 @@ def _elf(data: bytes) -> Head:
     machine = _MACHINES.get(number, f"machine {number} of elf(5)")
     if machine == "ppc64" and order == "<":
         machine = "ppc64le"
-    if step != entry.size or not 0 < count * step <= _LOOKED_AT:
+    if step != entry.size or not 0 < count * step <= _HEADERS:
         return Head(fault=f"is an ELF file with {count} program headers of {step} bytes", machine=machine)
     for at in range(start, start + count * step, step):
         if at + step > len(data):
@@ -91,8 +92,8 @@ def fault(path: bytes) -> Fault | None:
     """What keeps us from executing the file, looked up where we are and as whom we are; None if nothing is found."""
     try:
         return _fault(path)
-    except (OSError, ValueError):  # whatever it is, it is not worth more than the error that is to be explained
-        return None
+    except (OSError, ValueError, MemoryError):
+        return None  # the least memory, or a path with NUL: no reason to fail before execve(2) says so
 
 
 def why(found: Fault | None, errno: int | None) -> str:

@@ -137,11 +137,28 @@ def _of_reporter(config: Config) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [("AS", 16 << 20), ("DATA", 1 << 20), ("NOFILE", 4), ("FSIZE", 0), ("NPROC", 1), ("STACK", 1 << 17)],
+)
+def test_looking_does_not_keep_a_program_from_running(box: Box, kind: str, limit: int) -> None:
+    """With a filter the file is looked at before every execve(2), under the program's own limits."""
+
+    def change(config: Config) -> None:
+        _of_reporter(config)
+        config["process"]["rlimits"] = [{"type": f"RLIMIT_{kind}", "soft": limit, "hard": limit}]
+
+    done = box("run", "--bundle", str(box.bundle("exit", "3", change=change)), "a")
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def unmoded(path: Path) -> None:
     path.write_bytes(b"")
 
 
 DENIED = "permission denied"
+
+
 NO_FILES: dict[str, tuple[Make, str, str]] = {
     "mode": (unmoded, DENIED, "/program has mode 0644: it is executable for nobody"),
     "directory": (Path.mkdir, "is a directory", "/program is a directory"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import ENOSYS, EPERM
 
 from pyoci.config.node import Node
-from pyoci.config.seccomp import read_seccomp
+from pyoci.config.seccomp import Seccomp, read_seccomp
 from pyoci.config.seccomp_allowance import Refusal, refusal
 from pyoci.container import state
 from pyoci.container.state import Container
@@ -14,10 +14,10 @@ from pyoci.errors import Error, StepError
 _CALL = "execve"
 
 
-def explanation(container: Container) -> StepError | None:
-    """The error for a container's process that was killed when it should have become the program; None if its profile
-    does not say so."""
-    found = _refusal(container)
+def explanation(profile: Seccomp | None) -> StepError | None:
+    """The error for a process that was killed when it should have become the program; None if its profile does not
+    say so."""
+    found = None if profile is None else refusal(profile, _CALL)
     if found is None:
         return None
     return StepError(
@@ -28,24 +28,23 @@ def explanation(container: Container) -> StepError | None:
     )
 
 
-def explained(error: Error, container: Container) -> Error:
+def explained(error: Error, profile: Seccomp | None) -> Error:
     """`error` of an execve(2) that has failed, with a hint if it was the filter that has answered."""
-    found = _refusal(container)
+    found = None if profile is None else refusal(profile, _CALL)
     # ENOSYS: nobody traces, or the profile names no call as new as this one
     if found is not None and error.errno in (EPERM if found.errno is None else found.errno, ENOSYS):
         error.pointer, error.hint = found.pointer, _hint(found)
     return error
 
 
-def _hint(found: Refusal) -> str:
-    return f"the profile answers {_CALL}(2) with {found.action}; allow the call in linux.seccomp.syscalls"
-
-
-def _refusal(container: Container) -> Refusal | None:
-    """What the profile says that the container was created with."""
+def profile_of(container: Container) -> Seccomp | None:
+    """What the container was created with."""
     try:
         kept = state.load_kept(container.root, container.id)[1]["config"]
-        profile = read_seccomp(Node(kept.get("linux") or {}, "/linux").child("seccomp"))
+        return read_seccomp(Node(kept.get("linux") or {}, "/linux").child("seccomp"))
     except (Error, OSError):  # removed meanwhile: the first error is the one that counts
         return None
-    return None if profile is None else refusal(profile, _CALL)
+
+
+def _hint(found: Refusal) -> str:
+    return f"the profile answers {_CALL}(2) with {found.action}; allow the call in linux.seccomp.syscalls"

@@ -10,7 +10,7 @@ from pyoci.container.delete import remove
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError, StepError
-from pyoci.kernel.process import has_ended, pidfd_open, wait_status
+from pyoci.kernel.process import has_ended, pidfd_open
 
 _FAILED = 255
 _MOMENT = 1000  # ms in which a process that has said why it fails has ended
@@ -30,7 +30,7 @@ def carry_on(
             start.release(container, directory, relay)
         except (HookError, StepError) as error:
             if foreground is not None:
-                error.program_status = _status_of(container.pid, pidfd)
+                error.program_status = status_of(container.pid, pidfd)
             raise
         finally:
             os.close(directory)
@@ -51,13 +51,16 @@ def carry_on(
     return status
 
 
-def _status_of(pid: int, pidfd: int) -> int:
-    """The exit status of a run whose program did not begin, as with runc: 128 and the signal that has killed the
-    process, or 255, with which runc's ends when it has failed after `start`."""
+def status_of(pid: int, pidfd: int) -> int:
+    """The exit status of a run, or exec, whose program did not begin, as with runc: 128 and the signal that has killed
+    the process, or 255, with which runc's ends when it has failed after `start`. The process is left to be reaped."""
     if has_ended(pidfd, _MOMENT):
-        status = wait_status(pid)
-        if status is not None and os.WIFSIGNALED(status):
-            return 128 + os.WTERMSIG(status)
+        try:
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return _FAILED
+        if found is not None and found.si_code != os.CLD_EXITED:
+            return 128 + found.si_status
     return _FAILED
 
 

@@ -15,6 +15,7 @@ from pyoci.config.seccomp_allowance import NEEDED
 from pyoci.kernel.libc import MACHINE
 from tests.container.box import SOON, Box, Done
 from tests.container.execs import started
+from tests.container.test_exec_merging import only_needed
 
 pytestmark = pytest.mark.root
 
@@ -128,6 +129,18 @@ def test_a_program_of_exec(box: Box, name: str, filter: str) -> None:
         assert done.returncode == 255
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_of_exec_below_a_filter_that_stage_1_loads(box: Box, name: str) -> None:
+    """Which allows what exec needs, this looking included, and kills for anything else."""
+    make, reason, hint = PROGRAMS[name]
+    bundle = box.bundle("sleep", change=only_needed)
+    make(bundle / "rootfs/program")
+    assert box("create", "--bundle", str(bundle), "c").stderr == ""
+    done = box("exec", "c", "/program", timeout=SOON)
+    told(done, f"exec failed: unable to start container process: exec /program: {reason}", hint)
+    assert done.returncode == 255
+
+
 def _of_reporter(config: Config) -> None:
     """What exec and a container's program need, which is not all: that is killed, should it be called."""
     rest = ["acct", "swapon", "swapoff", "reboot", "execveat"]
@@ -157,8 +170,6 @@ def unmoded(path: Path) -> None:
 
 
 DENIED = "permission denied"
-
-
 NO_FILES: dict[str, tuple[Make, str, str]] = {
     "mode": (unmoded, DENIED, "/program has mode 0644: it is executable for nobody"),
     "directory": (Path.mkdir, "is a directory", "/program is a directory"),

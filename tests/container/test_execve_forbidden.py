@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Callable[[Config], None], int, str, str]] = {
     "errno for everything": (everything("SCMP_ACT_ERRNO"), 139, KILLED, DEFAULT),
     "kill for everything": (everything("SCMP_ACT_KILL_PROCESS"), 159, KILLED, DEFAULT),
     "errno, and a report": (
-        everything("SCMP_ACT_ERRNO", "write", "exit_group"),
+        everything("SCMP_ACT_ERRNO", "write", "sendmsg", "exit_group"),
         255,
         "exec /reporter: operation not permitted",
         DEFAULT,
@@ -123,6 +123,19 @@ def test_a_program_that_may_not_begin(box: Box, name: str) -> None:
     done = box("start", "a", timeout=SOON)
     assert f'msg="{message}"' in done.stderr and done.returncode == 1, done
     assert box.status("a") == "stopped"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_of_exec(box: Box, name: str) -> None:
+    """In a container that waits for its start, which will not succeed."""
+    change, status, message, pointer = CASES[name]
+    assert box("create", "--bundle", str(box.bundle("exit", "3", change=change)), "a").stderr == ""
+    for flags, expected in (([], status), (["--detach"], 255)):
+        done = box("exec", *flags, "a", "/reporter", "exit", "4", timeout=SOON)
+        line, *rest = done.stderr.splitlines()
+        assert line.endswith(f'msg="exec failed: unable to start container process: {message}"'), done.stderr
+        assert done.returncode == expected, done.stderr
+        assert f"  pointer: {pointer}" in rest, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["exit", "3"], ["die", "31"], ["die", "9"]])

@@ -96,8 +96,10 @@ class ExecuteProgram(Step):
         assert image is not None
         image.warm()
         filter = None if context.filtered else context.filter
-        # Under a filter that allows little, nothing more could be asked: it is looked at just before.
-        fault = None if filter is None else program_file.fault(program)
+        # Under a filter that allows little, nothing more could be asked: it is looked at just before. Not where a helper
+        # shares our descriptors, who takes the next one to appear for the filter's listener.
+        look = context.handover is None
+        fault = program_file.fault(program) if look and filter is not None else None
         report(context, GO)
         signals.reset()
         try:
@@ -106,7 +108,7 @@ class ExecuteProgram(Step):
                 prepared.load(flags)
             image.execve(program)
         except OSError as error:
-            if filter is None:
+            if look and filter is None:
                 fault = program_file.fault(program)
             failure = failed(self, error, program_file.why(fault, error.errno))
             failure.message = f"exec {os.fsdecode(program)}: {os_error_text(error)}"  # the file, as runc says

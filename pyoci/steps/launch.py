@@ -96,8 +96,8 @@ class ExecuteProgram(Step):
         assert image is not None
         image.warm()
         filter = None if context.filtered else context.filter
-        # Under a filter that allows little, nothing more could be asked: it is looked at just before. Not where a helper
-        # shares our descriptors, who takes the next one to appear for the filter's listener.
+        # Under a filter that allows little, nothing more could be asked: it is looked at just before. Not where a
+        # helper shares our descriptors, who takes the next one to appear for the filter's listener.
         look = context.handover is None
         fault = program_file.fault(program) if look and filter is not None else None
         report(context, GO)

@@ -23,6 +23,7 @@ class Error(Exception):
     """
 
     status = 1  # the exit status of the runtime
+    program_status = 0  # of run in the foreground instead, if it was the program's turn already
 
     def __init__(
         self,

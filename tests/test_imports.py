@@ -125,6 +125,7 @@ pyoci.kernel.network
 pyoci.kernel.path
 pyoci.kernel.process
 pyoci.kernel.procfs
+pyoci.kernel.program_file
 pyoci.kernel.signals
 pyoci.log
 pyoci.os
@@ -222,6 +223,7 @@ pyoci.kernel.network
 pyoci.kernel.path
 pyoci.kernel.process
 pyoci.kernel.procfs
+pyoci.kernel.program_file
 pyoci.kernel.signals
 pyoci.log
 pyoci.os

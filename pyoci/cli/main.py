@@ -134,7 +134,7 @@ class CommandLine:
             if not command.failure:
                 raise
             failed = as_error(problem).prefixed(command.failure)
-            failed.status = command.status
+            failed.status = failed.program_status or command.status
             raise failed from problem
 
     def _call(self, command: Command, arguments: list[str]) -> int:

@@ -48,6 +48,8 @@ class Birth:
     def clone(self, born: Callable[[], object]) -> None:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
         plan, context = self.plan, self.context
+        if log.debugging:
+            _debug(plan)
         assert_single_thread()
         ours = context.channel
         context.channel = self.other_end
@@ -221,6 +223,15 @@ class Birth:
 
         killed = oom.explanation(self.context.cgroups, oom.limit_pointer(self.plan))
         return killed or Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
+
+
+def _debug(plan: Plan) -> None:
+    """For --debug: all that will be done and by whom, and in runc's words, which its tests look for, on which of the
+    first 64 CPUs the process begins: those that we have now."""
+    for side, step in plan.steps():
+        log.debug(f"{side}: {step.describe()}")
+    mask = sum(1 << cpu for cpu in os.sched_getaffinity(0) if cpu < 64)
+    log.debug(f"nsexec[{os.getpid()}]: affinity: {mask:#x}")
 
 
 def end(pid: int, pidfd: int) -> None:

@@ -115,7 +115,7 @@ class _Execution:
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
-                self._start(birth, context)
+                self._start(birth, context, config.linux.seccomp)
             except Error as error:
                 if has_ended(context.descriptors["container"]):
                     error = StateError(_STOPPED, hint=f"it has ended meanwhile: {error.message}")
@@ -213,13 +213,39 @@ class _Execution:
 
             self.foreground = Foreground()
 
-    def _start(self, birth: Birth, context: Context) -> None:
+    def _start(self, birth: Birth, context: Context, profile: Seccomp | None) -> None:
         """Let it run; in the foreground signals are the process's from here on."""
         if self.foreground is not None:
             self.foreground.begin(context.pid, context.pidfd, self.terminal)
             context.undo.add(self.foreground.close)
         self.interrupts.check()
-        birth.execute()
+        if profile is None:
+            birth.execute()
+        else:
+            self._execute(birth, context, profile)
+
+    def _execute(self, birth: Birth, context: Context, profile: Seccomp) -> None:
+        """A filter that forbids execve has kept the process from it, with an error or without a word."""
+        from pyoci.config.seccomp_allowance import refusal
+
+        refused = refusal(profile, "execve") is not None
+        try:
+            birth.execute()
+        except StepError as error:
+            if refused and error.step == "ExecuteProgram":
+                from pyoci.container import forbidden
+
+                forbidden.explained(error, profile)
+            raise
+        if refused:
+            from pyoci.container import forbidden
+            from pyoci.container.started import status_of
+
+            killed = forbidden.explanation(profile)
+            assert killed is not None
+            if self.foreground is not None:
+                killed.program_status = status_of(context.pid, context.pidfd)
+            raise killed
 
     def _wait(self, pid: int) -> int:
         if self.options.pid_file:

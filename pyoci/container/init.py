@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from errno import EACCES
+from errno import EACCES, EBUSY, ENODEV, EOPNOTSUPP
 
 from pyoci import channel, os
 from pyoci.container.state import WAITING_NAME
@@ -63,9 +63,11 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
         return clone(body, flags, cgroup, plain)
     except OSError as error:
         refused = cgroup >= 0 and error.errno == EACCES
+        busy = cgroup >= 0 and error.errno in (EBUSY, ENODEV, EOPNOTSUPP)  # see cgroups(7): it takes no processes
+        what = "error adding pid of the new process to cgroups" if busy else "clone the container's process"
         raise StepError(
-            f"clone the container's process{' into its cgroup' if refused else ''}: {os_error_text(error)}",
-            pointer="/linux/cgroupsPath" if refused else "/linux/namespaces",
+            f"{what}{' into its cgroup' if refused else ''}: {os_error_text(error)}",
+            pointer="/linux/cgroupsPath" if refused or busy else "/linux/namespaces",
             step="Clone",
             call=f"clone3({flags:#x})",
             errno=error.errno or 0,

@@ -10,6 +10,7 @@ from pyoci.cgroups.files import vanished
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import Error, os_error_text, system_call
+from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import wait_status
 from pyoci.kernel.spawn import spawn
@@ -51,8 +52,7 @@ def listing(wanted: list[int], arguments: tuple[str, ...]) -> bytes:
     status, output = _run("ps", arguments or DEFAULT)
     if status:
         said = output.decode("utf-8", "backslashreplace")
-        text = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise Error(f"{text}: {said}".rstrip("\n"))
+        raise Error(f"{ending(status)}: {said}".rstrip("\n"))
     header, *lines = output.split(b"\n")
     if b"PID" not in header.split():
         raise Error(
@@ -74,7 +74,7 @@ def _pid(line: bytes, column: int) -> int:
 
 
 def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
-    """Exit status (negative: the signal) and all output of a program found along PATH, in our environment."""
+    """Wait status and all output of a program found along PATH, in our environment."""
     environment = tuple(f"{key}={value}" for key, value in os.variables().items())
     image = Image((name, *arguments), environment)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -91,7 +91,7 @@ def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
             parts.append(part)
     finally:
         os.close(reading)
-    return os.waitstatus_to_exitcode(wait_status(pid) or 0), b"".join(parts)
+    return wait_status(pid) or 0, b"".join(parts)
 
 
 def _find(name: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyoci.container import seccomp_cache
 from pyoci.errors import ConfigError, StepError, system_call
 from pyoci.kernel import seccomp as kernel
+from pyoci.log import log
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ def program(seccomp: Seccomp, root: str) -> Program | None:
     if not seccomp.default_action and not seccomp.syscalls:
         return None
     flags = _flags(seccomp)
+    log.debug(f"seccomp filter flags: {flags}")  # runc's words, which its tests look for
     key = seccomp_cache.key(seccomp)
     bpf = seccomp_cache.load(root, key)
     if bpf is None:

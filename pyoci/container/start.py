@@ -87,6 +87,7 @@ def release(container: Container, directory: int, relay: Relay | None = None) ->
     _judge(said, container)
     if lost:
         _explain(container)
+        _explain_by_filter(container)
 
 
 def _listen(fifo: int, pidfd: int) -> bytes:
@@ -116,7 +117,12 @@ def _judge(said: bytes, container: Container) -> None:
         kind, fields = channel.decode(frame)
         if kind != "error":
             raise Error("the container's process left a message that is none of the protocol")
-        raise channel.decode_error(fields)
+        error = channel.decode_error(fields)
+        if error.step == "ExecuteProgram":
+            from pyoci.container import forbidden
+
+            error = forbidden.explained(error, forbidden.profile_of(container))
+        raise error
     if not said.startswith(GO):
         _explain(container)
         raise Error(
@@ -144,5 +150,15 @@ def _explain(container: Container) -> None:
     from pyoci.container import oom
 
     killed = oom.explanation(container.cgroups)
+    if killed is not None:
+        raise killed
+
+
+def _explain_by_filter(container: Container) -> None:
+    """Raises StepError if the seccomp profile lets no program begin. Where execve(2) is refused with an errno, a filter
+    that forbids the rest, too, has kept the process from saying so."""
+    from pyoci.container import forbidden
+
+    killed = forbidden.explanation(forbidden.profile_of(container))
     if killed is not None:
         raise killed

@@ -41,6 +41,10 @@ class OpenCgroups(Step):
                 context.undo.add(os.close, context.cgroup)
         except StepError as error:
             if not self.optional or error.errno not in (EACCES, EPERM, EROFS, ENOENT):
+                # In runc's words, but for the number of a process that there is not.
+                why = error.message.removeprefix("unable to apply cgroup configuration: cannot open the cgroup: ")
+                begin = "unable to start container process: error adding pid of the new process to cgroups"
+                error.message = f"{begin}: {why}"
                 raise
 
     def _unified(self) -> int:

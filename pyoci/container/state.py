@@ -51,6 +51,7 @@ class Container(Record):
     unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
+    identity: dict[str, Any] = {}  # what these are, see identity.py; nothing of a container that is not ours, or old
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False
@@ -169,6 +170,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         unit=own.get("unit"),
         cgroups_made=own.get("cgroups_made", True),
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
+        identity=dict(own.get("identity", {})),
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
         notify=own["notify"],
@@ -217,6 +219,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "cgroups_made": container.cgroups_made,
             "bundle": container.bundle,
             "annotations": container.annotations,
+            "identity": container.identity,
             "private_pid": container.private_pid,
             "has_process": container.has_process,
             "notify": container.notify,

@@ -15,7 +15,6 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel.process import pidfd_open
-from pyoci.plan_exec import NAMESPACES
 from pyoci.steps.enter import JoinContainer
 from tests.container.box import Box
 from tests.container.execs import refused, started
@@ -37,13 +36,12 @@ def ended() -> int:
     return pidfd
 
 
-@pytest.mark.parametrize("flags", [0, NAMESPACES["uts"], sum(NAMESPACES.values())])
-def test_nothing_is_joined(ended: int, flags: int) -> None:
+def test_nothing_is_joined(ended: int) -> None:
     """Without a namespace to join the program would run on the host: so it may seem if the pid has been used anew."""
     made = context()
     made.descriptors["container"] = ended
     with pytest.raises(StepError, match=STOPPED):
-        JoinContainer(kinds=(), flags=flags).execute(made)
+        JoinContainer(kinds=(), flags=(), inodes=()).execute(made)
     os.close(ended)
 
 
@@ -52,7 +50,7 @@ def test_a_container_without_namespaces_of_its_own_is_entered() -> None:
     made.descriptors["container"] = pidfd_open(os.getpid())
     directory = os.getcwd()
     try:
-        JoinContainer(kinds=(), flags=0).execute(made)
+        JoinContainer(kinds=(), flags=(), inodes=()).execute(made)
     finally:
         os.chdir(directory)
         os.close(made.descriptors["container"])
@@ -63,11 +61,12 @@ ENDS = """
 import os, select, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pyoci.container import exec as container_exec
+from pyoci.container import identity
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.errors import StateError, StepError
 
 root, moment, pid = sys.argv[2], sys.argv[3], int(sys.argv[4])
-real = getattr(container_exec, moment)
+real = getattr(identity, moment)
 
 def late(*arguments):
     pidfd = os.pidfd_open(pid)
@@ -79,7 +78,7 @@ def late(*arguments):
     os.close(pidfd)
     return real(*arguments)
 
-setattr(container_exec, moment, late)
+setattr(identity, moment, late)
 process = ProcessOptions(args=("/reporter", "exit", "0"))
 try:
     container_exec.execute(container_exec.ExecOptions(root=root, id="c", process=process))
@@ -88,7 +87,7 @@ except (StateError, StepError) as error:
 """
 
 
-@pytest.mark.parametrize("moment", ["_joins", "_read"])
+@pytest.mark.parametrize("moment", ["find", "read", "_open", "_measure", "_expected"])
 def test_it_ends_while_it_is_looked_at(box: Box, moment: str) -> None:
     started(box)
     command = [sys.executable, "-I", "-c", ENDS, str(PROJECT), str(box.root), moment, str(box.state("c")["pid"])]

@@ -4,7 +4,7 @@
  *   say                  "attacked", on standard output; what comes later may keep it from saying anything
  *   unshare=KIND[,KIND]  leave namespaces for new ones, all at once: user, mnt, net, ipc, uts, cgroup, time
  *   children=pid         unshare(CLONE_NEWPID): not its own, but that of its children
- *   recycle=KIND         leave its namespace KIND until the new one has the inode number of the first
+ *   recycle=KIND         leave its namespace KIND until the new one has the inode number that it began with
  *   identity             write its own uid and gid maps: 0 in the user namespace that it has made
  *   name=HEX             prctl(PR_SET_NAME), bytes in hexadecimal
  *   leader               end the main thread, so that what is left of the process looks like a zombie
@@ -61,9 +61,14 @@ static unsigned long inode(const char *kind) {
     return stat(path, &status) < 0 ? 0 : status.st_ino;
 }
 
+static unsigned long began[sizeof kinds / sizeof *kinds];
+
 static int recycle(char *kind) {
-    unsigned long first = inode(kind);
+    unsigned long first = 0;
     char copy[16];
+    for (unsigned number = 0; number < sizeof kinds / sizeof *kinds; number++)
+        if (strcmp(kind, kinds[number].name) == 0)
+            first = began[number];
     for (int attempt = 0; attempt < 50; attempt++) {
         snprintf(copy, sizeof copy, "%s", kind);
         if (unshare(flags_of(copy)) < 0)
@@ -146,6 +151,8 @@ static int carry_out(char *action, uid_t uid, gid_t gid) {
 int main(int argc, char **argv) {
     uid_t uid = getuid();
     gid_t gid = getgid();
+    for (unsigned number = 0; number < sizeof kinds / sizeof *kinds; number++)
+        began[number] = inode(kinds[number].name);
     for (int number = 1; number < argc; number++) {
         char *action = strdup(argv[number]);
         if (carry_out(action, uid, gid) < 0) {

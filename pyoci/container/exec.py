@@ -73,6 +73,7 @@ class _Execution:
         self.terminal = terminal
         self.interrupts = interrupts
         self.foreground: Foreground | None = None
+        self.rootless = options.rootless == "true"  # "auto": as soon as that is known
 
     def carry_out(self) -> int:
         options = self.options
@@ -81,7 +82,7 @@ class _Execution:
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
         _warn_of_capabilities(config)
-        placed = below.place(container.cgroups, below.parse(options.cgroup)) if container.cgroups_made else {}
+        placed = _place(container, options.cgroup)
         check_preserved(options.preserve_fds)
         self.terminal.check(config.process.terminal)
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
@@ -151,9 +152,8 @@ class _Execution:
         options = self.options
         assert config.process is not None
         place = identity.find(container, context)
-        rootless = options.rootless == "true"
         if options.rootless == "auto":
-            rootless = os.geteuid() != 0 or in_user_namespace()
+            self.rootless = os.geteuid() != 0 or in_user_namespace()
         fallback = ""
         if not options.cgroup and set(placed) == {""}:
             fallback = identity.cgroup_below(container, context.proc)
@@ -173,7 +173,7 @@ class _Execution:
             chroot=place.chroot,
             umask=options.umask if umask is None else umask,
             cgroups=placed,
-            optional_cgroups=rootless and not options.cgroup,
+            optional_cgroups=self.rootless and not options.cgroup,
             fallback_cgroup=fallback,
             no_new_keyring=no_new_keyring,
             preserve=options.preserve_fds + listen,
@@ -190,14 +190,21 @@ class _Execution:
         )
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
-        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""
+        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process.
+
+        Who has asked for one with --cgroup gets that one, or an error.
+        """
         try:
             birth.clone(lambda: None)
         except StepError as error:
             if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
-            if context.cgroup < 0 or not (entrance.fallback_cgroup or entrance.optional_cgroups):
+            asked = bool(self.options.cgroup)
+            systemd = entrance.optional_cgroups or (asked and self.rootless and container.unit is not None)
+            if context.cgroup < 0:
                 raise
+            if not (entrance.fallback_cgroup or systemd):
+                raise _refused(error, entrance.cgroups[""], asked) from None
             os.close(context.cgroup)
             context.cgroup = -1
             if entrance.fallback_cgroup:
@@ -205,7 +212,7 @@ class _Execution:
             else:
                 from pyoci.container.attach import through_systemd
 
-                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error)
+                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error, required=asked)
             birth.clone(lambda: None)
 
     def _prepare(self) -> None:
@@ -242,6 +249,31 @@ class _Execution:
 
 
 _STOPPED = "cannot exec in a stopped container"
+
+
+def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
+    """Where the process goes, by controller; nowhere if the container has no cgroups of its own. Raises Error."""
+    wanted = below.parse(asked)
+    if container.cgroups_made:
+        return below.place(container.cgroups, wanted)
+    if wanted:
+        raise Error(f"the container has no cgroup of its own, and so none for {below.OPTION}", pointer=below.OPTION)
+    return {}
+
+
+def _refused(error: StepError, path: str, asked: bool) -> StepError:
+    """The cgroup takes no process: which, and what to do about it."""
+    busy = error.errno == EBUSY
+    return StepError(
+        f"cannot add a process to the cgroup {path}: {os.strerror(error.errno).lower()}",
+        pointer=below.OPTION if asked else error.pointer,
+        step=error.step,
+        call=error.call,
+        errno=error.errno,
+        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}"
+        if busy
+        else error.hint,
+    )
 
 
 def _check_state(container: Container, ignore_paused: bool) -> None:

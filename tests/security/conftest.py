@@ -38,6 +38,12 @@ def either_arena(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, rep
 
 
 @pytest.fixture
+def unified(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
+    """As `arena`, where cgroup v2 is all there is."""
+    yield from arenas(pyoci, tmp_path, _mark(), reporter, "root", "v2")
+
+
+@pytest.fixture
 def hostile(arena: Arena) -> Callable[..., Hostile]:
     """hostile(*actions, change=None, id="c"): a container whose first process has carried them out (hostile.py)."""
     return lambda *actions, **options: attack(arena, *actions, **options)

@@ -89,8 +89,9 @@ class Arena(Box):
 
     def remove_parents(self) -> None:
         """With the cgroups to which a hostile process has moved (hostile.py)."""
-        for path in Path("/sys/fs/cgroup").glob(f"*/{self.mark}/outside"):
-            path.rmdir()
+        for hierarchy in ("*/", ""):
+            for path in Path("/sys/fs/cgroup").glob(f"{hierarchy}{self.mark}/outside"):
+                path.rmdir()
         super().remove_parents()
 
     def is_clean_failure(self, done: Done) -> bool:

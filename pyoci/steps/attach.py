@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class AttachToUnit(Step):
-    """`members`: the unit, as state.json keeps it; `below`: the cgroup "/name" in it, or ""; `path`: for a warning; `required`: an error instead."""
+    """`members`: the unit, as state.json keeps it; `below`: the cgroup "/name" in it, or ""; `path`: for a warning;
+    `required`: an error instead.
+    """
 
     pointer: str = "/linux/cgroupsPath"
     members: dict[str, Any]

@@ -1,11 +1,10 @@
-"""A first process that is not in the container's cgroup any more: exec, ps, events, kill, pause and delete go by the one
-that create has made, and follow it only where it is below that.
+"""A first process that is not in the container's cgroup any more: exec, ps, events, kill and delete go by the one that
+create has made, and follow it only where it is below that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tests.security.hostile import NOTHING, Hostile, attack, beside, capable, ev
 
 pytestmark = pytest.mark.root
 
-Make = Callable[..., Hostile]
 MAY = every(capable("DAC_OVERRIDE"), with_cgroups)
 
 
@@ -76,8 +74,8 @@ def test_one_that_is_outside_is_not_followed(unified: Arena) -> None:
     assert unified("exec", "c", "/bin/true").stderr == ""
     assert not where(unified).endswith("/outside")
     assert unified("delete", "--force", "c").stderr == ""
-    actions = (f"mkdir={top}/leaf", *actions[:2], f"write={top}/cgroup.subtree_control:+hugetlb", "say")
-    attack(unified, *actions, change=every(MAY, change))
+    leave = (f"mkdir={top}/leaf", *actions[:2], f"write={top}/cgroup.subtree_control:+hugetlb", "say")
+    attack(unified, *leave, change=every(MAY, change))
     done = unified("exec", "c", "/bin/true")
     assert done.returncode == 255 and f"/{unified.mark}/c: device or resource busy" in done.stderr
 

@@ -18,6 +18,7 @@ from pyoci.kernel.process import pidfd_open
 from pyoci.steps.enter import JoinContainer
 from tests.container.box import Box
 from tests.container.execs import refused, started
+from tests.isolation import CLONE_NEWUTS, in_namespace
 from tests.steps.scene import context
 
 pytestmark = pytest.mark.root
@@ -43,6 +44,27 @@ def test_nothing_is_joined(ended: int) -> None:
     with pytest.raises(StepError, match=STOPPED):
         JoinContainer(kinds=(), flags=(), inodes=()).execute(made)
     os.close(ended)
+
+
+def test_what_was_joined_is_looked_at_again() -> None:
+    """The descriptors were compared before: this is the second look, which a mistake between the two would not pass."""
+    own = os.stat("/proc/self/ns/uts")
+
+    def join(*inode: int) -> str:
+        made = context()
+        made.descriptors["container"] = pidfd_open(os.getpid())
+        made.descriptors["ns/uts"] = os.open("/proc/self/ns/uts", os.O_RDONLY)
+        try:
+            JoinContainer(kinds=("uts",), flags=(CLONE_NEWUTS,), inodes=((inode[0], inode[1]),)).execute(made)
+        except StepError as error:
+            return error.message
+        return ""
+
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino), 0) == ""
+    other = "joined another uts namespace than the container's"
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino + 1), 0) == other
+    assert in_namespace(lambda: join(own.st_dev + 1, own.st_ino), 0) == other
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino), CLONE_NEWUTS) == other
 
 
 def test_a_container_without_namespaces_of_its_own_is_entered() -> None:

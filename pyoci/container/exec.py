@@ -204,7 +204,7 @@ class _Execution:
             if context.cgroup < 0:
                 raise
             if not (entrance.fallback_cgroup or systemd):
-                raise _refused(error, entrance.cgroups[""], asked) from None
+                raise _busy(error, entrance.cgroups[""], asked) if error.errno == EBUSY else error from None
             os.close(context.cgroup)
             context.cgroup = -1
             if entrance.fallback_cgroup:
@@ -261,18 +261,15 @@ def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
     return {}
 
 
-def _refused(error: StepError, path: str, asked: bool) -> StepError:
-    """The cgroup takes no process: which, and what to do about it."""
-    busy = error.errno == EBUSY
+def _busy(error: StepError, path: str, asked: bool) -> StepError:
+    """The cgroup takes no process because of those below it: which cgroup, and what to do about it."""
     return StepError(
-        f"cannot add a process to the cgroup {path}: {os.strerror(error.errno).lower()}",
-        pointer=below.OPTION if asked else error.pointer,
+        f"cannot add a process to the cgroup {path}: device or resource busy",
+        pointer=below.OPTION if asked else "/linux/cgroupsPath",
         step=error.step,
         call=error.call,
-        errno=error.errno,
-        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}"
-        if busy
-        else error.hint,
+        errno=EBUSY,
+        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}",
     )
 
 

@@ -327,6 +327,7 @@ def test_without_privileges(box: Box) -> None:
         found = seen(box)
         assert (found["uid"], found["uid_map"], found["groups"]) == ([0] * 3, ["         0       1000          1"], [])
         refused(box("exec", "-u", "5", "c", "/reporter"), "cannot setuid to unmapped uid 5 in user namespace")
+        refused(box("exec", "--cgroup", "/", "c", "/reporter"), "the container has no cgroup of its own")
         refused(box("exec", "c", "nope"), "executable file not found in $PATH")
         box.clean()
     os.chown(box.root, 0, 0)

@@ -254,11 +254,10 @@ _STOPPED = "cannot exec in a stopped container"
 def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
     """Where the process goes, by controller; nowhere if the container has no cgroups of its own. Raises Error."""
     wanted = below.parse(asked)
-    if container.cgroups_made:
-        return below.place(container.cgroups, wanted)
-    if wanted:
+    paths = container.cgroups if container.cgroups_made else {}
+    if wanted and not paths:
         raise Error(f"the container has no cgroup of its own, and so none for {below.OPTION}", pointer=below.OPTION)
-    return {}
+    return below.place(paths, wanted)
 
 
 def _busy(error: StepError, path: str, asked: bool) -> StepError:

@@ -10,6 +10,7 @@ End-of-file means that the other side has died.
                            stage2 PID      the container's process exists; its pidfd comes along
                            mounted         mounts and devices are made; the root is not switched yet
                            console NAME    the pseudo-terminal's master comes along
+                           identity NAMES  create: its namespaces and root come along (container/identity.py)
                            ready           everything is done but the last steps before execve(2)
                            waiting         the process no longer depends on the runtime
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
@@ -31,7 +32,7 @@ from pyoci.errors import Error, HookError, StepError
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
-FIELDS |= {"error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
+FIELDS |= {"identity": 1, "error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
 FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
 

@@ -104,13 +104,23 @@ def make(config: Config, around: Surroundings) -> Plan:
         admit=_admit(config, shape, around) + process.name(),
         inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
         mounted=early,
-        finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
+        finish=(
+            *_container_hooks(hooks.create_container, state),
+            *mounts.switch(process.terminal()),
+            _send_identity(config),
+            *process.finish(),
+        ),
         launch=process.launch(),
         preserved=process.keep,
         argv=config.process.args,
         env=process.environment(),
         helper=process.helper(),
     )
+
+
+def _send_identity(config: Config) -> Step:
+    kinds = tuple(one.type for one in config.linux.namespaces)
+    return namespaces.SendIdentity(kinds=kinds, root="mount" not in kinds)
 
 
 def _is_new(namespace: Namespace | None) -> bool:
@@ -156,6 +166,8 @@ class _Shape:
         if not late:
             steps.append(sync.HideProcess())
         joined = tuple(one for one in self.joined if one.type != "mount")
+        if self.joined:
+            steps += _drop_groups(around.host)
         if joined:
             pointer = joined[0].pointer if len(joined) == 1 else "/linux/namespaces"
             steps.append(namespaces.JoinNamespaces(pointer=pointer, namespaces=joined))
@@ -182,6 +194,8 @@ class _Shape:
             steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, around.host)))
         steps.append(sync.HideProcess())
         late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
+        if self.joined and not self.two_stage:
+            steps += _drop_groups(around.host)
         steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
         cgroup = self.config.linux.namespace("cgroup")
         if cgroup is not None and not cgroup.path:
@@ -191,6 +205,11 @@ class _Shape:
         if network is not None and not network.path:
             steps.append(namespaces.LoopbackUp(pointer=network.pointer))
         return tuple(steps)
+
+
+def _drop_groups(host: Host) -> tuple[Step, ...]:
+    """Before the first join, by a runtime that may."""
+    return (namespaces.DropGroups(),) if host.euid == 0 and host.set_groups else ()
 
 
 def denies_setgroups(config: Config, host: Host) -> bool:

@@ -88,8 +88,9 @@ def processes(mark: str, directory: str) -> Iterator[str]:
             continue
         try:
             command = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            cgroup = Path(f"/proc/{name}/cgroup").read_text()
-            called, _, rest = Path(f"/proc/{name}/stat").read_text().rpartition(") ")
+            cgroup = Path(f"/proc/{name}/cgroup").read_bytes().decode("utf-8", "backslashreplace")
+            stat = Path(f"/proc/{name}/stat").read_bytes().decode("utf-8", "backslashreplace")  # any bytes as its name
+            called, _, rest = stat.rpartition(") ")
         except OSError:  # it has just ended
             continue
         state, parent = rest.split()[:2]

@@ -104,6 +104,7 @@ pyoci.container
 pyoci.container.birth
 pyoci.container.console
 pyoci.container.create
+pyoci.container.identity
 pyoci.container.init
 pyoci.container.state
 pyoci.container.surroundings
@@ -205,6 +206,7 @@ pyoci.container.birth
 pyoci.container.console
 pyoci.container.exec
 pyoci.container.exec_process
+pyoci.container.identity
 pyoci.container.init
 pyoci.container.state
 pyoci.errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci import channel, os
-from pyoci.container import init
+from pyoci.container import identity, init
 from pyoci.errors import Error
 from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
@@ -183,7 +183,8 @@ class Birth:
         raise Error("the container's process said something after its last word")
 
     def _receive(self, pidfd: int) -> channel.Message:
-        """The next message of this process that is for us; a terminal goes to its owner, a warning to the log.
+        """The next message of this process that is for us; a terminal goes to its owner, a warning to the log, and what
+        the container's namespaces are to the context.
 
         Raises Interrupted while it waits, and what channel.receive() raises.
         The end of the process counts as much as end-of-file: stage 2 keeps the channel open when stage 1 has died.
@@ -197,6 +198,9 @@ class Birth:
             message = context.channel.receive()
             if message.kind == "warning":
                 log.warning(message.fields[0])
+                continue
+            if message.kind == "identity":
+                context.identity = identity.record(tuple(message.fields[0].split(",")), message.descriptors)
                 continue
             if message.kind != "console":
                 return message

@@ -215,7 +215,7 @@ class _Creation:
         if pidfd_socket is not None:
             console.send(pidfd_socket, "standard", context.pidfd, "--pidfd-socket")
             pidfd_socket.close()
-        self._record(context.pid, creating=False)
+        self._record(context.pid, creating=False, identity=context.identity)
         try:
             birth.release()
         except Error as error:
@@ -262,9 +262,9 @@ class _Creation:
                 log.warning(_UNTRACKED)
             self.undo.add(_kill_members, context.cgroups)
 
-    def _record(self, pid: int, creating: bool = True) -> None:
+    def _record(self, pid: int, creating: bool = True, **more: Any) -> None:
         """Write down that the process exists, or that the container is complete."""
-        self._change(pid=pid, start_time=_start_time(pid), creating=creating)
+        self._change(pid=pid, start_time=_start_time(pid), creating=creating, **more)
 
     def _change(self, **changed: Any) -> None:
         self.container = Container(**{**self.container.__dict__, **changed})

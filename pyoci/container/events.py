@@ -104,6 +104,13 @@ class Watch:
             self.poll.register(descriptor, mask)
         return descriptor
 
+    def keep_process(self, pid: int) -> int:
+        """A pidfd of the container's first process, polled; -1 if it has ended, which look() will see."""
+        try:
+            return self.keep(pidfd_open(pid), select.POLLIN)
+        except ProcessLookupError:
+            return -1
+
     def look(self) -> tuple[bool, bool]:
         """Whether a process was killed for want of memory since the last look; whether the container still lives."""
         raise NotImplementedError
@@ -134,16 +141,27 @@ def _no_memory(hint: str) -> Error:
 
 
 class UnifiedWatch(Watch):
-    """v2. Both files wake a poll for POLLPRI when they change (cgroup-v2.rst, "[Un]populated Notification")."""
+    """v2. Both files wake a poll for POLLPRI when they change (cgroup-v2.rst, "[Un]populated Notification").
 
-    def begin(self, _container: Container, directory: Directory) -> None:
+    The first process is waited for as well: it may have left its cgroup, which is empty then, and others may be there.
+    """
+
+    def begin(self, container: Container, directory: Directory) -> None:
+        self._container = container
+        self._pidfd = self.keep_process(container.pid)
         self._memory = self.keep(_open(directory, "memory.events"), select.POLLPRI)
         self._events = self.keep(_open(directory, "cgroup.events"), select.POLLPRI)
         self._kills = self._killed()
 
     def look(self) -> tuple[bool, bool]:
         """memory.events also counts what is no kill. Who was killed is counted before it is gone: ask in that order."""
-        alive = _text(self._events, "populated") == "1"
+        container = self._container
+        populated = _text(self._events, "populated") == "1"
+        alive = state.is_alive(container.pid, container.start_time)
+        if not alive and self._pidfd >= 0:  # what has ended stays readable, and would wake the poll for ever
+            self.poll.unregister(self._pidfd)
+            self._pidfd = -1
+        alive = alive or (populated and not container.private_pid)
         kills, self._kills = self._kills, self._killed()
         return self._kills > kills, alive
 
@@ -159,10 +177,7 @@ class LegacyWatch(Watch):
 
     def begin(self, container: Container, directory: Directory) -> None:
         self._pid, self._start = container.pid, container.start_time
-        try:
-            self.keep(pidfd_open(container.pid), select.POLLIN)
-        except ProcessLookupError:
-            pass  # look() will see it
+        self.keep_process(container.pid)
         self._control = self.keep(_open(directory, "memory.oom_control"))
         self._event = self.keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), select.POLLIN)
         directory.write("cgroup.event_control", f"{self._event} {self._control}")

@@ -9,8 +9,7 @@ from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import channel, os, plan_exec
 from pyoci.cgroups import below, manager
-from pyoci.cgroups.files import ROOT
-from pyoci.container import console, exec_process, state
+from pyoci.container import console, exec_process, identity, state
 from pyoci.container.birth import ENDING, Birth, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
 from pyoci.container.exec_process import ProcessOptions
@@ -23,7 +22,7 @@ from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
-from pyoci.plan_exec import NAMESPACES, Entrance
+from pyoci.plan_exec import Entrance
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
-
-_PROC_LIMIT = 4096  # bytes of a small file of procfs
 
 
 class ExecOptions(Record):
@@ -76,6 +73,7 @@ class _Execution:
         self.terminal = terminal
         self.interrupts = interrupts
         self.foreground: Foreground | None = None
+        self.rootless = options.rootless == "true"  # "auto": as soon as that is known
 
     def carry_out(self) -> int:
         options = self.options
@@ -84,7 +82,7 @@ class _Execution:
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
         _warn_of_capabilities(config)
-        placed = below.place(container.cgroups, below.parse(options.cgroup)) if container.cgroups_made else {}
+        placed = _place(container, options.cgroup)
         check_preserved(options.preserve_fds)
         self.terminal.check(config.process.terminal)
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
@@ -101,12 +99,12 @@ class _Execution:
             try:
                 entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
-                raise StateError(_STOPPED) from None
+                raise self._ended(context) from None
             plan = plan_exec.make(config, entrance)
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
-            self.terminal.separate(entrance.pipes, _root_outside(entrance, context.proc), context)
+            self.terminal.separate(entrance.pipes, entrance.owner, context)
             birth = Birth(plan, context, theirs, self.terminal.receive, self._prepare)
             kills = manager.oom_kills(container.cgroups)
             try:
@@ -140,25 +138,26 @@ class _Execution:
         if not state.is_alive(container.pid, container.start_time):
             raise StateError(_STOPPED)
 
+    def _ended(self, context: Context) -> StateError:
+        if has_ended(context.descriptors["container"]):
+            return StateError(_STOPPED)
+        return StateError(
+            "cannot exec: the container's first process shows no namespaces",
+            hint="its first thread has ended, and with it what could be joined; others live on",
+        )
+
     def _entrance(
         self, container: Container, placed: dict[str, str], no_new_keyring: bool, config: Config, context: Context
     ) -> Entrance:
         options = self.options
         assert config.process is not None
-        joins = _joins(container.pid, context.proc)
-        chroot = not any(kind == "mount" for kind, _ in container.namespaces)
-        if chroot:
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-            context.descriptors["root"] = os.open(f"{container.pid}/root", flags, dir_fd=context.proc)
-            context.undo.add(os.close, context.descriptors["root"])
-        fallback = ""
-        if set(placed) == {""} and placed == container.cgroups:
-            fallback = _current_cgroup(container.pid, context.proc)
-        rootless = options.rootless == "true"
+        place = identity.find(container, context)
         if options.rootless == "auto":
-            rootless = os.geteuid() != 0 or in_user_namespace()
-        set_groups = _read(context.proc, f"{container.pid}/setgroups") != "deny\n"
-        if config.process.user.additional_gids and not set_groups:
+            self.rootless = os.geteuid() != 0 or in_user_namespace()
+        fallback = ""
+        if not options.cgroup and set(placed) == {""}:
+            fallback = identity.cgroup_below(container, context.proc)
+        if config.process.user.additional_gids and not place.set_groups:
             from pyoci.container import groups
 
             groups.without(config.process.user)
@@ -167,13 +166,15 @@ class _Execution:
         enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         return Entrance(
             id=container.id,
-            joins=joins,
-            set_groups=set_groups,
-            chroot=chroot,
+            joins=place.joins,
+            inodes=place.inodes,
+            drop_groups=os.geteuid() == 0 and identity.read(context.proc, "self/setgroups") != b"deny\n",
+            set_groups=place.set_groups,
+            chroot=place.chroot,
             umask=options.umask if umask is None else umask,
             cgroups=placed,
-            optional_cgroups=rootless,
-            fallback_cgroup=fallback if fallback != placed.get("") else "",
+            optional_cgroups=self.rootless and not options.cgroup,
+            fallback_cgroup=fallback,
             no_new_keyring=no_new_keyring,
             preserve=options.preserve_fds + listen,
             listen=listen,
@@ -184,18 +185,26 @@ class _Execution:
             bundle=container.bundle,
             annotations=container.annotations,
             privileged=config.process.scheduler is None or (os.geteuid() == 0 and not in_user_namespace()),
-            pipes=foreign_streams(config.process, options.detach, mapped="user" in joins),
+            pipes=foreign_streams(config.process, options.detach, mapped="user" in place.joins),
+            owner=place.owner,
         )
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
-        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""
+        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process.
+
+        Who has asked for one with --cgroup gets that one, or an error.
+        """
         try:
             birth.clone(lambda: None)
         except StepError as error:
             if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
-            if context.cgroup < 0 or not (entrance.fallback_cgroup or entrance.optional_cgroups):
+            asked = bool(self.options.cgroup)
+            systemd = entrance.optional_cgroups or (asked and self.rootless and container.unit is not None)
+            if context.cgroup < 0:
                 raise
+            if not (entrance.fallback_cgroup or systemd):
+                raise _busy(error, entrance.cgroups[""], asked) if error.errno == EBUSY else error from None
             os.close(context.cgroup)
             context.cgroup = -1
             if entrance.fallback_cgroup:
@@ -203,7 +212,7 @@ class _Execution:
             else:
                 from pyoci.container.attach import through_systemd
 
-                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error)
+                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error, required=asked)
             birth.clone(lambda: None)
 
     def _prepare(self) -> None:
@@ -268,6 +277,27 @@ class _Execution:
 _STOPPED = "cannot exec in a stopped container"
 
 
+def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
+    """Where the process goes, by controller; nowhere if the container has no cgroups of its own. Raises Error."""
+    wanted = below.parse(asked)
+    paths = container.cgroups if container.cgroups_made else {}
+    if wanted and not paths:
+        raise Error(f"the container has no cgroup of its own, and so none for {below.OPTION}", pointer=below.OPTION)
+    return below.place(paths, wanted)
+
+
+def _busy(error: StepError, path: str, asked: bool) -> StepError:
+    """The cgroup takes no process because of those below it: which cgroup, and what to do about it."""
+    return StepError(
+        f"cannot add a process to the cgroup {path}: device or resource busy",
+        pointer=below.OPTION if asked else "/linux/cgroupsPath",
+        step=error.step,
+        call=error.call,
+        errno=EBUSY,
+        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}",
+    )
+
+
 def _check_state(container: Container, ignore_paused: bool) -> None:
     found = state.status(container)
     if found == "stopped":
@@ -276,62 +306,6 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
         raise StateError("cannot exec in a container that is still being created")
     if found == "paused" and not ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-
-
-def _joins(pid: int, proc: int) -> tuple[str, ...]:
-    """The kinds of namespaces in which process `pid` is not where we are."""
-    found = []
-    for kind in NAMESPACES:
-        try:
-            theirs = os.stat(f"{pid}/ns/{kind}", dir_fd=proc)
-        except PermissionError as error:
-            raise Error(
-                f"cannot look at the container's {kind} namespace: permission denied",
-                errno=error.errno or 0,
-                hint="without privileges a container can be entered once its program runs, and only by its owner",
-            ) from None
-        ours = os.stat(f"self/ns/{kind}", dir_fd=proc)
-        if (theirs.st_ino, theirs.st_dev) != (ours.st_ino, ours.st_dev):
-            found.append(kind)
-    return tuple(found)
-
-
-def _root_outside(entrance: Entrance, proc: int) -> tuple[int, int]:
-    """The runtime's ids of the container's root."""
-    if "user" not in entrance.joins or not entrance.pipes:
-        return 0, 0
-    found = []
-    for kind in ("uid", "gid"):
-        for line in _read(proc, f"{entrance.pid}/{kind}_map").splitlines():
-            inside, outside, _ = line.split()
-            if inside == "0":
-                found.append(int(outside))
-                break
-        else:
-            found.append(-1)  # fchown(2) leaves it alone
-    return found[0], found[1]
-
-
-def _current_cgroup(pid: int, proc: int) -> str:
-    """The directory of the v2 cgroup of process `pid`, "" if it cannot be told."""
-    for line in _read(proc, f"{pid}/cgroup").splitlines():
-        if line.startswith("0::/") and not line.startswith("0::/.."):
-            return ROOT + line[3:].rstrip("/")
-    return ""
-
-
-def _read(proc: int, name: str) -> str:
-    """A small file of procfs, "" if it is not there."""
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, _PROC_LIMIT).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
 
 
 def _warn_of_capabilities(config: Config) -> None:

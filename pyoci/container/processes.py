@@ -22,10 +22,18 @@ _CHUNK = 65536
 
 
 def pids(root: str, id: str) -> list[int]:
-    """The processes in the container's cgroup and below it, numbered by the host; none if it is gone. Raises Error."""
+    """The processes in the container's cgroup and below it, numbered by the host; none if it is gone. Raises Error.
+
+    The first process is the container's wherever it has moved to.
+    """
     container = state.load(root, id)
+    if not (container.cgroups and container.cgroups_made):
+        return _without(container)
     try:
-        return members.pids(container.cgroups) if container.cgroups and container.cgroups_made else _without(container)
+        found = members.pids(container.cgroups)
+        if container.pid not in found and state.is_alive(container.pid, container.start_time):
+            found.append(container.pid)
+        return found
     except OSError as error:
         if vanished(error) and state.status(container) == "stopped":
             return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyoci.container.notify import Relay
 
 NO_PROCESS = "process property must not be empty"
-_MOMENT = 100  # ms; a program with the waiting name is not waited for longer
+_DEADLINE = 10_000  # ms for a process that is ending
 
 _REFUSED = {
     "stopped": "cannot start a container that has stopped",
@@ -80,7 +80,7 @@ def release(container: Container, directory: int, relay: Relay | None = None) ->
             said = _listen(fifo, pidfd)
         finally:
             os.close(fifo)
-        lost = said == GO and _died_in_execve(container.pid, pidfd)
+        lost = said == GO and _died_in_execve(container, pidfd)
     finally:
         os.close(pidfd)
     os.unlink(state.FIFO, dir_fd=directory)
@@ -131,18 +131,16 @@ def _judge(said: bytes, container: Container) -> None:
         )
 
 
-def _died_in_execve(pid: int, pidfd: int) -> bool:
+def _died_in_execve(container: Container, pidfd: int) -> bool:
     """Whether the process ended after its last word, but as what it was; also if it is reaped and nobody can tell.
 
-    Its end of the fifo is closed a moment before it gets its new name, and a moment before its death is told.
+    Its end of the fifo is closed by execve(2), which has made it a program by then, or by its death, which is told a
+    moment later.
     """
-    waiting = (state.WAITING_NAME, "")
-    for _ in range(_MOMENT):
-        if state.name(pid) not in waiting:
-            return False
-        if has_ended(pidfd, 1):
-            return state.name(pid) in waiting
-    return False
+    found = state.process(container.pid)
+    if found is not None and found[1] == container.start_time and not found[2]:
+        return False
+    return has_ended(pidfd, _DEADLINE)
 
 
 def _explain(container: Container) -> None:

@@ -22,10 +22,11 @@ SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
 FILE = "state.json"
 FIFO = "exec.fifo"
 KEPT = "config.json"  # of config.json what exec and update need, as it was at create or after the last update
-WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
+WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve; for whoever reads a list of processes
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _MAX_ID = 255  # NAME_MAX
+_PF_FORKNOEXEC = 0x40  # of the flags in /proc/PID/stat (include/linux/sched.h): set by fork(2), cleared by execve(2)
 
 
 class Container(Record):
@@ -50,6 +51,7 @@ class Container(Record):
     unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
+    identity: dict[str, Any] = {}  # what these are, see identity.py; nothing of a container that is not ours, or old
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False
@@ -168,6 +170,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         unit=own.get("unit"),
         cgroups_made=own.get("cgroups_made", True),
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
+        identity=dict(own.get("identity", {})),
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
         notify=own["notify"],
@@ -216,6 +219,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "cgroups_made": container.cgroups_made,
             "bundle": container.bundle,
             "annotations": container.annotations,
+            "identity": container.identity,
             "private_pid": container.private_pid,
             "has_process": container.has_process,
             "notify": container.notify,
@@ -316,8 +320,13 @@ def is_named(root: int, name: str, directory: int) -> bool:
         return False
 
 
-def process(pid: int) -> tuple[str, int] | None:
-    """State letter and start time of a process, None if there is none (proc_pid_stat(5))."""
+def process(pid: int) -> tuple[str, int, bool] | None:
+    """State letter and start time of a process, and whether it has never called execve(2), so that it is not a program
+    yet; None if there is none (proc_pid_stat(5)).
+
+    None of it is the process's to choose, as its name is. The letter of a program is that of its first thread: with
+    others left it shows "Z" and lives on, and so is none.
+    """
     try:
         file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError):
@@ -330,7 +339,8 @@ def process(pid: int) -> tuple[str, int] | None:
         os.close(file)
     # The name stands in parentheses and may contain some itself: count from the last one.
     fields = text[text.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    letter = "" if fields[0] == b"Z" and int(fields[17]) > 1 else fields[0].decode()
+    return letter, int(fields[19]), bool(int(fields[6]) & _PF_FORKNOEXEC)
 
 
 def is_alive(pid: int, start_time: int) -> bool:
@@ -349,23 +359,11 @@ def status(container: Container) -> str:
     alive = is_alive(container.pid, container.start_time)
     if is_frozen(container.cgroups) and (alive or _is_populated(container.cgroups)):
         return "paused"
-    if not alive:
+    waiting = os.path.lexists(f"{container.root}/{container.id}/{FIFO}")
+    found = process(container.pid) if alive else None
+    if found is None or found[1] != container.start_time or found[0] in ("Z", "X"):
         return "stopped"
-    if is_waiting(container):
-        return "created"
-    return "running" if is_alive(container.pid, container.start_time) else "stopped"
-
-
-def is_waiting(container: Container) -> bool:
-    """Whether the process still waits for start: its fifo is there and its name is not yet a program's."""
-    if not os.path.lexists(f"{container.root}/{container.id}/{FIFO}"):
-        return False
-    return name(container.pid) == WAITING_NAME
-
-
-def name(pid: int) -> str:
-    """/proc/PID/comm, also of a process that has ended and waits to be reaped; "" if there is none."""
-    return _read(f"/proc/{pid}/comm").rstrip("\n")
+    return "created" if waiting and found[2] else "running"
 
 
 def is_frozen(cgroups: dict[str, str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+
 from pyoci import os
 from pyoci.kernel.libc import c_int, function
 
@@ -10,6 +12,7 @@ _unshare = function("unshare", c_int)
 
 # include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
 INITIAL_USER_INODE = 0xEFFFFFFD
+_NS_GET_USERNS = 0xB701  # include/uapi/linux/nsfs.h
 
 
 def join(descriptor: int, flag: int) -> None:
@@ -20,6 +23,12 @@ def join(descriptor: int, flag: int) -> None:
 def unshare(flags: int) -> None:
     """unshare(2): leave the namespaces of the kinds `flags` for new ones."""
     _unshare(flags)
+
+
+def owner(descriptor: int) -> int:
+    """A descriptor of the user namespace that owns the namespace open as `descriptor`, of a user namespace of the one
+    above it (ioctl_ns(2)). Raises OSError, EPERM if that is outside of ours."""
+    return int(fcntl.ioctl(descriptor, _NS_GET_USERNS))
 
 
 def in_user_namespace() -> bool:

@@ -73,23 +73,63 @@ class JoinNamespaces(Step):
         return "join the " + ", ".join(f"{one.type} namespace {one.path}" for one in self.namespaces)
 
     def execute(self, context: Context) -> None:
-        refused = []
-        user = [one for one in self.namespaces if one.type == "user"]
-        for one in self.namespaces:
-            if one.type != "user" and not self._joined(context, one, bool(user)):
-                refused.append(one)
-        for one in user + refused:
-            namespace.join(context.descriptors[one.pointer], one.flag)
+        join_all([(context.descriptors[one.pointer], one.flag) for one in self.namespaces])
 
-    @staticmethod
-    def _joined(context: Context, one: Namespace, retry: bool) -> bool:
+
+def join_all(namespaces: list[tuple[int, int]]) -> None:
+    """setns(2) for each descriptor and CLONE_NEW*, in the order that JoinNamespaces describes. Raises OSError."""
+    user = [one for one in namespaces if one[1] == CLONE_NEWUSER]
+    refused = []
+    for one in namespaces:
+        if one in user:
+            continue
         try:
-            namespace.join(context.descriptors[one.pointer], one.flag)
+            namespace.join(*one)
         except OSError as error:
-            if error.errno != EPERM or not retry:
+            if error.errno != EPERM or not user:
                 raise
-            return False
-        return True
+            refused.append(one)
+    for one in user + refused:
+        namespace.join(*one)
+
+
+class DropGroups(Step):
+    """setgroups(2) to none, before the first namespace is joined: in a user namespace that denies setgroups the groups
+    of whoever has called the runtime could not be dropped any more, and the program would have them."""
+
+    pointer: str = "/linux/namespaces"
+
+    def describe(self) -> str:
+        return "drop the caller's groups"
+
+    def execute(self, context: Context) -> None:
+        if os.getgroups():
+            os.setgroups([])
+
+
+class SendIdentity(Step):
+    """Give the runtime the namespaces, and without a mount namespace the root, that the container has now.
+
+    By descriptor: an unprivileged runtime cannot look at a process that is hidden from it.
+    """
+
+    pointer: str = "/linux/namespaces"
+    kinds: tuple[str, ...]
+    root: bool
+
+    def describe(self) -> str:
+        return "show the runtime the container's " + ", ".join((*self.kinds, *(("root",) if self.root else ())))
+
+    def execute(self, context: Context) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        opened = [os.open(f"self/ns/{_FILES.get(kind, kind)}", flags, dir_fd=context.proc) for kind in self.kinds]
+        names = list(self.kinds)
+        if self.root:
+            opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            names.append("root")
+        context.channel.send("identity", ",".join(names), descriptors=tuple(opened))
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def why_refused(errno: int, flags: int) -> str:

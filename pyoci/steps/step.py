@@ -44,6 +44,7 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.identity: dict[str, list[int]] = {}  # the container's namespaces and root, once its process has sent them
         self.bus: Bus | None = None  # to systemd, while its driver needs it
         self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups

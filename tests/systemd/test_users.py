@@ -144,6 +144,9 @@ def test_exec_from_outside_of_what_is_delegated(user: Scopes) -> None:
     assert done.returncode == 255
     assert "into its cgroup: permission denied" in done.stderr
     assert "/linux/cgroupsPath" in done.stderr
+    done = user("exec", "--cgroup", "/", "a", "/reporter", "exit", "7")  # best effort is not what was asked for
+    assert done.returncode == 255
+    assert "into its cgroup: permission denied" in done.stderr
     ok(user("delete", "--force", "a"))
 
 

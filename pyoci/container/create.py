@@ -197,7 +197,12 @@ class _Creation:
             undo.add(os.close, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
-        run(self.plan.prepare, context)
+        try:
+            run(self.plan.prepare, context)
+        except Error as error:
+            if error.pointer.startswith("/mounts/"):  # a source, which other runtimes open in the container's process
+                error.prefixed(_IN_INIT)
+            raise
         self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
@@ -303,6 +308,10 @@ class _Creation:
         return None if program is None else (prepare(program.bpf), program.flags)
 
 
+# What runc says before whatever goes wrong in the container's process.
+_IN_INIT = "unable to start container process: error during container init"
+
+
 def open_trace(path: str) -> int:
     """The file of --trace: an array of events whose end may be missing, as the format allows."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -329,7 +338,7 @@ def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
         from pyoci.container import oom
 
         error = oom.explained(error, context.cgroups, oom.limit_pointer(made))
-    return error.prefixed("unable to start container process: error during container init")
+    return error.prefixed(_IN_INIT)
 
 
 def _start_time(pid: int) -> int:

@@ -95,6 +95,11 @@ def _context_log(context: int) -> str:
     return "; ".join(lines)
 
 
+def open_place(path: bytes) -> int:
+    """Open `path` (O_PATH) as clone_tree() would: an automount is triggered, links are followed."""
+    return _open_tree(AT_FDCWD, path, _OPEN_TREE_CLOEXEC, path=path)
+
+
 def clone_tree(directory: int, path: bytes = b"", recursive: bool = False) -> int:
     """A detached copy of the mount at `path` below `directory` ("": the descriptor itself), as a bind mount is."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)

@@ -1,17 +1,15 @@
-"""`mounts`: new filesystems and bind mounts, made detached and moved onto descriptors (config.md, "Mounts")."""
+"""`mounts`: new filesystems, made detached and moved onto descriptors, and changes (config.md, "Mounts")."""
 
 from __future__ import annotations
 
 import stat
-from errno import EBUSY, EINVAL, EPERM
+from errno import EBUSY, EPERM
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
-from pyoci.errors import StepError, os_error_text, system_call
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
-from pyoci.kernel.procfs import root_is_procfs
-from pyoci.steps import targets
+from pyoci.steps import attributes, targets
 from pyoci.steps.step import Context, Step, failed
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
@@ -19,90 +17,6 @@ VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cg
 
 # What mount(2) takes for the flags that fsconfig(2) takes by name.
 _LEGACY_FLAGS = {"sync": 0x10, "mand": 0x40, "dirsync": 0x80, "lazytime": 1 << 25}
-
-# What a bind mount loses when it is given options that do not name it, as with MS_BIND | MS_REMOUNT.
-_REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW
-
-
-class OpenSource(Step):
-    """Open the source of a bind mount as a detached copy, with its attributes set.
-
-    The copy leaves the host's peer group before it leaves our hands, unless a shared one is asked for: else what the
-    container mounts below it would appear on the host.
-    """
-
-    mount: Mount
-    source: str
-    propagation: int = MS_SLAVE  # of the whole copy; 0: as it is
-
-    def describe(self) -> str:
-        return f"open {self.source} for {self.mount.destination}"
-
-    def execute(self, context: Context) -> None:
-        wanted = self.mount
-        tree = mount.clone_tree(mount.AT_FDCWD, self.source.encode("utf-8", "surrogateescape"), wanted.recursive)
-        if self.propagation:
-            mount.set_attributes(tree, propagation=self.propagation, recursive=True)
-        if wanted.id_map:
-            user_namespace = context.descriptors[f"{wanted.pointer}/uidMappings"]
-            try:
-                mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
-            except OSError as error:
-                raise self._unmapped(error) from None
-        _set_bind_attributes(tree, wanted)
-        context.trees[wanted.pointer] = tree
-
-    def _unmapped(self, error: OSError) -> StepError:
-        """runc's words."""
-        refused = error.errno == EINVAL
-        maybe = " (maybe the filesystem used doesn't support idmap mounts on this kernel?)" if refused else ""
-        below = ", or what is mounted below it," if self.mount.id_map == "ridmap" else ""
-        return StepError(
-            f"failed to set MOUNT_ATTR_IDMAP on {self.source}: {os_error_text(error)}{maybe}",
-            pointer=self.mount.pointer,
-            step=type(self).__name__,
-            call=system_call(error),
-            errno=error.errno or 0,
-            hint=f"{self.source}{below} is on a file system without id-mapped mounts; see /proc/self/mountinfo"
-            if refused
-            else "",
-        )
-
-
-def _set_bind_attributes(tree: int, wanted: Mount) -> None:
-    if wanted.attr_set or wanted.attr_clr:
-        try:
-            mount.set_attributes(
-                tree, wanted.attr_set, (wanted.attr_clr | _REMOUNTED) & ~wanted.attr_set | wanted.attr_clr
-            )
-        except OSError as error:
-            if error.errno != EPERM:
-                raise
-            # Attributes of the source are locked (it came from another user namespace): keep those not named.
-            mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
-    if wanted.rec_attr_set or wanted.rec_attr_clr:
-        mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
-
-
-class BindMount(Step):
-    """Put an opened source onto its destination."""
-
-    mount: Mount
-
-    def describe(self) -> str:
-        return f"bind {self.mount.source} on {self.mount.destination}"
-
-    def execute(self, context: Context) -> None:
-        tree = context.trees.pop(self.mount.pointer)
-        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-        target, _ = targets.find(context, self.mount.destination, directory)
-        try:
-            targets.check(context, self, self.mount.destination, target, root_is_procfs(tree))
-            targets.attach(tree, target, self.mount.destination)
-        finally:
-            os.close(target)
-        set_propagation(tree, self.mount)
-        os.close(tree)
 
 
 def set_propagation(tree: int, wanted: Mount) -> None:
@@ -122,6 +36,7 @@ class MountFilesystem(Step):
 
     mount: Mount
     read_only_later: bool = False
+    locked: bool = False  # in a container with a user namespace others may have locked attributes; this one has none
 
     def describe(self) -> str:
         return f"mount {self.mount.type} on {self.mount.destination}"
@@ -156,6 +71,8 @@ class MountFilesystem(Step):
         if wanted.rec_attr_set & ~later or wanted.rec_attr_clr:
             mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
+        if self.locked:
+            context.locks[attributes.mount_id(context, tree)] = 0
         os.close(tree)
 
     def complete(self, context: Context, tree: int) -> None:
@@ -217,6 +134,7 @@ class ChangeMount(Step):
     """Change what is mounted already (option "remount"): its attributes, and of the file system what is named."""
 
     mount: Mount
+    locked: bool = False  # in a container with a user namespace: what that would keep from being changed stays
 
     def describe(self) -> str:
         return f"change the mount on {self.mount.destination}"
@@ -227,7 +145,8 @@ class ChangeMount(Step):
         try:
             if not wanted.bind and (wanted.data or wanted.super_flags):
                 mount.reconfigure(target, wanted.data, wanted.super_flags)
-            _set_bind_attributes(target, wanted)
+            held = attributes.locks_of(context, target) if self.locked else 0
+            attributes.change(context, self, target, wanted, target, held)
             set_propagation(target, wanted)
         finally:
             os.close(target)

@@ -12,7 +12,7 @@ from errno import EINVAL
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
-from pyoci.errors import StepError, os_error_text, system_call
+from pyoci.errors import Error, StepError, os_error_text, system_call
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MS_SLAVE
 from pyoci.kernel.procfs import root_is_procfs
@@ -196,7 +196,12 @@ def _set_idmap(context: Context, step: OpenSource | BindMount, tree: int) -> Non
     """Translate the owners. Raises StepError with runc's words."""
     wanted = step.mount
     try:
-        mount.set_idmap(tree, context.descriptors[f"{wanted.pointer}/uidMappings"], wanted.id_map == "ridmap")
+        try:
+            mount.set_idmap(tree, context.descriptors[f"{wanted.pointer}/uidMappings"], wanted.id_map == "ridmap")
+        except PermissionError:
+            if not (step.locked and isinstance(step, BindMount)):
+                raise
+            _ask_for_idmap(context, wanted, tree)
     except OSError as error:
         refused = error.errno == EINVAL
         maybe = " (maybe the filesystem used doesn't support idmap mounts on this kernel?)" if refused else ""
@@ -211,3 +216,14 @@ def _set_idmap(context: Context, step: OpenSource | BindMount, tree: int) -> Non
             if refused
             else "",
         ) from None
+
+
+def _ask_for_idmap(context: Context, wanted: Mount, tree: int) -> None:
+    """Let the runtime do it: the file system is the host's, and we are in a user namespace."""
+    context.channel.send("map", wanted.pointer, wanted.id_map, descriptors=(tree,))
+    message = context.channel.receive()
+    if message.kind != "mapped":
+        raise Error(f"the runtime said {message.kind!r} instead of 'mapped'")
+    errno = int(message.fields[0])
+    if errno:
+        raise OSError(errno, os.strerror(errno))

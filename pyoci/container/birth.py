@@ -208,11 +208,11 @@ class Birth:
     def _map(self, message: channel.Message) -> None:
         """Map the ids of a mount for the process, whose user namespace has no say over the host's file systems."""
         pointer, kind = message.fields
-        if len(message.descriptors) != 1:
+        mappings = self.context.descriptors.get(f"{pointer}/uidMappings")
+        if len(message.descriptors) != 1 or mappings is None:
             raise Error("the container's process sent a mount that is none")
         errno = 0
         try:
-            mappings = self.context.descriptors.get(f"{pointer}/uidMappings", -1)
             mount.set_idmap(message.descriptors[0], mappings, kind == "ridmap")
         except OSError as error:
             errno = error.errno or 0

@@ -31,7 +31,12 @@ REFUSED = [
     ("noatime,nodiratime", "bind,noatime"),
 ]
 # With "r" runc has no words of its own.
-REFUSED_BELOW = [("nosuid", "rbind,rexec"), ("relatime", "rbind,rrelatime"), ("ro", "rbind,rrw"), ("dev", "rbind,rsuid")]
+REFUSED_BELOW = [
+    ("nosuid", "rbind,rexec"),
+    ("relatime", "rbind,rrelatime"),
+    ("ro", "rbind,rrw"),
+    ("dev", "rbind,rsuid"),
+]
 
 
 def refused(

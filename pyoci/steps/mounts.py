@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import stat
-from errno import EBUSY, EPERM
+from errno import EBUSY, ENODEV, EPERM
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
+from pyoci.config.mount_options import split_data
+from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.steps import attributes, targets
@@ -62,7 +64,7 @@ class MountFilesystem(Step):
         if any(len(item) > mount.FSCONFIG_MAX for item in data):
             tree = self._mount_long(context, target, data)
         else:
-            tree = self._new(data)
+            tree = self._new(context, data)
             self.complete(context, tree)
             if existed:
                 self.fill(context, tree, target)
@@ -84,7 +86,7 @@ class MountFilesystem(Step):
     def _attributes(self) -> int:
         return self.mount.attr_set & ~(MOUNT_ATTR_RDONLY if self.read_only_later else 0)
 
-    def _new(self, data: tuple[str, ...]) -> int:
+    def _new(self, context: Context, data: tuple[str, ...]) -> int:
         wanted = self.mount
         flags = wanted.super_flags
         if wanted.attr_set & MOUNT_ATTR_RDONLY and wanted.type not in VIRTUAL:
@@ -95,7 +97,7 @@ class MountFilesystem(Step):
             if wanted.type == "proc" and error.errno == EPERM:
                 raise failed(self, error, _NO_PROC) from error
             if wanted.type != "sysfs" or error.errno not in (EPERM, EBUSY):
-                raise
+                raise refused(context, self, wanted, error) from error
         # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with
         # every attribute that was asked for. What is mounted below (cgroups above all) is nothing to write to.
         tree = mount.clone_tree(mount.AT_FDCWD, b"/sys", recursive=True)
@@ -130,6 +132,38 @@ def _quoted(item: str) -> str:
     return f'{key}="{value}"' if key.endswith("context") and value[:1] != '"' else item
 
 
+def refused(context: Context, step: Step, wanted: Mount, error: OSError) -> StepError:
+    """What the kernel says to the type or to an option of a file system, with the place in config.json."""
+    failure = failed(step, error)
+    if error.errno == ENODEV and error.filename == wanted.type:
+        failure.pointer = f"{step.pointer}/type"
+        failure.hint = _unknown(context, wanted.type)
+    for number, option in enumerate(wanted.options):
+        if error.filename == option or error.filename in split_data(option):
+            failure.pointer = f"{step.pointer}/options/{number}"
+    return failure
+
+
+def _unknown(context: Context, kind: str) -> str:
+    """Why the kernel may not know a file system: /proc/filesystems has those that it does."""
+    with open(os.open("filesystems", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc), "rb") as file:
+        known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in file.read().split(b"\n") if line]
+    near = min((_distance(kind, one), one) for one in known)
+    text = f"/proc/filesystems has no {kind!r}: "
+    return text + (f"did you mean {near[1]!r}?" if near[0] <= 2 < len(kind) else "its module may have to be loaded")
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters have to be put in, taken out or replaced. By hand: nothing can be imported here any more."""
+    row = list(range(len(other) + 1))
+    for index, letter in enumerate(one, 1):
+        before, row[0] = row[0], index
+        for column, wanted in enumerate(other, 1):
+            least = min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
+            before, row[column] = row[column], least
+    return row[-1]
+
+
 class ChangeMount(Step):
     """Change what is mounted already (option "remount"): its attributes, and of the file system what is named."""
 
@@ -144,7 +178,10 @@ class ChangeMount(Step):
         target = path.open_in_root(context.root, targets.encode(wanted.destination))
         try:
             if not wanted.bind and (wanted.data or wanted.super_flags):
-                mount.reconfigure(target, wanted.data, wanted.super_flags)
+                try:
+                    mount.reconfigure(target, wanted.data, wanted.super_flags)
+                except OSError as error:
+                    raise refused(context, self, wanted, error) from error
             held = attributes.locks_of(context, target) if self.locked else 0
             attributes.change(context, self, target, wanted, target, held)
             set_propagation(target, wanted)

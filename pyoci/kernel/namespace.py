@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from errno import EINVAL, ENOTTY
+
 from pyoci import os
 from pyoci.kernel.libc import c_int, function
 
@@ -10,6 +13,7 @@ _unshare = function("unshare", c_int)
 
 # include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
 INITIAL_USER_INODE = 0xEFFFFFFD
+_NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 
 
 def join(descriptor: int, flag: int) -> None:
@@ -20,6 +24,16 @@ def join(descriptor: int, flag: int) -> None:
 def unshare(flags: int) -> None:
     """unshare(2): leave the namespaces of the kinds `flags` for new ones."""
     _unshare(flags)
+
+
+def kind(descriptor: int) -> int:
+    """CLONE_NEW* of the namespace open as `descriptor`, 0 if it is something else (ioctl_ns(2))."""
+    try:
+        return int(fcntl.ioctl(descriptor, _NS_GET_NSTYPE))
+    except OSError as error:
+        if error.errno not in (ENOTTY, EINVAL):  # what a file without such a call says, or a device with others
+            raise
+        return 0
 
 
 def in_user_namespace() -> bool:

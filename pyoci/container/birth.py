@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci import channel, os
 from pyoci.container import init
 from pyoci.errors import Error
-from pyoci.kernel import mount, signals
+from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.log import log
@@ -193,32 +193,19 @@ class Birth:
             if not context.channel.is_readable():
                 raise channel.Closed
             message = context.channel.receive()
+            if message.kind == "map":
+                from pyoci.steps import binds
+
+                binds.map_for(context, message)
+                continue
             if message.kind == "warning":
                 log.warning(message.fields[0])
-                continue
-            if message.kind == "map":
-                self._map(message)
                 continue
             if message.kind != "console":
                 return message
             if len(message.descriptors) != 1:
                 raise Error("the container's process sent a terminal that is none")
             self.console(message.fields[0], message.descriptors[0])
-
-    def _map(self, message: channel.Message) -> None:
-        """Map the ids of a mount for the process, whose user namespace has no say over the host's file systems."""
-        pointer, kind = message.fields
-        mappings = self.context.descriptors.get(f"{pointer}/uidMappings")
-        if len(message.descriptors) != 1 or mappings is None:
-            raise Error("the container's process sent a mount that is none")
-        errno = 0
-        try:
-            mount.set_idmap(message.descriptors[0], mappings, kind == "ridmap")
-        except OSError as error:
-            errno = error.errno or 0
-        finally:
-            os.close(message.descriptors[0])
-        self.context.channel.send("mapped", str(errno))
 
     def _send(self, kind: str) -> None:
         """Raises Closed, or the error that the process has sent before it ended."""

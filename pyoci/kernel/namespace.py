@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-from errno import EINVAL, ENOTTY
 
 from pyoci import os
 from pyoci.kernel.libc import c_int, function
@@ -13,7 +12,6 @@ _unshare = function("unshare", c_int)
 
 # include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
 INITIAL_USER_INODE = 0xEFFFFFFD
-_NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
 
 
 def join(descriptor: int, flag: int) -> None:
@@ -26,16 +24,17 @@ def unshare(flags: int) -> None:
     _unshare(flags)
 
 
+def in_user_namespace() -> bool:
+    """Whether this process is not in the initial user namespace. Told by inode: a full id map proves nothing."""
+    return os.stat("/proc/self/ns/user").st_ino != INITIAL_USER_INODE
+
+
+_NS_GET_NSTYPE = 0xB703  # include/uapi/linux/nsfs.h
+
+
 def kind(descriptor: int) -> int:
     """CLONE_NEW* of the namespace open as `descriptor`, 0 if it is something else (ioctl_ns(2))."""
     try:
         return int(fcntl.ioctl(descriptor, _NS_GET_NSTYPE))
-    except OSError as error:
-        if error.errno not in (ENOTTY, EINVAL):  # what a file without such a call says, or a device with others
-            raise
+    except OSError:  # ENOTTY, or whatever a device says to a call that is not its own
         return 0
-
-
-def in_user_namespace() -> bool:
-    """Whether this process is not in the initial user namespace. Told by inode: a full id map proves nothing."""
-    return os.stat("/proc/self/ns/user").st_ino != INITIAL_USER_INODE

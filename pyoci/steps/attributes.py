@@ -138,7 +138,7 @@ def _refused(step: Step, wanted: Mount, what: str, where: bytes = b"") -> StepEr
         pointer=f"{wanted.pointer}/options",
         step=type(step).__name__,
         errno=EPERM,
-        hint=f"a container with a user namespace gets {which} with the attributes that it has on the host: "
+        hint=f"in a user namespace {which} keeps the attributes that it has outside: "
         "leave out what changes them, or mount it otherwise there",
     )
 

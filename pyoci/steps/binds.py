@@ -20,6 +20,10 @@ from pyoci.steps import attributes, targets
 from pyoci.steps.mounts import set_propagation
 from pyoci.steps.step import Context, Step, failed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.channel import Message
+
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
 
@@ -227,3 +231,22 @@ def _ask_for_idmap(context: Context, wanted: Mount, tree: int) -> None:
     errno = int(message.fields[0])
     if errno:
         raise OSError(errno, os.strerror(errno))
+
+
+def map_for(context: Context, message: Message) -> None:
+    """The runtime's side of it: map the ids of the mount that came along, and say how that went.
+
+    The mappings are those that were opened for this mount of config.json, and no others. Raises Error.
+    """
+    pointer, kind = message.fields
+    mappings = context.descriptors.get(f"{pointer}/uidMappings")
+    if len(message.descriptors) != 1 or mappings is None:
+        raise Error("the container's process sent a mount that is none")
+    errno = 0
+    try:
+        mount.set_idmap(message.descriptors[0], mappings, kind == "ridmap")
+    except OSError as error:
+        errno = error.errno or 0
+    finally:
+        os.close(message.descriptors[0])
+    context.channel.send("mapped", str(errno))

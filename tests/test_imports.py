@@ -136,6 +136,8 @@ pyoci.plan_mounts
 pyoci.plan_process
 pyoci.record
 pyoci.steps
+pyoci.steps.attributes
+pyoci.steps.binds
 pyoci.steps.cgroups
 pyoci.steps.devices
 pyoci.steps.hook_state

@@ -50,7 +50,8 @@ ELSEWHERE = {
 TESTS = {
     "cgroups": ("tests/cgroups/test_devices.py", "tests/cgroups/test_manager.py", "tests/container/test_life_cycle.py"),
     "limits": ("tests/cgroups/test_limits_v1.py", "tests/cgroups/test_limits_v2.py"),
-    "mounts": ("tests/steps/test_mounts.py", "tests/steps/test_filesystems.py"),
+    "mounts": ("tests/steps/test_filesystems.py",),
+    "binds": ("tests/steps/test_binds.py", "tests/steps/test_attributes.py"),
     "host": ("tests/steps/test_host.py", "tests/container/test_seccomp_profile.py", "tests/container/test_seccomp.py"),
     "hook_relay": ("tests/container/test_listener_hooks.py",),
     "listener": ("tests/container/test_listener.py", "tests/container/test_listener_failures.py"),

@@ -196,6 +196,11 @@ class Birth:
             if not context.channel.is_readable():
                 raise channel.Closed
             message = context.channel.receive()
+            if message.kind == "map":
+                from pyoci.steps import binds
+
+                binds.map_for(context, message)
+                continue
             if message.kind == "warning":
                 log.warning(message.fields[0])
                 continue

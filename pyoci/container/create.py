@@ -199,7 +199,12 @@ class _Creation:
             undo.add(trace.end, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
-        run(self.plan.prepare, context)
+        try:
+            run(self.plan.prepare, context)
+        except Error as error:
+            if error.pointer.startswith("/mounts/"):  # a source, which other runtimes open in the container's process
+                error.prefixed(_IN_INIT)
+            raise
         self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
@@ -307,6 +312,10 @@ class _Creation:
         return None if program is None else (prepare(program.bpf), program.flags)
 
 
+# What runc says before whatever goes wrong in the container's process.
+_IN_INIT = "unable to start container process: error during container init"
+
+
 def _remove_directory(root: int, id: str, directory: int) -> None:
     """Undo of mkdir, unless a delete was faster and the name is another container's by now."""
     if state.is_named(root, id, directory):
@@ -326,7 +335,7 @@ def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
         from pyoci.container import oom
 
         error = oom.explained(error, context.cgroups, oom.limit_pointer(made))
-    return error.prefixed("unable to start container process: error during container init")
+    return error.prefixed(_IN_INIT)
 
 
 def _start_time(pid: int) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import stat
+from errno import ENOTDIR
 from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import host, os, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
 from pyoci.container.console import foreign_streams, listen_fds
-from pyoci.errors import Error
+from pyoci.errors import Error, os_error_text
 from pyoci.kernel.process import raise_file_limit
 from pyoci.steps.rootfs import open_rootfs
 
@@ -116,9 +118,22 @@ def _rootfs(bundle: str, path: str) -> str:
             pointer="/root/path",
             hint=f"it leads to {realpath(absolute)}",
         )
-    if not os.path.isdir(absolute):
-        raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
+    try:
+        status = os.stat(absolute)
+    except OSError as error:  # stat(2), or one of the directories above is none
+        raise _no_rootfs(absolute, error) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise _no_rootfs(absolute, NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), absolute))
     return absolute
+
+
+def _no_rootfs(path: str, error: OSError) -> Error:
+    return Error(
+        f"invalid rootfs: stat {os_error_text(error)}",
+        pointer="/root/path",
+        errno=error.errno or 0,
+        hint=f"{path} has to be the directory that becomes the container's /; a relative path is one below the bundle",
+    )
 
 
 def host_root(config: Config) -> tuple[int, int]:

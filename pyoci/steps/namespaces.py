@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from errno import EAGAIN, ENOSPC, EPERM
+from errno import EAGAIN, EINVAL, ENOSPC, EPERM
 
 from pyoci import os
 from pyoci.config.linux import Sysctl, sysctl_name
-from pyoci.config.namespaces import Namespace
+from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, process
 from pyoci.kernel.constants import CLONE_NEWUSER
@@ -35,10 +35,26 @@ class OpenNamespace(Step):
         descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
+        found = namespace.kind(descriptor)
+        if found != self.namespace.flag:
+            raise self._other(found)
         if self.sysctl is not None:
             own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
             if os.path.samestat(own, os.fstat(descriptor)):
                 raise self._hosts(self.sysctl)
+
+    def _other(self, flag: int) -> StepError:
+        """It is of another type, or no namespace at all."""
+        wanted = self.namespace
+        kind = next((name for name, one in FLAGS.items() if one == flag), "")
+        file = _FILES.get(wanted.type, wanted.type)
+        return StepError(
+            f"{self.describe()}: it is {f'a {kind} namespace' if kind else 'no namespace'}: invalid argument",
+            pointer=f"{self.pointer}/path",
+            step=type(self).__name__,
+            errno=EINVAL,
+            hint=f"a {wanted.type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on",
+        )
 
     def _hosts(self, sysctl: Sysctl) -> StepError:
         return StepError(

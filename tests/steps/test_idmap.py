@@ -15,8 +15,8 @@ from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
 from pyoci.steps import idmap
+from pyoci.steps.binds import BindMount, OpenSource
 from pyoci.steps.idmap import OpenIdMapping, WriteIdMappings
-from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWUSER, in_namespace, user_namespace

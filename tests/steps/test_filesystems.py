@@ -75,7 +75,6 @@ BAD = [
     ("tmpfs", "nosuid,size=huge", 1, "size=huge: invalid argument", "tmpfs: Bad value for 'size'"),
     ("tmpfs", "size=1m,sise=1m", 1, "sise=1m: invalid argument", "tmpfs: Unknown parameter 'sise'"),
     ("tmpfs", "size", 0, "size: invalid argument", "tmpfs: Bad value for 'size'"),
-    ("devpts", "newinstance,gid=abc", 1, "gid=abc: invalid argument", "devpts: Bad value for 'gid'"),
     ("proc", "hidepid=9", 0, "hidepid=9: invalid argument", "proc: unknown value of hidepid - 9"),
 ]
 

@@ -57,21 +57,32 @@ def violations(raw: Any) -> list[Violation]:
 def schema_violations(raw: Any, document: str = "config-schema.json") -> list[Violation]:
     """What jsonschema finds in `raw` by one of the vendored documents, in the file's order."""
     found: dict[tuple[str, str], Violation] = {}
+    places: dict[tuple[str, str], list[Any]] = {}
     for error in _validator(document).iter_errors(raw):
         for leaf in _leaves(error):
             violation = _violation(leaf)
-            found.setdefault((violation.pointer, violation.reason), violation)
-    if not found:
-        return []
-    place = {pointer: number for number, pointer in enumerate(_pointers(raw, ""))}
-    return sorted(found.values(), key=lambda violation: place[violation.pointer])
+            key = violation.pointer, violation.reason
+            found.setdefault(key, violation)
+            places.setdefault(key, list(leaf.absolute_path))
+    order: dict[int, dict[str, int]] = {}
+    return [found[key] for key in sorted(found, key=lambda key: _place(raw, places[key], order))]
 
 
-def _pointers(value: Any, pointer: str) -> Iterator[str]:
-    """The pointer of everything in `value`, as it stands in the file."""
-    yield pointer
-    for key, child in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
-        yield from _pointers(child, f"{pointer}/{escape(key)}")
+def _place(value: Any, path: list[Any], order: dict[int, dict[str, int]]) -> list[int]:
+    """Where `path` is in the file: the number of each of its keys among those beside it, kept in `order`.
+
+    Only violations need one: the pointer of every value would repeat a long key as often as there are values.
+    """
+    place = []
+    for key in path:
+        if isinstance(value, dict):
+            if id(value) not in order:
+                order[id(value)] = {name: number for number, name in enumerate(value)}
+            place.append(order[id(value)][key])
+        else:
+            place.append(key)
+        value = value[key]
+    return place
 
 
 def _rule_violations(raw: dict[str, Any]) -> list[Violation]:

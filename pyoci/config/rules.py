@@ -8,6 +8,7 @@ checked where it is used. An error's message has runc's words where runc has any
 from __future__ import annotations
 
 from pyoci.config import rules_linux, rules_mounts, rules_namespaces, rules_process, rules_seccomp
+from pyoci.config.namespaces import FLAGS
 from pyoci.config.rule import broken
 from pyoci.errors import ConfigError
 
@@ -34,6 +35,8 @@ def violations(config: Config) -> Iterator[ConfigError]:
     elif not config.root.path:
         yield broken("/root/path", "must not be empty", 'for the bundle itself write "."')
     yield from rules_namespaces.violations(config)
+    if len(config.linux.namespaces) > len(FLAGS):
+        return  # some are given twice; whoever asks for one again and again would go through all of them each time
     yield from rules_mounts.violations(config)
     yield from rules_linux.violations(config)
     if config.linux.resources.limited():

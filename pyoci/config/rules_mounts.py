@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from pyoci.config.filesystem import Mount
     from pyoci.config.linux import Linux
 
+MAX_STACKED = 1000  # mounts of one destination: 100,000 would take minutes, and nobody sees any but the last
+
 
 def violations(config: Config) -> Iterator[ConfigError]:
     """Every rule about mounts that `config` breaks."""
+    stacked: dict[str, int] = {}
     for mount in config.mounts:
+        place = mount.destination.strip("/")
+        stacked[place] = stacked.get(place, 0) + 1
+        if stacked[place] == MAX_STACKED + 1:
+            hint = "the kernel goes through all mounts of a place to make the next one there"
+            yield broken(f"{mount.pointer}/destination", f"is the place of {MAX_STACKED} mounts already", hint)
         yield from _mount(mount)
         if mount.id_map:
             yield from _id_mapped(mount, config.linux)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Node = tuple[Any, ...]
 
+MANY = 10_000
 ARTICLES = {"object": "an object", "array": "an array", "integer": "an integer", "boolean": "true or false"}
 
 
@@ -53,6 +54,8 @@ def check_resources(raw: Any) -> None:
 
 def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
     """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
+    if _is_large(raw):
+        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="`pyoci validate` tells the rest")
     try:
         from pyoci.config import report
     except ImportError:  # without jsonschema the first violation is still worth reporting
@@ -60,6 +63,17 @@ def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
     others = [text for text in map(str, report.schema_violations(raw)) if text != f"config.json#{pointer}: {reason}"]
     hint = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")
     return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint if others else "")
+
+
+def _is_large(raw: Any) -> bool:
+    """More values than jsonschema can look at in about a second."""
+    count, left = 0, [raw]
+    while left and count <= MANY:
+        value = left.pop()
+        children = value.values() if type(value) is dict else value
+        count += len(children)
+        left += [child for child in children if type(child) is dict or type(child) is list]
+    return count > MANY
 
 
 def walk(value: Any, node: Node) -> tuple[str, str] | None:

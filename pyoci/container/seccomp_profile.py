@@ -7,6 +7,7 @@ import errno
 from pyoci.container import seccomp_conditions, seccomp_stub
 from pyoci.errors import ConfigError, system_call
 from pyoci.kernel import libseccomp
+from pyoci.kernel.seccomp import MAX_INSTRUCTIONS
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -71,15 +72,31 @@ def compile(profile: Seccomp) -> bytes:
     ]
     architectures = list(dict.fromkeys((libseccomp.native_architecture(), *named)))
     calls = [call for rule in profile.syscalls for call in _calls(rule, default)]
-    always = {call.name for call in calls if [] in call.alternatives}
+    always: dict[str, _Call] = {}  # once each: libseccomp goes through all rules that it has to add another one
+    for call in calls:
+        if [] in call.alternatives:
+            always.setdefault(call.name, call)
     conditional = [call for call in calls if call.name not in always]
-    others = [call for call in calls if [] in call.alternatives]
+    _check_size(conditional, profile.pointer)
+    others = list(always.values())
     others += [call for call in conditional if _multiplexed(call.name, architectures)]
     return (
         _stub(profile, default, architectures)
         + seccomp_conditions.conditions(_by_number(conditional, architectures), default)
         + _by_libseccomp(profile, default, named, others)
     )
+
+
+def _check_size(conditional: list[_Call], pointer: str) -> None:
+    """Refuse at once what cannot fit: each list of conditions takes more than one instruction."""
+    count = sum(len(call.alternatives) for call in conditional)
+    if count > MAX_INSTRUCTIONS:
+        raise ConfigError(
+            "unable to init seccomp: error loading seccomp filter into kernel: invalid argument",
+            pointer=pointer,
+            errno=errno.EINVAL,
+            hint=f"the profile has {count} lists of conditions, the kernel takes {MAX_INSTRUCTIONS} instructions",
+        )
 
 
 def _by_number(calls: list[_Call], architectures: list[int]) -> dict[int, dict[int, list[Rule]]]:

@@ -28,8 +28,8 @@ MAX_DEPTH = 100
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
-# The maps of config.json (Go's map[string]T), and the empty value of each.
-_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netDevices": {}, "rdma": {}}
+# The maps of config.json (Go's map[string]T), folded, and the empty value of each.
+_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netdevices": {}, "rdma": {}}
 
 
 def read(path: str, *, what: str) -> Any:
@@ -89,11 +89,18 @@ def _without_nulls(value: Any, empty: Any = None) -> Any:
         return [_without_nulls(one) for one in value]
     if type(value) is not dict:
         return value
+    folded = {fold(key) for key, one in value.items() if one is not None}
     return {
-        key: empty if one is None else _without_nulls(one, _MAPS.get(key))
+        key: empty if one is None else _without_nulls(one, _MAPS.get(fold(key)))
         for key, one in value.items()
-        if one is not None or empty is not None
+        if one is not None or empty is not None or fold(key) in folded  # {"cpu": null, "CPU": {}}: the check finds both
     }
+
+
+def fold(key: str) -> str:
+    """What two keys have in common that are the same to Go's encoding/json: case does not count, and the long s and the
+    Kelvin sign, which are s and k in capitals, are those letters."""
+    return key.lower().replace("\u017f", "s")
 
 
 def _given_twice(pairs: list[tuple[str, Any]]) -> str:

@@ -135,11 +135,11 @@ def reduce(rules: tuple[DeviceRule, ...]) -> DeviceFilter:
 
 
 def _check(rule: DeviceRule) -> int:
-    """The rule's access as bits."""
+    """The rule's access as bits; other letters are ignored, as in runc."""
     bits = 0
     for letter in rule.access:
         bits |= ACCESS.get(letter, 0)
-    if rule.type not in ("a", "b", "c") or not bits or set(rule.access) - set(ACCESS):
+    if rule.type not in ("a", "b", "c") or not bits:
         raise ConfigError(f"device rule {rule.type!r} {rule.access!r} is invalid", pointer=rule.pointer)
     for name, value in (("major", rule.major), ("minor", rule.minor)):
         if not ANY <= value <= _LAST:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pyoci.config import rules_linux, rules_mounts, rules_namespaces, rules_process, rules_seccomp
 from pyoci.config.namespaces import FLAGS
-from pyoci.config.rule import broken
+from pyoci.config.rule import broken, quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -47,6 +47,16 @@ def violations(config: Config) -> Iterator[ConfigError]:
         yield from rules_seccomp.violations(config.linux.seccomp)
     for hook in config.hooks.all():
         yield from _hook(hook)
+
+
+def oddities(config: Config) -> list[tuple[str, str]]:
+    """What breaks no rule and still calls for a warning of create: pointers and reasons. Costs next to nothing."""
+    found = []
+    if not config.oci_version.startswith("1."):
+        found.append(("/ociVersion", f"{quoted(config.oci_version)} is no version 1.x of the specification"))
+    for pointer in rules_linux.odd_access(config.linux.resources.devices):
+        found.append((pointer, "letters other than r, w and m are ignored"))
+    return found
 
 
 def _hook(hook: Hook) -> Iterator[ConfigError]:

@@ -28,6 +28,7 @@ IPC_KEYS = (
 )
 MODES_WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 MODES_WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
+_WITHOUT_RWM = dict.fromkeys(map(ord, "rwm"))
 MEMORY_FLAGS = ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES", "MPOL_F_NUMA_BALANCING")
 
 
@@ -76,7 +77,7 @@ def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
     if not rule.access:
         message = f"device access at {index} field cannot be empty"
         yield ConfigError(message, pointer=f"{pointer}/access", hint="write some of rwm (read, write, mknod)")
-    elif rule.access.strip("rwm"):
+    elif not set(rule.access) & set("rwm"):
         yield broken(f"{pointer}/access", f"must be made of r, w and m, not be {quoted(rule.access)}")
     if rule.type not in ("a", "b", "c"):
         message = f"invalid cgroup device type {quoted(rule.type)}"
@@ -84,6 +85,11 @@ def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
     for key, number in (("major", rule.major), ("minor", rule.minor)):
         if not -1 <= number < 2**32:
             yield broken(f"{pointer}/{key}", f"must be -1 (any) or a device number, not {number}")
+
+
+def odd_access(rules: tuple[DeviceRule, ...]) -> list[str]:
+    """The pointers of rules whose access has other letters besides r, w and m, which runc ignores, and we."""
+    return [f"{rule.pointer}/access" for rule in rules if rule.access.translate(_WITHOUT_RWM)]
 
 
 def _net_devices(linux: Linux) -> Iterator[ConfigError]:

@@ -62,7 +62,7 @@ def _user(user: User) -> Iterator[ConfigError]:
         if id > MAX_ID:
             yield broken(f"{user.pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}")
     if len(user.additional_gids) > MAX_GROUPS:
-        message = f"there are {len(user.additional_gids)} groups, {MAX_GROUPS} are possible"
+        message = f"must be at most {MAX_GROUPS} groups, not {len(user.additional_gids)}"
         yield broken(f"{user.pointer}/additionalGids", message)
     if user.umask is not None and user.umask > 0o777:
         hint = "the number is decimal: 18 is the usual 022"

@@ -24,7 +24,7 @@ BROKEN: list[tuple[Changes, Said]] = [
     ([("process.user.umask", 512)], [("/process/user/umask", "~ must be between 0 and 511, not 512")]),
     (
         [("process.user.additionalGids", [0] * 65537)],
-        [("/process/user/additionalGids", "~ there are 65537 groups, 65536 are possible")],
+        [("/process/user/additionalGids", "~ must be at most 65536 groups, not 65537")],
     ),
     ([("process.oomScoreAdj", 1001)], [("/process/oomScoreAdj", "~ must be between -1000 and 1000, not 1001")]),
     ([("process.oomScoreAdj", -1001)], [("/process/oomScoreAdj", "~ must be between -1000 and 1000, not -1001")]),

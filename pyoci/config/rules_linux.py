@@ -28,7 +28,6 @@ IPC_KEYS = (
 )
 MODES_WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
 MODES_WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
-_WITHOUT_RWM = dict.fromkeys(map(ord, "rwm"))
 MEMORY_FLAGS = ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES", "MPOL_F_NUMA_BALANCING")
 
 
@@ -88,8 +87,8 @@ def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
 
 
 def odd_access(rules: tuple[DeviceRule, ...]) -> list[str]:
-    """The pointers of rules whose access has other letters besides r, w and m, which runc ignores, and we."""
-    return [f"{rule.pointer}/access" for rule in rules if rule.access.translate(_WITHOUT_RWM)]
+    """The pointers of rules whose access has letters besides r, w and m, which are ignored, as by runc; 20 at most."""
+    return [f"{rule.pointer}/access" for rule in rules if rule.access.strip("rwm")][:20]
 
 
 def _net_devices(linux: Linux) -> Iterator[ConfigError]:

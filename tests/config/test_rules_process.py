@@ -113,3 +113,10 @@ def test_a_bare_name_is_never_filled_in(monkeypatch: pytest.MonkeyPatch) -> None
     error = next(rules.violations(config.read(changed(("process.env", ["FOO"])))))
     assert "FOO" in error.hint
     assert "secret" not in error.hint + error.message
+
+
+@pytest.mark.parametrize(("name", "hint"), [("RLIMIT_NOFILES", "did you mean 'RLIMIT_NOFILE'?"), ("RLIMIT_X", "see ")])
+def test_an_unknown_limit_has_a_guess(name: str, hint: str) -> None:
+    raw = changed(("process.rlimits", [{"type": name, "soft": 1, "hard": 1}]))
+    (error,) = rules.violations(config.read(raw))
+    assert error.message == f"wrong rlimit value: {name}" and error.hint.startswith(hint)

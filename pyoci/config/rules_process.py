@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pyoci.config import id_list
-from pyoci.config.process import RLIMITS
 from pyoci.config.rule import MAX_ID, broken, printable, quoted, shown
 from pyoci.errors import ConfigError
 
@@ -84,9 +83,9 @@ def _rlimits(rlimits: tuple[Rlimit, ...]) -> Iterator[ConfigError]:
     seen = set()
     for rlimit in rlimits:
         if rlimit.resource < 0:
-            from pyoci.near import did_you_mean  # no configuration of an engine comes here
+            from pyoci.config import suggestions  # no configuration of an engine comes here
 
-            hint = did_you_mean(rlimit.type, RLIMITS) or "see getrlimit(2) for the names"
+            hint = suggestions.for_rlimit(rlimit.type) or "see getrlimit(2) for the names"
             yield ConfigError(f"wrong rlimit value: {shown(rlimit.type)}", pointer=f"{rlimit.pointer}/type", hint=hint)
         if rlimit.type in seen:
             yield broken(f"{rlimit.pointer}/type", f"{shown(rlimit.type)} is given twice", "keep one of them")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci.config.process import RLIMITS
-from pyoci.near import did_you_mean, nearest
+from pyoci.near import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def for_word(word: str, allowed: Sequence[str]) -> str:
 def for_pattern(pattern: str, text: str) -> str:
     """The same for a string that does not match one of schema.PATTERNS."""
     if pattern == "^RLIMIT_[A-Z]+$":
-        return did_you_mean("RLIMIT_" + text.upper().removeprefix("RLIMIT_"), RLIMITS)
+        return for_rlimit(text)
     if pattern == "^[cbup]$":
         known = OTHER_NAMES.get(text.lower(), text[:1].lower() if text.lower().strip() in ("c", "b", "u", "p") else "")
         return f"did you mean {known!r}?" if known in ("c", "b", "u", "p") else ""
@@ -44,6 +44,13 @@ def for_pattern(pattern: str, text: str) -> str:
         if unit[-1:] in ("k", "m", "g") and digits.isdecimal() and digits.isascii() and digits[0] != "0":
             return f"did you mean '{digits}{unit[-1].upper()}B'?"
     return ""
+
+
+def for_rlimit(name: str) -> str:
+    """The same for a limit that does not exist."""
+    known = [limit.removeprefix("RLIMIT_") for limit in RLIMITS]
+    guess = nearest(name.upper().removeprefix("RLIMIT_"), known)
+    return f"did you mean 'RLIMIT_{guess}'?" if guess else ""
 
 
 def for_type(wanted: str, value: object) -> str:

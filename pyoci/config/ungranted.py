@@ -43,9 +43,10 @@ def warnings(sets: Capabilities, held: int) -> list[str]:
 
 
 def _guess(name: str) -> str:
-    prefixed = "CAP_" + name.upper().removeprefix("CAP_")
-    known = prefixed if prefixed in NAMES else nearest(prefixed, NAMES)
-    return f"{name[:80]} (did you mean {known}?)" if known else name[:80]
+    bare = name.upper().removeprefix("CAP_")
+    known = [capability.removeprefix("CAP_") for capability in NAMES]
+    guess = bare if bare in known else nearest(bare, known)
+    return f"{name[:80]} (did you mean CAP_{guess}?)" if guess else name[:80]
 
 
 def _names(mask: int) -> list[str]:

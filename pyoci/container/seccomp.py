@@ -82,8 +82,6 @@ def _flags(seccomp: Seccomp) -> int:
         if name == _IGNORED or (name == _WAIT_KILLABLE and not notifies):  # it is about the listener alone
             continue
         pointer = f"{seccomp.pointer}/flags/{at}"
-        if name not in _FLAGS:
-            raise ConfigError(f"seccomp flag {name} is not known to runc", pointer=pointer)
         flag, short = _FLAGS[name]
         if not kernel.flags_supported(flag):
             raise ConfigError(

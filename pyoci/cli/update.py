@@ -50,7 +50,7 @@ def from_file(file: str) -> Any:
         error.pointer = "--resources"
         raise
     if fault is not None:
-        hint = schema.slip(remarks, *fault) or "it is an object like linux.resources of config.json"
+        hint = schema.slip(remarks, *fault, name) or "it is an object like linux.resources of config.json"
         raise ConfigError(f"{name}#{fault[0]}: {fault[1]}", pointer="--resources", hint=hint)
     if remarks:
         from pyoci.container import remarked

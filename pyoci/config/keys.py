@@ -30,12 +30,15 @@ class Remark(Violation):
     key: str
     name: str = ""  # of the property that it is taken for, or may be meant
     taken: bool = False  # else it is ignored
+    beside: bool = False  # the property itself is there as well
 
     def is_slip_of(self, pointer: str) -> bool:
-        """Whether the property at `pointer`, which is missing, may be what stands here."""
-        return bool(self.name) and not self.taken and f"{self.pointer.rpartition('/')[0]}/{self.name}" == pointer
+        """Whether the property at `pointer` is missing, and may be what stands here."""
+        if not self.name or self.taken or self.beside:
+            return False
+        return f"{self.pointer.rpartition('/')[0]}/{self.name}" == pointer
 
-    def guess(self, what: str = "config.json") -> str:
+    def guess(self, what: str) -> str:
         """A hint for the error that tells of the missing property."""
         return f"{what} has {self.key!r}: {self.hint}"
 
@@ -64,7 +67,7 @@ def _settled(value: Any, node: Node, keys: list[str | int], remarks: list[Remark
         if fixed and key not in members:
             folded = folded or {fold(known): known for known in members}
             name = folded.get(fold(key)) or key
-            remarks.append(_remark(key, name, members, keys, len(remarks) < _MOST_GUESSES))
+            remarks.append(_remark(key, name, value, members if len(remarks) < _MOST_GUESSES else {}, keys))
             if name in result or (name != key and name in value):
                 pointer = _pointer([*keys, key])
                 reason = f"the key is given twice: it is {name!r} in another case"
@@ -75,15 +78,15 @@ def _settled(value: Any, node: Node, keys: list[str | int], remarks: list[Remark
     return result
 
 
-def _remark(key: str, name: str, members: dict[str, Node], keys: list[str | int], guess: bool) -> Remark:
+def _remark(key: str, name: str, value: dict[str, Any], known: dict[str, Node], keys: list[str | int]) -> Remark:
     pointer = _pointer([*keys, key])
     if name != key:
         reason = f"taken for {name!r}: the specification spells it so, and other runtimes may ignore it"
         return Remark(pointer=pointer, reason=reason, key=key, name=name, taken=True)
     own = key.lower().startswith(("x-", "x_"))  # as people mark what is theirs
-    name = nearest(key, members) if guess and not own else ""
+    name = "" if own else nearest(key, known)
     hint = f"did you mean {name!r}?" if name else ""
-    return Remark(pointer=pointer, reason="unknown key, ignored", hint=hint, key=key, name=name)
+    return Remark(pointer=pointer, reason="unknown key, ignored", hint=hint, key=key, name=name, beside=name in value)
 
 
 def _pointer(keys: list[str | int]) -> str:

@@ -57,11 +57,14 @@ def look(raw: Any, node: Node, what: str = "config.json") -> tuple[Any, list[Rem
     return raw, remarks, walk(raw, node)
 
 
-def slip(remarks: list[Remark], pointer: str, reason: str = "") -> str:
-    """A hint if the property at `pointer`, or what it lacks by `reason`, is there under a misspelled key; else ""."""
+def slip(remarks: list[Remark], pointer: str, reason: str = "", what: str = "config.json") -> str:
+    """A hint if the property at `pointer`, or what it lacks by `reason`, is there under a misspelled key; else "".
+
+    what: the file's name.
+    """
     for remark in remarks:
         if remark.is_slip_of(f"{pointer}/{remark.name}" if reason == missing(remark.name) else pointer):
-            return remark.guess()
+            return remark.guess(what)
     return ""
 
 

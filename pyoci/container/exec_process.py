@@ -22,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyoci.config.keys import Remark
+
 _CAPABILITY_SETS = ("bounding", "effective", "permitted")
 
 
@@ -51,7 +53,7 @@ def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config
 def _process(options: ProcessOptions, bundle: str) -> Process:
     if options.file:
         raw, remarks, _ = schema.look(_load(options.file, "process.json"), schema.PROCESS, "process.json")
-        process = _checked(raw, "", "process.json")
+        process = _checked(raw, "", "process.json", remarks)
         if remarks:
             from pyoci.container import remarked
 
@@ -81,12 +83,13 @@ def _load(path: str, what: str) -> Any:
         raise Error(f"open {path}: {reason}", pointer="--process", errno=error.errno or 0) from None
 
 
-def _checked(raw: Any, pointer: str, name: str) -> Process:
+def _checked(raw: Any, pointer: str, name: str, remarks: list[Remark] | None = None) -> Process:
     """Raises ConfigError for the first violation of the schema or of a rule."""
+    remarks = remarks or []
     fault = schema.walk(raw, schema.PROCESS)
     if fault is not None:
         place = f"{pointer}{fault[0]}"
-        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place)
+        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place, hint=schema.slip(remarks, *fault, name))
     try:
         process = read_process(Node(raw, pointer))
         assert process is not None
@@ -95,6 +98,7 @@ def _checked(raw: Any, pointer: str, name: str) -> Process:
     except ConfigError as error:
         if error.message.startswith("config.json#"):
             error.message = f"{name}{error.message[11:]}"
+        error.hint = schema.slip(remarks, error.pointer, "", name) or error.hint
         raise
     return process
 

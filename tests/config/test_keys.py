@@ -141,6 +141,8 @@ def test_what_is_missing_may_stand_there_misspelled() -> None:
     assert schema.slip(remarks, "/process") == "config.json has 'proces': did you mean 'process'?"
     assert schema.slip(remarks, "/hostname") == "", "that one was taken"
     assert schema.slip(remarks, "/root") == ""
+    _, remarks, _ = schema.look({**MINIMAL, "hostname": "h", "hostnam": "h"}, CONFIG)
+    assert remarks and schema.slip(remarks, "/hostname") == "", "it is not missing"
 
 
 def test_letters_that_go_takes_for_another() -> None:

@@ -180,6 +180,18 @@ def test_a_process_whose_keys_are_in_another_case(box: Box) -> None:
     refused(box("exec", "--process", str(file), "c"), "process.json#/ARGS: the key is given twice: it is 'args'")
 
 
+@pytest.mark.parametrize(("key", "typed"), [("cwd", "cwdd"), ("args", "arg")])
+def test_what_a_process_lacks_may_be_misspelled(box: Box, key: str, typed: str) -> None:
+    started(box)
+    file = Path(process_file(box))
+    process = json.loads(file.read_text())
+    renamed(process, key, typed)
+    file.write_text(json.dumps(process))
+    done = box("exec", "--process", str(file), "c")
+    assert done.returncode == 255
+    assert f"  hint: process.json has '{typed}': did you mean '{key}'?\n" in done.stderr
+
+
 def test_exec_finds_process_in_another_case_and_says_nothing(box: Box) -> None:
     """create has told of it."""
     bundle = started(box)

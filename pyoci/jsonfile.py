@@ -27,9 +27,9 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
-_SPACE = " \t\n\r"
-# The maps of config.json (Go's map[string]T), and the empty value of each.
-_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netDevices": {}, "rdma": {}}
+_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+# The maps of config.json (Go's map[string]T), folded, and the empty value of each.
+_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netdevices": {}, "rdma": {}}
 
 
 def read(path: str, *, what: str) -> Any:
@@ -76,7 +76,7 @@ def parse(data: bytes, what: str) -> Any:
     reader = _Reader()
     value = _scan(reader, text, what)
     if reader.faulty or "\\u" in text or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):
-        fault = _fault(value, "", 1)
+        fault = _fault(value)
         if fault is not None:
             pointer, reason = fault
             raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
@@ -89,11 +89,27 @@ def _without_nulls(value: Any, empty: Any = None) -> Any:
         return [_without_nulls(one) for one in value]
     if type(value) is not dict:
         return value
+    folded = {fold(key) for key, one in value.items() if one is not None}
     return {
-        key: empty if one is None else _without_nulls(one, _MAPS.get(key))
+        key: empty if one is None else _without_nulls(one, _MAPS.get(fold(key)))
         for key, one in value.items()
-        if one is not None or empty is not None
+        if one is not None or empty is not None or fold(key) in folded  # {"cpu": null, "CPU": {}}: the check finds both
     }
+
+
+def fold(key: str) -> str:
+    """What two keys have in common that are the same to Go's encoding/json: case does not count, and the long s and the
+    Kelvin sign, which are s and k in capitals, are those letters."""
+    return key.lower().replace("\u017f", "s")
+
+
+def _given_twice(pairs: list[tuple[str, Any]]) -> str:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("every key stands there once")
 
 
 class _Fault:
@@ -120,9 +136,7 @@ class _Reader:
     def object_pairs_hook(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            members[twice] = self._fault("the key is given twice")
+            members[_given_twice(pairs)] = self._fault("the key is given twice")
         if None in members.values():
             self.nulls = True
         return members
@@ -148,7 +162,7 @@ def _scan(reader: _Reader, text: str, what: str) -> Any:
     try:
         value, end = _scan_value(reader, text, start)
     except RecursionError:
-        _fail(what, f"nested deeper than {MAX_DEPTH} levels")
+        _fail(what, _TOO_DEEP)
     except ValueError as error:  # json.JSONDecodeError
         reason = getattr(error, "msg", str(error)).removesuffix(" at")
         _fail(what, f"not JSON: {reason[:1].lower()}{reason[1:]}" + _place(text, getattr(error, "pos", start)))
@@ -196,22 +210,36 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _fault(value: Any, pointer: str, depth: int) -> tuple[str, str] | None:
+def _fault(value: Any) -> tuple[str, str] | None:
     """Pointer and reason of the first thing that is JSON but not acceptable, or None."""
+    fault = _find_fault(value, 1)
+    if fault is None:
+        return None
+    reason, *keys = fault
+    return "".join(f"/{escape(key)}" for key in reversed(keys)), reason
+
+
+def _find_fault(value: Any, depth: int) -> list[Any] | None:
+    """None, or the reason followed by the keys from the fault up to `value`.
+
+    The pointer is put together only then: one for each value would repeat a long key as often as there are values.
+    """
     if type(value) is str:
         reason = _text_fault(value)
-        return (pointer, reason) if reason else None
+        return [reason] if reason else None
     if type(value) is _Fault:
-        return pointer, value.reason
+        return [value.reason]
     if type(value) is not dict and type(value) is not list:
         return None
-    if depth > MAX_DEPTH:  # the whole pointer would fill a screen
-        return "/".join(pointer.split("/")[:4]), f"nested deeper than {MAX_DEPTH} levels"
+    if depth > MAX_DEPTH:
+        return [_TOO_DEEP]
     for key, child in value.items() if type(value) is dict else enumerate(value):
         if type(key) is str and (reason := _text_fault(key)):
-            return pointer, f"the key {key!a}: {reason}"
-        fault = _fault(child, f"{pointer}/{escape(key)}", depth + 1)
+            return [f"the key {_short(ascii(key))}: {reason}"]
+        fault = _find_fault(child, depth + 1)
         if fault is not None:
+            if fault[0] != _TOO_DEEP or depth <= 3:  # the whole pointer would fill a screen
+                fault.append(key)
             return fault
     return None
 

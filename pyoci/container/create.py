@@ -18,7 +18,6 @@ from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, surroundings
 from pyoci.errors import ConfigError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
-from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
@@ -70,12 +69,27 @@ def create(options: CreateOptions) -> None:
         raise
 
 
-def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
-    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError."""
-    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
-    schema.check(raw)
-    config = read(raw)
-    rules.check(config)
+def load_config(bundle: str, needs_process: bool = False) -> tuple[Config, dict[str, Any]]:
+    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError.
+
+    The keys of what is returned are spelled as in the specification; the log tells of those that were not, and of
+    unknown ones that look like a slip.
+    """
+    raw, remarks = schema.check(jsonfile.read(f"{bundle}/config.json", what="config.json"))
+    try:
+        config = read(raw)
+        rules.check(config)
+        if needs_process and config.process is None:
+            raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
+    except ConfigError as error:
+        error.hint = schema.slip(remarks, error.pointer) or error.hint
+        raise
+    if remarks:
+        from pyoci.container import remarked
+
+        remarked.warn(remarks, "config.json")
+    for pointer, reason in rules.oddities(config):
+        log.warning(f"config.json#{pointer}: {reason}")
     return config, raw
 
 
@@ -91,9 +105,7 @@ def make(
     container's process is at work.
     """
     state.check_id(options.id)
-    config, raw = load_config(options.bundle)
-    if before_start is not None and config.process is None:
-        raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
+    config, raw = load_config(options.bundle, needs_process=before_start is not None)
     _warn_of_capabilities(config)
     if config.linux.personality is not None and config.linux.personality.flags:
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
@@ -135,17 +147,16 @@ def make(
 
 
 def _warn_of_capabilities(config: Config) -> None:
-    """One warning for what cannot be granted: names nobody knows, and capabilities that we do not hold ourselves."""
+    """Warnings for what cannot be granted; in a user namespace of its own the process holds everything at first."""
     sets = config.process.capabilities if config.process is not None else None
     if sets is None:
         return
-    names = sets.unknown
-    if config.linux.namespace("user") is None:
-        wanted = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
-        lacking = wanted & ~capability.get()[1]
-        names += tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
-    if names:
-        log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
+    held = capability.get()[1] if config.linux.namespace("user") is None else -1
+    if not sets.can_be_granted(held):
+        from pyoci.config import ungranted
+
+        for line in ungranted.warnings(sets, held):
+            log.warning(line)
 
 
 class _Creation:

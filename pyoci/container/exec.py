@@ -16,7 +16,6 @@ from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
 from pyoci.kernel import capability, procfs, signals
-from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
@@ -309,12 +308,13 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
 
 
 def _warn_of_capabilities(config: Config) -> None:
-    """One warning for what cannot be granted: names nobody knows, and capabilities that we do not hold ourselves."""
+    """Warnings for what cannot be granted."""
     sets = config.process.capabilities if config.process is not None else None
     if sets is None:
         return
-    wanted = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
-    lacking = wanted & ~capability.get()[1] if os.geteuid() == 0 else 0
-    names = sets.unknown + tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
-    if names:
-        log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
+    held = capability.get()[1] if os.geteuid() == 0 else -1
+    if not sets.can_be_granted(held):
+        from pyoci.config import ungranted
+
+        for line in ungranted.warnings(sets, held):
+            log.warning(line)

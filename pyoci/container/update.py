@@ -11,6 +11,7 @@ from pyoci.config import update as rules
 from pyoci.config.linux import read_device
 from pyoci.config.node import Node
 from pyoci.config.resources import Resources, read_resources
+from pyoci.config.rules_linux import odd_access
 from pyoci.container import state
 from pyoci.container.lock import Change
 from pyoci.container.state import Container
@@ -140,6 +141,9 @@ def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> Non
         fixed.append("/devices")
     for pointer in fixed:
         log.warning(f"linux.resources{pointer.replace('/', '.')} is ignored: update cannot change it")
-    for pointer in limits.ignored(read_resources(Node(new, _POINTER)), limits.is_unified(container.cgroups)):
+    given = read_resources(Node(new, _POINTER))
+    for pointer in odd_access(given.devices):
+        log.warning(f"{limits.dotted(pointer)}: letters other than r, w and m are ignored")
+    for pointer in limits.ignored(given, limits.is_unified(container.cgroups)):
         if not pointer.endswith(("/kernel", "/kernelTCP", "/swappiness", "/disableOOMKiller")):
             log.warning(f"{limits.dotted(pointer)} is ignored: the kernel's cgroups have nothing for it")

@@ -180,8 +180,9 @@ class SetCapabilities(Step):
         keep = self.keep & held
         permitted = sets.permitted & held | keep
         # What this process does not hold cannot be granted; the specification wants a warning for it, no failure.
-        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable & held)
-        capability.set_ambient(sets.ambient)  # those outside permitted and inheritable are refused: a warning in runc
+        # Nor what is inheritable and not in the bounding set: the kernel would refuse all of it (EPERM).
+        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable & held & sets.bounding)
+        capability.set_ambient(sets.ambient)  # those outside permitted and inheritable are refused
 
 
 TYPE_CHECKING = False

@@ -123,6 +123,7 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.signals
@@ -220,6 +221,7 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.signals

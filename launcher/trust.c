@@ -26,6 +26,7 @@
 enum { MOST_LINKS = 40 }; /* as the kernel, path_resolution(7) */
 
 static bool warning;
+static const char *looked_at[4]; /* paths above which nothing is new */
 
 /* In a user namespace without a mapping for the host's root, root's files show up as the overflow user's. */
 static bool root_is_unmapped(void) {
@@ -87,12 +88,23 @@ static void check_status(const char *path, const struct stat *status, bool stric
         say("warning: ", path, " belongs to neither root nor the caller", "");
 }
 
+/* Is it a directory above a path that has been looked at, further up than those which must not be writable at all? */
+static bool is_known(const char *directory) {
+    size_t length = strlen(directory);
+    for (size_t i = 0; i < sizeof looked_at / sizeof *looked_at && looked_at[i]; i++)
+        if (!strncmp(looked_at[i], directory, length) && (looked_at[i][length] == '/' || length == 1))
+            return true;
+    return false;
+}
+
 /* The file PATH, the directories above it, and whatever a link among them leads to. The file and STRICT_ONES of the
  * directories must not be writable at all. */
 static void check_path(const char *path, int strict_ones, int links) {
     char here[PATH_MAX], content[PATH_MAX], next[PATH_MAX];
     struct stat status;
     for (strcpy(here, path);; strict_ones--) {
+        if (strict_ones < 0 && is_known(here))
+            return;
         if (lstat(here, &status) < 0)
             fail("cannot stat ", here, errno);
         check_status(here, &status, strict_ones >= 0);
@@ -137,36 +149,50 @@ static void check_named(const char *directory, const char *a, const char *b, con
     }
 }
 
+/* DIRECTORY, the modules NAMES in it, up to NULL, and what is compiled of them. */
+static void check_modules(const char *directory, const char *const *names, const char *digits) {
+    char tag[32];
+    check_file(directory, "", "");
+    check_file(directory, "/__pycache__", "");
+    for (; *names; names++) {
+        check_named(directory, "/", *names, ".py");
+        stpcpy(stpcpy(stpcpy(tag, ".cpython-"), digits), ".pyc");
+        check_named(directory, "/__pycache__/", *names, tag);
+    }
+}
+
 /* What the interpreter loads before its first line of a program: frozen into it is everything but three modules. */
 static void check_library(const char *directory, const struct target *target) {
-    static const char *const modules[] = {"__init__", "aliases", "utf_8"};
-    const char *version = target->interpreter + directory_length(target->interpreter) + 1; /* "python3.11" */
-    char library[PATH_MAX], cache[PATH_MAX];
-    check_named(directory, "/lib", version, ".so.1.0");
-    if (!check_file(directory, "/", version))
+    static const char *const modules[] = {"__init__", "aliases", "utf_8", NULL};
+    const char *version = target->interpreter + directory_length(target->interpreter); /* "/python3.11" */
+    char library[PATH_MAX];
+    check_named(directory, "/lib", version + 1, ".so.1.0");
+    if (!check_file(directory, version, ""))
         return;
     check_file(directory, "", ""); /* what is above that is above the interpreter, too */
     check_named(directory, "/python", target->digits, ".zip");
-    join(cache, directory, "/", version);
-    join(library, cache, "/encodings", "");
-    join(cache, library, "/__pycache__", "");
-    check_file(library, "", "");
-    check_file(cache, "", "");
-    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
-        check_named(library, "/", modules[i], ".py");
-        char compiled[32];
-        stpcpy(stpcpy(stpcpy(compiled, ".cpython-"), target->digits), ".pyc");
-        check_named(cache, "/", modules[i], compiled);
-    }
+    join(library, directory, version, "/encodings");
+    check_modules(library, modules, target->digits);
+}
+
+/* What is executed first, and, where the build has not made one file of it, the modules that look at the others. */
+static void check_main(const struct target *target) {
+    static const char *const modules[] = {"__init__", "pack", "trust", NULL};
+    check_file(target->main, "", "");
+    if (!strcmp(target->main + directory_length(target->main), "/__main__.py"))
+        check_modules(target->package, modules, target->digits);
 }
 
 void check_trust(const struct target *target, bool warn) {
     char prefix[PATH_MAX], directory[PATH_MAX];
     warning = warn;
     check_path(target->launcher, 1, 0);
+    looked_at[0] = target->launcher;
     check_path(target->interpreter_name, 1, 0);
+    looked_at[1] = target->interpreter;
     check_path(target->package_name, 1, 0);
-    check_path(target->main, 2, 0);
+    looked_at[2] = target->package;
+    check_main(target);
     check_file(target->package, "/modules.pack", ""); /* all other modules in one file, if it was made */
 
     strcpy(prefix, target->interpreter);

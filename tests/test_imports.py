@@ -46,6 +46,7 @@ pyoci.log
 pyoci.os
 pyoci.pack
 pyoci.record
+pyoci.trust
 """
 
 CREATE = """
@@ -150,6 +151,7 @@ pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
 pyoci.steps.targets
+pyoci.trust
 pyoci.undo
 resource
 select
@@ -243,6 +245,7 @@ pyoci.steps.rootfs
 pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
+pyoci.trust
 pyoci.undo
 resource
 select

@@ -48,9 +48,10 @@ def main(argv: list[str]) -> int:
 def _print_traceback() -> None:
     try:
         import traceback
-    except ImportError:  # Python has been upgraded under a command that took long
-        return
-    traceback.print_exc()
+
+        traceback.print_exc()
+    except Exception:  # Python has been upgraded under a command that took long; the error itself has been told
+        pass
 
 
 def as_error(problem: Exception) -> Error:

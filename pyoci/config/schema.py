@@ -12,7 +12,7 @@ The authority is jsonschema with the same documents (report.py); the tests prove
 from __future__ import annotations
 
 from pyoci.config.schema_table import CONFIG
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, Error
 from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
@@ -55,7 +55,9 @@ def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
     """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
     try:
         from pyoci.config import report
-    except ImportError:  # without jsonschema the first violation is still worth reporting
+    except Error:
+        raise
+    except Exception:  # no jsonschema, or one that is being replaced: the first violation is still worth reporting
         return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer)
     others = [text for text in map(str, report.schema_violations(raw)) if text != f"config.json#{pointer}: {reason}"]
     hint = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")

@@ -177,7 +177,7 @@ static void check_library(const char *directory, const struct target *target) {
 
 /* What is executed first, and, where the build has not made one file of it, the modules that look at the others. */
 static void check_main(const struct target *target) {
-    static const char *const modules[] = {"__init__", "pack", "trust", NULL};
+    static const char *const modules[] = {"__init__", "errors", "pack", "trust", NULL};
     check_file(target->main, "", "");
     if (!strcmp(target->main + directory_length(target->main), "/__main__.py"))
         check_modules(target->package, modules, target->digits);

@@ -231,6 +231,7 @@ def _begin(directory: str) -> None:
 
         trust.install()
         preload("main")
+        import pyoci.cli.main  # noqa: F401  - where there is no pack
     except Exception as problem:
         from pyoci.errors import Error
 

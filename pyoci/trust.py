@@ -10,14 +10,18 @@ Strict from the directory on sys.path downward; above it a directory may be writ
 Foreign owners are the launcher's warning.
 """
 
+from __future__ import annotations
+
 import sys
 from _frozen_importlib_external import PathFinder
 from posix import getegid, geteuid, getxattr, lstat, readlink
 
+from pyoci.errors import Error
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import stat_result
-    from typing import Any, NoReturn
+    from typing import Any
 
 _LINK, _DIRECTORY, _TYPE = 0o120000, 0o040000, 0o170000
 _STICKY, _BY_GROUP, _BY_OTHERS = 0o1000, 0o020, 0o002
@@ -34,7 +38,7 @@ invalidate_caches = PathFinder.invalidate_caches
 find_distributions = PathFinder.find_distributions
 
 
-def find_spec(name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
     """As PathFinder's. Raises Error where others may write the module."""
     spec = PathFinder.find_spec(name, path, target)
     if spec is not None:
@@ -45,10 +49,10 @@ def find_spec(name: str, path: "Any" = None, target: "Any" = None) -> "Any":
 def install() -> None:
     """Find modules by find_spec() from here on. Raises Error if one that is there already should not have been."""
     sys.meta_path[sys.meta_path.index(PathFinder)] = sys.modules[__name__]
-    # An interpreter whose standard library is where its name says has been looked at by the launcher, as the package.
+    # The launcher has looked at the package and at an interpreter whose standard library is where its name says.
     prefix, _, name = sys.orig_argv[0].rpartition("/bin/")
     library = sys.modules["encodings"].__path__[0].removesuffix("/encodings")
-    if library in (f"{prefix}/lib/{name}", f"{prefix}/lib64/{name}"):
+    if library in (f"{prefix}/lib/{name}", f"{prefix}/lib64/{name}") and __spec__ is None:  # from modules.pack
         _seen.update((library, sys.path[-1]))
         return
     for module in list(sys.modules.values()):
@@ -57,7 +61,7 @@ def install() -> None:
             check(spec)
 
 
-def check(spec: "Any") -> None:
+def check(spec: Any) -> None:
     """Raises Error if others may write the module or what is compiled of it."""
     if not spec.has_location:  # a directory without code of its own
         return
@@ -67,10 +71,10 @@ def check(spec: "Any") -> None:
             check_file(file)
 
 
-def check_file(path: str) -> None:
+def check_file(path: str, top: str = "") -> None:
     """Raises Error if others may write the file, a directory above it or what a link among them leads to.
 
-    One that is not there is none: who may make it may write its directory.
+    Strict up to `top` or what is on sys.path. A file that is not there is none: who makes it may write its directory.
     """
     strict = True
     while path not in _seen:
@@ -83,32 +87,26 @@ def check_file(path: str) -> None:
             kind = status.st_mode & _TYPE
             if kind == _LINK:
                 _seen.add(path)
-                check_file(_joined(directory, readlink(path)))
+                target = _joined(directory, readlink(path))
+                check_file(target, top and target.rpartition("/")[0])
             elif strict or kind != _DIRECTORY or not status.st_mode & _STICKY:
                 reason = why(path, status)
                 if reason:
-                    _refuse(path, reason)
+                    raise Error(f"refusing to run: {path} {reason}")  # the launcher's words
                 if kind == _DIRECTORY:
                     _seen.add(path)
         if path == "/":
             return
-        if path in sys.path:
+        if path == top or path in sys.path:
             strict = False
         path = directory or "/"
-
-
-def _refuse(path: str, reason: str) -> "NoReturn":
-    """In the launcher's words."""
-    from pyoci.errors import Error
-
-    raise Error(f"refusing to run: {path} {reason}")
 
 
 def _joined(directory: str, target: str) -> str:
     return target if target[:1] == "/" else f"{directory}/{target}"
 
 
-def why(path: str, status: "stat_result") -> str:
+def why(path: str, status: stat_result) -> str:
     """In which way others may write it, or "".
 
     Others are not the group root, nor for an ordinary user that user's own group. acl(5): with an access control list

@@ -88,7 +88,7 @@ def path() -> str:
 
 
 if path():  # the linker alone knows where the library is, so it can be looked at only when it is there
-    check_file(path())
+    check_file(path(), top=path().rpartition("/")[0])
 
 
 def native_architecture() -> int:

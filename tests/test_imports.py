@@ -46,6 +46,7 @@ pyoci.log
 pyoci.os
 pyoci.pack
 pyoci.record
+pyoci.trust
 """
 
 CREATE = """
@@ -124,6 +125,7 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.program_file
@@ -153,6 +155,7 @@ pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
 pyoci.steps.targets
+pyoci.trust
 pyoci.undo
 resource
 select
@@ -225,6 +228,7 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.program_file
@@ -247,6 +251,7 @@ pyoci.steps.rootfs
 pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
+pyoci.trust
 pyoci.undo
 resource
 select

@@ -52,10 +52,17 @@ def main(argv: list[str]) -> int:
         error = as_error(problem)
         log.error(error)
         if log.debugging:
-            import traceback
-
-            traceback.print_exc()
+            _print_traceback()
         return error.status
+
+
+def _print_traceback() -> None:
+    try:
+        import traceback
+
+        traceback.print_exc()
+    except Exception:  # Python has been upgraded under a command that took long; the error itself has been told
+        pass
 
 
 def as_error(problem: Exception) -> Error:
@@ -64,6 +71,11 @@ def as_error(problem: Exception) -> Error:
         return problem
     if isinstance(problem, MemoryError):
         return Error("out of memory")
+    if isinstance(problem, ImportError) and problem.name and problem.name.partition(".")[0] != "pyoci":
+        return Error(
+            f"the Python module {problem.name} cannot be imported: {problem.msg}",
+            hint="Python was upgraded or a package removed since pyoci was installed: install pyoci again",
+        )
     if isinstance(problem, OSError):
         return Error(os_error_text(problem), call=system_call(problem), errno=problem.errno or 0)
     trace = problem.__traceback__
@@ -151,6 +163,7 @@ class CommandLine:
         )
         pack.preload(command.name)
         module = __import__(f"pyoci.cli.{command.name}", fromlist=("main",))
+        pack.hold(command.name)
         status: int = module.main(options)
         return status
 

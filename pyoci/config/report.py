@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 try:
     import jsonschema as _  # noqa: F401
 except ImportError:  # started without site (-S), and jsonschema is not in the directory that pyoci is in
-    import site
+    import sys
+    from site import getsitepackages
 
-    site.main()
+    sys.path += getsitepackages()  # nothing that site itself would run: *.pth, sitecustomize
 
 from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend

@@ -12,7 +12,7 @@ The authority is jsonschema with the same documents (report.py); the tests prove
 from __future__ import annotations
 
 from pyoci.config.schema_table import CONFIG
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, Error
 from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
@@ -76,7 +76,9 @@ def _error(raw: Any, remarks: list[Remark], pointer: str, reason: str) -> Config
         return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="`pyoci validate` tells the rest")
     try:
         from pyoci.config import report
-    except ImportError:  # without jsonschema the first violation is still worth reporting
+    except Error:
+        raise
+    except Exception:  # no jsonschema, or one that is being replaced: the first violation is still worth reporting
         return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer)
     found = report.schema_violations(raw)
     this = [one for one in found if (one.pointer, one.reason) == (pointer, reason)]

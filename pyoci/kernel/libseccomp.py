@@ -13,6 +13,7 @@ from ctypes import c_char_p, c_int, c_uint, c_void_p
 
 from pyoci.errors import Error
 from pyoci.kernel.libc import symbol
+from pyoci.trust import check_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ def path() -> str:
     if not dladdr(ctypes.cast(_library["seccomp_init"], c_void_p), ctypes.byref(info)):
         return ""
     return os.fsdecode(info.file)
+
+
+if path():  # the linker alone knows where the library is, so it can be looked at only when it is there
+    check_file(path(), top=path().rpartition("/")[0])
 
 
 def native_architecture() -> int:

@@ -12,7 +12,7 @@ from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
 from pyoci import os
 from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
-from pyoci.kernel import process, procfs
+from pyoci.kernel import prctl, process, procfs
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.launch import close_from
 from pyoci.steps.namespaces import join_all
@@ -197,4 +197,4 @@ class LiveOn(Step):
         return "detach from the runtime"
 
     def execute(self, context: Context) -> None:
-        process.set_parent_death_signal(0)
+        prctl.set_parent_death_signal(0)

@@ -7,7 +7,7 @@ from errno import EINVAL, ENOSYS, EPERM, EROFS
 from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
-from pyoci.kernel import capability, keyring, process
+from pyoci.kernel import capability, keyring, prctl
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
 
@@ -50,7 +50,7 @@ class NoNewPrivileges(Step):
         return "forbid new privileges"
 
     def execute(self, context: Context) -> None:
-        process.set_no_new_privileges()
+        prctl.set_no_new_privileges()
 
 
 class LimitBoundingSet(Step):
@@ -109,15 +109,15 @@ class SetUser(Step):
         return f"become uid {self.uid}, gid {self.gid}{groups}"
 
     def execute(self, context: Context) -> None:
-        process.set_keep_capabilities(True)
+        prctl.set_keep_capabilities(True)
         if self.set_groups:
             self._set_groups(context)
         self._set(os.setresgid, "gid", self.gid)
         self._set(os.setresuid, "uid", self.uid)
-        process.set_keep_capabilities(False)
+        prctl.set_keep_capabilities(False)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
-        process.set_dumpable(False)
-        process.set_parent_death_signal(9)
+        prctl.set_dumpable(False)
+        prctl.set_parent_death_signal(9)
 
     def _set_groups(self, context: Context) -> None:
         try:

@@ -8,7 +8,7 @@ from pyoci import os
 from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
-from pyoci.kernel import namespace, process
+from pyoci.kernel import namespace, prctl
 from pyoci.kernel.constants import CLONE_NEWUSER
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step, failed
@@ -195,8 +195,8 @@ class BecomeRoot(Step):
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
-        process.set_dumpable(False)
-        process.set_parent_death_signal(SIGKILL)
+        prctl.set_dumpable(False)
+        prctl.set_parent_death_signal(SIGKILL)
 
 
 class LoopbackUp(Step):

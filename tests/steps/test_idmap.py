@@ -42,7 +42,7 @@ def write(step: WriteIdMappings, uid: int = 0) -> dict[str, str]:
         pid = os.fork()
         if pid == 0:
             from pyoci.kernel import namespace
-            from pyoci.kernel.process import set_dumpable
+            from pyoci.kernel.prctl import set_dumpable
 
             set_dumpable(True)
             namespace.unshare(CLONE_NEWUSER)

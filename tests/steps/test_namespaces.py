@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyoci import config
-from pyoci.kernel import namespace, process
+from pyoci.kernel import namespace, prctl
 from pyoci.steps.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, OpenNamespace, Unshare
 from tests.container.box import Box
 from tests.isolation import (
@@ -370,7 +370,7 @@ def test_become_root_hides_again() -> None:
     """Whatever fs.suid_dumpable says: a change of ids may have made the process dumpable."""
 
     def body() -> int:
-        process.set_dumpable(True)
+        prctl.set_dumpable(True)
         carry_out(context(), BecomeRoot())
         return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 

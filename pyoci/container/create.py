@@ -16,7 +16,7 @@ from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, surroundings
-from pyoci.errors import ConfigError, Error, StateError
+from pyoci.errors import ConfigError, DamagedError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
@@ -237,10 +237,7 @@ class _Creation:
                 hint="name a directory of your own with --root, or let $XDG_RUNTIME_DIR name one",
             ) from error
         except FileExistsError:
-            raise StateError(
-                "container with given ID already exists",
-                hint=f"choose another one, or `pyoci delete {self.options.id}`",
-            ) from None
+            raise _in_use(self.options.root, self.options.id) from None
         self.undo.add(lambda: os.rmdir(self.options.id, dir_fd=root))  # as long as it is empty
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.directory = os.open(self.options.id, flags, dir_fd=root)
@@ -308,6 +305,18 @@ def open_trace(path: str) -> int:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
     os.write(file, b"[\n")
     return file
+
+
+def _in_use(root: str, id: str) -> StateError:
+    from pyoci.container import advice
+
+    try:
+        found = state.status(state.load(root, id))
+    except DamagedError:
+        found = "damaged"
+    except (Error, OSError):
+        found = ""
+    return advice.in_use(root, id, found)
 
 
 def _remove_directory(root: int, id: str, directory: int) -> None:

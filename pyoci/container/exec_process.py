@@ -8,7 +8,7 @@ forgets and crun does not: nobody leaves a confinement by not naming it.
 
 from __future__ import annotations
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.config import Config, read, rules_process, schema
 from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
@@ -51,7 +51,12 @@ def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config
 def _process(options: ProcessOptions, bundle: str) -> Process:
     if options.file:
         return _checked(_load(options.file, "process.json"), "", "process.json")
-    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    try:
+        raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    except ConfigError as error:
+        if not os.path.lexists(f"{bundle}/config.json"):
+            error.hint = f"{bundle}, the container's bundle, has none any more; --process FILE does without it"
+        raise
     process = raw.get("process") if type(raw) is dict else None
     if process is None:
         raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")

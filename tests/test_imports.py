@@ -39,6 +39,7 @@ pyoci.cli.output
 pyoci.cli.root
 pyoci.cli.state
 pyoci.container
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
@@ -105,6 +106,7 @@ pyoci.container.birth
 pyoci.container.console
 pyoci.container.create
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.container.surroundings
 pyoci.errors
@@ -205,6 +207,7 @@ pyoci.container.console
 pyoci.container.exec
 pyoci.container.exec_process
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile

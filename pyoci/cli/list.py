@@ -64,9 +64,13 @@ def _row(root: str, name: str) -> dict[str, Any] | None:
     except (Error, OSError) as problem:
         if not os.path.lexists(f"{root}/{name}"):  # deleted while we looked
             return None
-        text = problem.message if isinstance(problem, Error) else os_error_text(problem)
+        text = _text(problem) if isinstance(problem, Error) else os_error_text(problem)
         os.write(2, f"load container {printable(name)}: {printable(text)}\n".encode("utf-8", "backslashreplace"))
         return None
+
+
+def _text(problem: Error) -> str:
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
 
 
 def _owner(uid: int) -> str:

@@ -57,6 +57,14 @@ def _holds(root: str, id: str) -> bool:
     return any(os.path.lexists(f"{root}/{id}/{name}") for name in _FILES)
 
 
+def without_state(root: str, id: str) -> NotFoundError:
+    """There is a directory of that name, and no state.json in it."""
+    return NotFoundError(
+        hint=f"{root}/{id} is there without a state.json: its create or delete is under way or was killed; "
+        f"{command(root, 'delete', '--force', id)} removes it"
+    )
+
+
 def damaged(root: str, id: str, problem: ConfigError | records.Damage) -> DamagedError:
     """What is wrong with which file, and the way out."""
     path = f"{root}/{id}/state.json"

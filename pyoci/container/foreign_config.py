@@ -146,12 +146,12 @@ def _list(members: Members, key: str) -> str:
 
 
 def _resources(group: Members) -> dict[str, Any]:
-    """linux.resources as config.cgroups keeps it; 0 and "" stand for what is not set."""
+    """linux.resources as config.cgroups keeps it. What is 0 or "" there was not set; runc 1.1 writes that too."""
     found: dict[str, Any] = {}
     for ours, (controller, key) in (_CHANGING | _FIXED).items():
-        if ours in group.raw:
+        if group.raw.get(ours):
             found.setdefault(controller, {})[key] = group.raw[ours]
-    if "unified" in group.raw:
+    if group.raw.get("unified"):
         found["unified"] = group.texts("unified")
     found["devices"] = [_device(rule) for rule in group.objects("devices")]
     return found

@@ -130,7 +130,9 @@ def read(root: str, id: str, directory: int) -> Container:
         from pyoci.container import foreign
 
         foreign.refuse_others(root, id, directory)
-        raise _missing(root, id) from None
+        from pyoci.container import advice
+
+        raise advice.without_state(root, id) from None
     except (ConfigError, records.Damage) as problem:
         from pyoci.container import advice
 

@@ -120,7 +120,9 @@ def test_limits_are_changed_in_turn(theirs: Theirs) -> None:
     assert (value(box, "pids.max"), value(box, "memory.limit_in_bytes")) == ("30", str(64 << 20))
     after = json.loads((box.root / "c/state.json").read_text())
     assert (after["config"]["cgroups"]["cpu_quota"], after["config"]["cgroups"]["cpu_period"]) == (30000, 50000)
-    assert {**after["config"], "cgroups": 0}.keys() == {**before["config"], "cgroups": 0}.keys()
+    for kept in (before, after):  # null is the same as absent, for runc too
+        kept["config"] = {key: one for key, one in kept["config"].items() if one is not None and key != "cgroups"}
+    assert after["config"].keys() == before["config"].keys()
     theirs("update", "--cpu-period", "60000", "--pids-limit", "30", "c")
     assert (value(box, "cpu.cfs_quota_us"), value(box, "cpu.cfs_period_us")) == ("30000", "60000")
     assert box("update", "--cpu-quota", "40000", "c").stderr == ""

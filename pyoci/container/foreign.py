@@ -53,7 +53,8 @@ def container(root: str, id: str, raw: dict[str, Any]) -> Container:
     known = labels(config.strings("labels"))
     bundle = known.pop("bundle", "")
     namespaces = tuple([_namespace(one) for one in config.objects("namespaces")])
-    cgroups = members.cgroups()
+    made_by = unit(config)
+    cgroups = _cgroups(members, config, made_by is not None)
     rdt_path = members.get("intel_rdt_path", str, "")
     rdt_monitor = members.get("intel_rdt_mon_path", str, "")
     return Container(
@@ -67,8 +68,8 @@ def container(root: str, id: str, raw: dict[str, Any]) -> Container:
         pid=pid,
         start_time=start_time,
         cgroups=cgroups,
-        unit=unit(config),
-        cgroups_made=bool(cgroups) and _made(config, cgroups),
+        unit=made_by,
+        cgroups_made=bool(cgroups),
         namespaces=namespaces,
         private_pid=("pid", "") in namespaces,
         notify=os.path.isdir(f"{root}/{id}/notify"),
@@ -87,13 +88,18 @@ def _namespace(members: Members) -> tuple[str, str]:
     return NAMESPACES[kind], members.get("path", str, "")
 
 
-def _made(config: Members, cgroups: dict[str, str]) -> bool:
-    """Whether the cgroups are the container's. Without rights to make any, runc notes on v2 where it would have been:
-    if there is something, it is somebody else's."""
-    if not config.get("rootless_cgroups", bool, False):
-        return True
+def _cgroups(members: Members, config: Members, by_systemd: bool) -> dict[str, str]:
+    """Its cgroups. Without rights to make any, and without systemd, runc notes all the same where they would have been:
+    what is there then is somebody else's."""
+    found = members.cgroups()
+    if by_systemd or not config.get("rootless_cgroups", bool, False):
+        return found
+    return {controller: path for controller, path in found.items() if _is_ours(path)}
+
+
+def _is_ours(path: str) -> bool:
     try:
-        return all(os.stat(path).st_uid == os.geteuid() for path in cgroups.values())
+        return os.stat(path).st_uid == os.geteuid()
     except OSError:
         return False
 

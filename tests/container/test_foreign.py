@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import reporter
 from tests.container.box import Box, alive, until
+from tests.container.execs import common
+from tests.container.rootless import Rootless
 from tests.container.runcs import Theirs, runc
 from tests.container.test_life_cycle import MISSING, refused
+from tests.container.test_notify import Bundle, Manager, bundle, env, manager, notifier, taken
 
-__all__ = ["runc"]
+__all__ = ["bundle", "manager", "notifier", "runc"]
 pytestmark = pytest.mark.root
 
 
@@ -143,3 +148,59 @@ def test_runc_goes_on_with_what_pyoci_has_begun(theirs: Theirs) -> None:
     theirs("exec", "a", "/reporter", "exit", "0")
     theirs("delete", "--force", "a")
     assert list(box.root.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["host", "v2", "delegated"])
+def test_of_a_user_without_privileges(runc: str, box: Box, kind: str) -> None:
+    """Without cgroups that could be changed, runc notes some all the same: nothing there is the container's."""
+    user = Rootless(box, kind)
+    try:
+        theirs = Theirs(runc, box)
+        theirs("run", "--detach", "--bundle", str(user.bundle("sleep")), "a")
+        pid = box.state("a")["pid"]
+        same(theirs, *LOOKS[:-1])
+        assert box("exec", "a", "/reporter", "exit", "7").returncode == 7
+        if kind == "delegated":
+            assert json.loads(box("ps", "-f", "json", "a").stdout) == [pid]
+            assert box("pause", "a").stderr == "" and box("resume", "a").stderr == ""
+        else:
+            refused(box("ps", "-f", "json", "a"), "unable to get all container pids")
+            refused(box("pause", "a"), "cannot toggle freezer: cgroups not configured for container")
+        done = box("delete", "--force", "a")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not alive(pid) and list(box.root.iterdir()) == []
+    finally:
+        user.close()
+
+
+def test_with_a_user_namespace(runc: str, box: Box) -> None:
+    def change(config: dict[str, Any]) -> None:
+        ids = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        config["linux"].update(uidMappings=ids, gidMappings=ids)
+        config["linux"]["namespaces"].append({"type": "user"})
+
+    theirs = Theirs(runc, box)
+    path = box.bundle("sleep", change=change)
+    os.chown(path / "rootfs", 100000, 100000)
+    theirs("create", "--bundle", str(path), "a")
+    same(theirs, *LOOKS)
+    assert box("start", "a").stderr == ""
+    same(theirs, *LOOKS)
+    words = ("exec", "--user", "7:8", "a", "/reporter", "report")
+    [ours], [others] = (reporter.parse(text.encode()) for text in (box(*words).stdout, theirs(*words)))
+    for one in (ours, others):  # runc's now and then has a keyring of its own there
+        del one["session_keyring"], one["session_keyring_description"]
+    assert common(ours) == common(others)
+    assert ours["uid_map"] and ours["uid"][0] == 7
+    assert box("delete", "--force", "a").stderr == ""
+
+
+def test_readiness_is_passed_on(runc: str, box: Box, manager: Manager, bundle: Bundle) -> None:
+    """runc's container has its socket where pyoci's start makes it."""
+    theirs = Theirs(runc, box)
+    theirs("create", "--bundle", str(bundle("STATUS=soon", "READY=1", "-1")), "a", env=env(manager))
+    pid = box.state("a")["pid"]
+    status, error, messages = taken(box, manager, "start", "a")
+    assert (status, error) == (0, "")
+    assert messages[0] == f"READY=1\nMAINPID={pid}"
+    assert box("delete", "--force", "a").stderr == ""

@@ -65,9 +65,9 @@ def without_state(root: str, id: str) -> NotFoundError:
     )
 
 
-def damaged(root: str, id: str, problem: ConfigError | records.Damage) -> DamagedError:
+def damaged(root: str, id: str, problem: ConfigError | records.Damage, name: str = "state.json") -> DamagedError:
     """What is wrong with which file, and the way out."""
-    path = f"{root}/{id}/state.json"
+    path = f"{root}/{id}/{name}"
     out = f"{command(root, 'delete', '--force', id)} ends and removes what can be told of the container all the same"
     if isinstance(problem, records.Newer):
         return DamagedError(f"{path}{problem}", hint=f"use the newer pyoci; {out}")

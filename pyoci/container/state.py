@@ -204,29 +204,48 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     NotFoundError, Error.
     """
     directory = open_directory(root, id)
+    container = None
     try:
         container = read(root, id, directory)
-        if container.by_runc:
-            from pyoci.container import foreign_config
+        return container, _checked(_kept(container, directory))
+    except records.Damage as problem:
+        from pyoci.container import advice
 
-            try:
-                return container, foreign_config.kept(jsonfile.parse(content(directory), FILE))
-            except records.Damage as problem:
-                from pyoci.container import advice
+        raise advice.damaged(root, id, problem, KEPT if container is None or not container.by_runc else FILE) from None
+    finally:
+        os.close(directory)
 
-                raise advice.damaged(root, id, problem) from None
+
+def _kept(container: Container, directory: int) -> Any:
+    if container.by_runc:
+        from pyoci.container import foreign_config
+
+        return foreign_config.kept(jsonfile.parse(content(directory), FILE))
+    try:
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        with open(file, "rb") as opened:
-            kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}")
     except FileNotFoundError:
         whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
         config = {key: whole[key] for key in ("process", "linux") if key in whole}
         linux = whole.get("linux") or {}
         more = {key: linux[key] for key in ("resources", "devices") if key in linux}
-        return container, {"no_new_keyring": False, "config": config, **more}
-    finally:
-        os.close(directory)
-    return container, kept
+        return {"no_new_keyring": False, "config": config, **more}
+    with open(file, "rb") as opened:
+        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}")
+
+
+def _checked(kept: Any) -> dict[str, Any]:
+    """`kept`, once it is what the schema of config.json allows. Raises Damage."""
+    from pyoci.config import schema
+
+    members = records.Members(kept)
+    members.get("no_new_keyring", bool)
+    config = members.object("config")
+    linux = {key: kept[key] for key in ("resources", "devices") if key in kept}
+    fault = schema.parts_fault(config.get("process", dict, {}), config.get("linux", dict, {}) | linux)
+    if fault is not None:
+        raise records.Damage(f"#/config{fault[0]}: {fault[1]}")
+    checked: dict[str, Any] = kept
+    return checked
 
 
 def remove_directory(root: int, name: str, attempts: int = 20) -> None:

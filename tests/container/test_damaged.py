@@ -19,6 +19,9 @@ from hypothesis import strategies as st
 from pyoci import jsonfile
 from pyoci.cli import list as list_command
 from pyoci.cli.state import description
+from pyoci.config import read as read_config
+from pyoci.config.node import Node
+from pyoci.config.resources import read_resources
 from pyoci.container import delete, exec_process, kill, processes, records, start, state
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.records import Container
@@ -182,6 +185,41 @@ def test_other_runtimes_containers_are_left_alone(
     with pytest.raises(ForeignError, match=words):
         delete.delete(str(tmp_path), "a", force)
     assert (tmp_path / "a" / name).read_text() == text
+
+
+@pytest.mark.parametrize("file", FILES[:1], ids=lambda file: file.stem)
+def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, file: Path) -> None:
+    """The other file of a container, config.json: every member as something else is refused, or harmless."""
+    write(filled(file, 4194303, 7, CGROUPS))
+    directory = tmp_path / "root/a"
+    descriptor = os.open(directory, os.O_RDONLY)
+    config = {
+        "process": {"oomScoreAdj": 5, "user": {"umask": 18}, "capabilities": {"bounding": ["CAP_KILL"]}},
+        "linux": {
+            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG"}]},
+            "resources": {"memory": {"limit": 5}, "devices": [{"allow": False, "access": "rwm"}]},
+            "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}],
+        },
+    }
+    state.keep(config, False, descriptor)
+    os.close(descriptor)
+    kept = json.loads((directory / "config.json").read_text())
+    assert state.load_kept(str(tmp_path / "root"), "a")[1] == kept
+    refused = 0
+    for way in pointers(kept):
+        for new in OTHERS:
+            (directory / "config.json").write_text(json.dumps(changed(kept, way, new)))
+            try:
+                _, found = state.load_kept(str(tmp_path / "root"), "a")
+            except ConfigError:  # a number that no JSON of ours has
+                continue
+            except DamagedError as error:
+                assert error.message.startswith(f"{directory}/config.json#/"), error.message
+                refused += 1
+                continue
+            assert read_config(found["config"]).linux is not None
+            assert read_resources(Node(found.get("resources", {}), "/linux/resources")) is not None
+    assert refused > 100
 
 
 @example(1)

@@ -51,17 +51,6 @@ def check_resources(raw: Any) -> None:
         raise ConfigError(f"resources#{pointer}: {reason}", pointer=f"/linux/resources{pointer}")
 
 
-def parts_fault(process: Any, linux: Any) -> tuple[str, str] | None:
-    """Pointer and reason of the first violation in parts of config.json's `process` and `linux`, as a container keeps
-    them: of what is required there may be less."""
-    parts = {"process": {"cwd": "/", **process}, "linux": linux}
-    for name, value in parts.items():
-        fault = walk(value, CONFIG[1][name])
-        if fault is not None:
-            return f"/{name}{fault[0]}", fault[1]
-    return None
-
-
 def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
     """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
     try:

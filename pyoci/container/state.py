@@ -235,15 +235,18 @@ def _kept(container: Container, directory: int) -> Any:
 
 def _checked(kept: Any) -> dict[str, Any]:
     """`kept`, once it is what the schema of config.json allows. Raises Damage."""
-    from pyoci.config import schema
+    from pyoci.config.schema import walk
+    from pyoci.config.schema_table import CONFIG
 
     members = records.Members(kept)
     members.get("no_new_keyring", bool)
     config = members.object("config")
     linux = {key: kept[key] for key in ("resources", "devices") if key in kept}
-    fault = schema.parts_fault(config.get("process", dict, {}), config.get("linux", dict, {}) | linux)
-    if fault is not None:
-        raise records.Damage(f"#/config{fault[0]}: {fault[1]}")
+    process: dict[str, Any] = {"cwd": "/"}  # what is required there
+    for name, more in (("process", process), ("linux", linux)):
+        fault = walk(config.get(name, dict, {}) | more, CONFIG[1][name])
+        if fault is not None:
+            raise records.Damage(f"#/config/{name}{fault[0]}: {fault[1]}")
     checked: dict[str, Any] = kept
     return checked
 

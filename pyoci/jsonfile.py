@@ -43,7 +43,9 @@ def read(path: str, *, what: str) -> Any:
     except FileNotFoundError:
         if what != "config.json":
             raise
-        raise ConfigError(f"JSON specification file {what} not found") from None
+        directory = path.rpartition("/")[0]
+        hint = f"there is none in {directory}; --bundle names another directory, `pyoci spec` writes one to start from"
+        raise ConfigError(f"JSON specification file {what} not found", hint=hint) from None
     try:
         os.set_blocking(fd, True)
         data = _read_all(fd, what)

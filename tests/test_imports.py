@@ -39,6 +39,7 @@ pyoci.cli.output
 pyoci.cli.root
 pyoci.cli.state
 pyoci.container
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
@@ -107,6 +108,7 @@ pyoci.container.console
 pyoci.container.create
 pyoci.container.identity
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.container.surroundings
 pyoci.errors
@@ -213,6 +215,7 @@ pyoci.container.exec
 pyoci.container.exec_process
 pyoci.container.identity
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile

@@ -112,6 +112,7 @@ class Birth:
             if message.kind == "unshared":
                 run(self.plan.maps, context)
                 self._send("go")
+                self._use_the_time()
                 message = self._receive(pidfd)
             if message.kind == "listener":
                 from pyoci.steps.listener_early import close_listener

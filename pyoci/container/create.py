@@ -16,7 +16,7 @@ from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, surroundings
-from pyoci.errors import ConfigError, Error, StateError
+from pyoci.errors import ConfigError, DamagedError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
@@ -257,10 +257,7 @@ class _Creation:
                 hint="name a directory of your own with --root, or let $XDG_RUNTIME_DIR name one",
             ) from error
         except FileExistsError:
-            raise StateError(
-                "container with given ID already exists",
-                hint=f"choose another one, or `pyoci delete {self.options.id}`",
-            ) from None
+            raise _in_use(self.options.root, self.options.id) from None
         self.undo.add(lambda: os.rmdir(self.options.id, dir_fd=root))  # as long as it is empty
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.directory = os.open(self.options.id, flags, dir_fd=root)
@@ -325,6 +322,18 @@ class _Creation:
 
 # What runc says before whatever goes wrong in the container's process.
 _IN_INIT = "unable to start container process: error during container init"
+
+
+def _in_use(root: str, id: str) -> StateError:
+    from pyoci.container import advice
+
+    try:
+        found = state.status(state.load(root, id))
+    except DamagedError:
+        found = "damaged"
+    except (Error, OSError):
+        found = ""
+    return advice.in_use(root, id, found)
 
 
 def _remove_directory(root: int, id: str, directory: int) -> None:

@@ -8,7 +8,7 @@ from pyoci import os
 from pyoci.container import poststart, state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
-from pyoci.errors import Error, HookError, NotFoundError, StateError
+from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
@@ -21,7 +21,8 @@ def delete(root: str, id: str, force: bool) -> None:
     """Remove a container that is stopped; with `force` also one that is not, and one that does not exist.
 
     A created container is killed as well, as runc does. Two deletes at once: one has the lock on the container's
-    directory and removes it, for the other one it does not exist. Raises NotFoundError, StateError, Error.
+    directory and removes it, for the other one it does not exist. Of a container whose state.json is damaged `force`
+    removes what can still be told. Raises NotFoundError, StateError, Error.
     """
     state.check_id(id)
     try:
@@ -43,9 +44,22 @@ def _delete(root: str, id: str, force: bool, directory: int) -> None:
         except NotFoundError:  # a create was killed before its first write, or a delete before its last
             _remove_directory(root, id, directory)
             raise
+        except DamagedError as error:
+            if not force:
+                raise
+            from pyoci.container import salvage
+
+            left = salvage.Remains(root, id, directory)
+            log.warning(error.message)
+            stop(left.container)
+            destroy(left.container, directory)
+            left.tell()
+            return
         found = state.status(container)
         if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
-            raise StateError(f"cannot delete container {id} that is not stopped: {found}")
+            from pyoci.container import advice
+
+            raise advice.not_stopped(root, id, found)
         if found == "creating":
             _stop_runtime(container)
             container = state.read(root, id, directory)  # with what it has made since; NotFoundError: it undid it all

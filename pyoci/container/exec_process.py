@@ -8,7 +8,7 @@ forgets and crun does not: nobody leaves a confinement by not naming it.
 
 from __future__ import annotations
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.config import Config, read, rules_process, schema
 from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
@@ -64,7 +64,12 @@ def _process(options: ProcessOptions, bundle: str) -> Process:
 
 def _configured(bundle: str) -> Any:
     """`process` of config.json; create has told of keys that are not the specification's."""
-    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    try:
+        raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    except ConfigError as error:
+        if not os.path.lexists(f"{bundle}/config.json"):
+            error.hint = f"{bundle}, the container's bundle, has none any more; --process FILE does without it"
+        raise
     process = raw.get("process") if type(raw) is dict else None
     if process is not None:
         return schema.look(process, schema.PROCESS, "config.json#/process")[0]

@@ -50,6 +50,8 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
                 "updating a non-existent Intel RDT configuration is not supported",
                 hint="config.json had no linux.intelRdt when the container was created",
             )
+        if schemata and container.by_runc:
+            raise Error("pyoci does not change the Intel RDT schemata of a container of runc", hint="use `runc update`")
         try:
             _update(container, kept, new, schemata, directory)
         except Interrupted as interrupted:
@@ -83,7 +85,13 @@ def _update(
 
             rdt.change(container.rdt_path, schemata, undo)
         interrupts.check()
-        jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
+        if container.by_runc:
+            from pyoci.container import foreign_config
+
+            raw = jsonfile.parse(state.content(directory), state.FILE)
+            jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
+        else:
+            jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
 def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo) -> None:
@@ -115,8 +123,10 @@ def _set_properties_back(
 
 def _changes_devices(container: Container, old: dict[str, Any], new: dict[str, Any]) -> bool:
     """A list that is the one in force, as engines send it with every update, changes nothing. Not with systemd, which
-    has rules of its own."""
-    return container.unit is None and "devices" in new and new["devices"] != old.get("devices")
+    has rules of its own, nor in a container of runc, which writes down others than those of config.json."""
+    return (
+        container.unit is None and not container.by_runc and "devices" in new and new["devices"] != old.get("devices")
+    )
 
 
 def _read(raw: dict[str, Any]) -> Resources:
@@ -137,7 +147,7 @@ def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> Non
     if memory.get("kernel") or memory.get("kernelTCP"):
         log.warning("Kernel memory settings are ignored and will be removed")
     fixed = rules.unchangeable(old, new)
-    if container.unit is not None and new.get("devices") not in (None, old.get("devices")):
+    if (container.unit is not None or container.by_runc) and new.get("devices") not in (None, old.get("devices")):
         fixed.append("/devices")
     for pointer in fixed:
         log.warning(f"linux.resources{pointer.replace('/', '.')} is ignored: update cannot change it")

@@ -57,9 +57,10 @@ def test_one_of_a_later_version_is_left_alone(box: Box) -> None:
     later = json.loads(written)
     later["pyoci"]["version"] = state.FORMAT + 1
     path.write_text(json.dumps(later))
-    for command in (("state",), ("start",), ("kill",), ("delete",), ("delete", "--force")):
-        done = box(*command, "a")
-        assert done.returncode == 1, command
+    for command in (("state",), ("start",), ("kill",), ("delete",), ("exec",), ("update",), ("pause",)):
+        done = box(*command, "a", *(["/x"] if command == ("exec",) else []))
+        assert done.returncode in (1, 255), command
         assert f"state.json has version {state.FORMAT + 1}, this pyoci knows {state.FORMAT}" in done.stderr
+        assert "hint: use the newer pyoci; `pyoci --root" in done.stderr
     path.write_text(written)
     assert box.status("a") == "created"

@@ -42,6 +42,8 @@ pyoci.container
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
+pyoci.kernel
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -126,6 +128,7 @@ pyoci.kernel.path
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -223,6 +226,7 @@ pyoci.kernel.path
 pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack

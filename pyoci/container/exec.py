@@ -16,7 +16,7 @@ from pyoci.container.console import ConsoleOwner, check_preserved, foreign_strea
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
-from pyoci.kernel import capability, procfs, signals
+from pyoci.kernel import capability, procfs, signals, textfile
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
-
-_PROC_LIMIT = 4096  # bytes of a small file of procfs
 
 
 class ExecOptions(Record):
@@ -157,7 +155,7 @@ class _Execution:
         rootless = options.rootless == "true"
         if options.rootless == "auto":
             rootless = os.geteuid() != 0 or in_user_namespace()
-        set_groups = _read(context.proc, f"{container.pid}/setgroups") != "deny\n"
+        set_groups = textfile.read_if_there(f"{container.pid}/setgroups", context.proc) != b"deny\n"
         if config.process.user.additional_gids and not set_groups:
             from pyoci.container import groups
 
@@ -276,9 +274,9 @@ def _root_outside(entrance: Entrance, proc: int) -> tuple[int, int]:
         return 0, 0
     found = []
     for kind in ("uid", "gid"):
-        for line in _read(proc, f"{entrance.pid}/{kind}_map").splitlines():
+        for line in textfile.lines(textfile.read_if_there(f"{entrance.pid}/{kind}_map", proc)):
             inside, outside, _ = line.split()
-            if inside == "0":
+            if inside == b"0":
                 found.append(int(outside))
                 break
         else:
@@ -288,24 +286,10 @@ def _root_outside(entrance: Entrance, proc: int) -> tuple[int, int]:
 
 def _current_cgroup(pid: int, proc: int) -> str:
     """The directory of the v2 cgroup of process `pid`, "" if it cannot be told."""
-    for line in _read(proc, f"{pid}/cgroup").splitlines():
-        if line.startswith("0::/") and not line.startswith("0::/.."):
-            return ROOT + line[3:].rstrip("/")
+    for line in textfile.lines(textfile.read_if_there(f"{pid}/cgroup", proc)):
+        if line.startswith(b"0::/") and not line.startswith(b"0::/.."):
+            return ROOT + os.fsdecode(line[3:]).rstrip("/")
     return ""
-
-
-def _read(proc: int, name: str) -> str:
-    """A small file of procfs, "" if it is not there."""
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, _PROC_LIMIT).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
 
 
 def _warn_of_capabilities(config: Config) -> None:

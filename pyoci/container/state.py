@@ -11,6 +11,7 @@ from errno import ENOTEMPTY
 
 from pyoci import jsonfile, os
 from pyoci.errors import Error, NotFoundError
+from pyoci.kernel import textfile
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -319,17 +320,11 @@ def is_named(root: int, name: str, directory: int) -> bool:
 def process(pid: int) -> tuple[str, int] | None:
     """State letter and start time of a process, None if there is none (proc_pid_stat(5))."""
     try:
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        content = textfile.read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    try:
-        text = os.read(file, 4096)
-    except ProcessLookupError:
-        return None
-    finally:
-        os.close(file)
     # The name stands in parentheses and may contain some itself: count from the last one.
-    fields = text[text.rindex(b")") + 2 :].split()
+    fields = content[content.rindex(b")") + 2 :].split()
     return fields[0].decode(), int(fields[19])
 
 
@@ -365,33 +360,19 @@ def is_waiting(container: Container) -> bool:
 
 def name(pid: int) -> str:
     """/proc/PID/comm, also of a process that has ended and waits to be reaped; "" if there is none."""
-    return _read(f"/proc/{pid}/comm").rstrip("\n")
+    return os.fsdecode(textfile.read_if_there(f"/proc/{pid}/comm").removesuffix(b"\n"))
 
 
 def is_frozen(cgroups: dict[str, str]) -> bool:
     """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused."""
     freezer = cgroups.get("freezer")
     path = f"{freezer}/freezer.self_freezing" if freezer is not None else f"{cgroups.get('', '')}/cgroup.freeze"
-    return _read(path).strip() == "1"
+    return textfile.read_if_there(path) == b"1\n"
 
 
 def _is_populated(cgroups: dict[str, str]) -> bool:
     """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
     freezer = cgroups.get("freezer")
     if freezer is not None:
-        return bool(_read(f"{freezer}/cgroup.procs"))
-    return "populated 1" in _read(f"{cgroups.get('', '')}/cgroup.events")
-
-
-def _read(path: str) -> str:
-    """A small file of the kernel's, "" if it is gone."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, 4096).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
+        return bool(textfile.read_if_there(f"{freezer}/cgroup.procs"))
+    return b"populated 1" in textfile.lines(textfile.read_if_there(f"{cgroups.get('', '')}/cgroup.events"))

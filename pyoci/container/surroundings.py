@@ -72,12 +72,29 @@ def _rdt(config: Config, id: str) -> Group | None:
 
 
 def _cgroups(config: Config, id: str, where: Layout, unit: Unit | None) -> dict[str, str]:
-    """Where the container's cgroups will be."""
+    """Where the container's cgroups will be. state.json names them, so their names must be UTF-8 as JSON is."""
     if unit is None:
-        return paths.plan(where, config.linux.cgroups_path, id)
-    from pyoci.cgroups import systemd_names
+        planned = paths.plan(where, config.linux.cgroups_path, id)
+    else:
+        from pyoci.cgroups import systemd_names
 
-    return systemd_names.planned(where, unit, os.geteuid())
+        planned = systemd_names.planned(where, unit, os.geteuid())
+    for path in planned.values():
+        if not _is_utf8(path):
+            raise Error(
+                "the container's cgroup would lie below one whose name is not UTF-8",
+                pointer="/linux/cgroupsPath",
+                hint=f"it would be {path}; give an absolute path, or start pyoci from another cgroup",
+            )
+    return planned
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layout, rootless: bool) -> Unit:

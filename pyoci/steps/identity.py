@@ -7,7 +7,7 @@ from errno import EINVAL, ENOSYS, EPERM, EROFS
 from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
-from pyoci.kernel import capability, keyring, process
+from pyoci.kernel import capability, keyring, process, textfile
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
 
@@ -150,11 +150,7 @@ class SetUser(Step):
 
 
 def _denied(proc: int) -> bool:
-    file = os.open("self/setgroups", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    try:
-        return os.read(file, 16) == b"deny\n"
-    finally:
-        os.close(file)
+    return textfile.read("self/setgroups", proc) == b"deny\n"
 
 
 class SetCapabilities(Step):

@@ -30,7 +30,7 @@ class RequireAppArmor(Step):
 def enabled(proc: int) -> bool:
     """Told by the kernel module's parameter; where /sys is hidden, by AppArmor's own directory in procfs."""
     try:
-        return textfile.read(_ENABLED) == b"Y\n"
+        return textfile.read(_ENABLED).strip() == b"Y"
     except OSError:
         return _exists(proc, _NEW)
 

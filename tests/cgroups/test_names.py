@@ -29,20 +29,22 @@ ODD = ["a\rb", "a\x0bb", "a\x1eb", "a\x85b", "a\u2028b", "a b", "a\\b", "a\\012b
 
 
 @pytest.mark.parametrize(
-    "name", ["\rTgid:\t{}", "\x0bTgid: {}", "\u2028Tgid:{}", "\\nTgid:{}", "Tgid:\t{}", "usual"], ids=ascii
+    "called", ["\rTgid:\t{}", "\x0bTgid: {}", "\u2028Tgid:{}", "\\nTgid:{}", "Tgid:\t{}", "usual"], ids=ascii
 )
-def test_a_thread_whose_name_is_a_line_of_its_status(name: str, in_v2: InV2, sleeper: Callable[[], int]) -> None:
+def test_a_thread_whose_name_is_a_line_of_its_status(called: str, in_v2: InV2, sleeper: Callable[[], int]) -> None:
     """What is killed is the thread's process. The one that its name names belongs to somebody else."""
 
     def body(planned: dict[str, str]) -> None:
         other = sleeper()
-        assert len(os.fsencode(name.format(other))) < 16 or name == "usual"  # the kernel keeps 15 bytes
+        assert len(os.fsencode(called.format(other))) < 16 or called == "usual"  # the kernel keeps 15 bytes
         threads = {"": f"{planned['']}/threads"}
         os.makedirs(threads[""])
-        command = [sys.executable, "-c", THREAD, name.format(other)]
+        command = [sys.executable, "-c", THREAD, called.format(other)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         thread = process.stdout.readline().strip()
+        with open(f"/proc/{thread}/status", errors="replace") as status:  # a trap for text mode, it is
+            assert (f"Tgid:\t{other}\n" in status.readlines()) == called.startswith("\r")
         for file, text in (
             (f"{planned['']}/cgroup.procs", str(process.pid)),
             (f"{threads['']}/cgroup.type", "threaded"),

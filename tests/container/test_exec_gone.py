@@ -88,7 +88,7 @@ except (StateError, StepError) as error:
 """
 
 
-@pytest.mark.parametrize("moment", ["_joins", "_read"])
+@pytest.mark.parametrize("moment", ["_joins", "_root_outside"])
 def test_it_ends_while_it_is_looked_at(box: Box, moment: str) -> None:
     started(box)
     command = [sys.executable, "-I", "-c", ENDS, str(PROJECT), str(box.root), moment, str(box.state("c")["pid"])]

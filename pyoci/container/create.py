@@ -121,6 +121,7 @@ def make(
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
         has_process=config.process is not None,
+        keyring=around.keyring,
         notify=bool(around.notify),
         rdt_path=around.rdt.path if around.rdt is not None else "",
         rdt_monitor=around.rdt.monitor if around.rdt is not None else "",

@@ -97,7 +97,7 @@ class _Execution:
             context.compile = self._compile
             self._open(container, context)
             try:
-                entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
+                entrance = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise StateError(_STOPPED) from None
             plan = plan_exec.make(config, entrance)
@@ -139,7 +139,7 @@ class _Execution:
             raise StateError(_STOPPED)
 
     def _entrance(
-        self, container: Container, placed: dict[str, str], no_new_keyring: bool, config: Config, context: Context
+        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: Context
     ) -> Entrance:
         options = self.options
         assert config.process is not None
@@ -172,7 +172,7 @@ class _Execution:
             cgroups=placed,
             optional_cgroups=rootless,
             fallback_cgroup=fallback if fallback != placed.get("") else "",
-            no_new_keyring=no_new_keyring,
+            keyring=container.keyring if own_keyring else "",
             preserve=options.preserve_fds + listen,
             listen=listen,
             file_limit=None if enough else raise_file_limit(),

@@ -54,6 +54,7 @@ class Container(Record):
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False
+    keyring: str = ""  # the name of its session keyring
     rdt_path: str = ""  # its group in resctrl
     rdt_monitor: str = ""  # and the group in that one that counts
     rdt_remove: tuple[str, ...] = ()  # what of them delete removes
@@ -172,6 +173,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
         notify=own["notify"],
+        keyring=own.get("keyring", f"_ses.{id}"),
         rdt_path=raw.get("intel_rdt_path", ""),
         rdt_monitor=raw.get("intel_rdt_mon_path", ""),
         rdt_remove=tuple(own.get("rdt_remove", ())),
@@ -220,6 +222,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "private_pid": container.private_pid,
             "has_process": container.has_process,
             "notify": container.notify,
+            "keyring": container.keyring,
             "hooks": container.hooks,
             **({"rdt_remove": list(container.rdt_remove)} if container.rdt_remove else {}),
         },

@@ -10,6 +10,7 @@ from pyoci.cgroups.devices import container_rules
 from pyoci.container.console import foreign_streams, listen_fds
 from pyoci.errors import Error
 from pyoci.kernel.process import raise_file_limit
+from pyoci.steps.identity import keyring_name
 from pyoci.steps.rootfs import open_rootfs
 
 TYPE_CHECKING = False
@@ -52,7 +53,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         unit=unit,
         device_rules=container_rules(config.linux.resources, config.linux.devices),
         no_pivot=options.no_pivot,
-        no_new_keyring=options.no_new_keyring,
+        keyring="" if options.no_new_keyring else keyring_name(options.id),
         preserve=options.preserve_fds + listen,
         listen=listen,
         file_limit=file_limit,

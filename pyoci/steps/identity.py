@@ -15,7 +15,12 @@ CAP_SYS_ADMIN = 1 << 21
 
 
 class JoinSessionKeyring(Step):
-    """A session keyring of the container's own; a kernel without keyrings has none to share."""
+    """A session keyring of the container's own; a kernel without keyrings has none to share.
+
+    keyctl(2) joins the oldest keyring of that name that it may search, whoever has made it and whatever is in it, and
+    makes one only if there is none. So create takes a name that nobody can have used before, keyring_name(), and exec,
+    which wants the one that there is, takes the same.
+    """
 
     name: str
 
@@ -28,6 +33,11 @@ class JoinSessionKeyring(Step):
         except OSError as error:
             if error.errno != ENOSYS:
                 raise
+
+
+def keyring_name(id: str) -> str:
+    """A name for the session keyring of a new container: runc's, and what nobody can guess."""
+    return f"_ses.{id}.{os.urandom(16).hex()}"
 
 
 class SetUmask(Step):

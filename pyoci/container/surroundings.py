@@ -141,11 +141,19 @@ def _rootfs(bundle: str, path: str) -> str:
 
 def host_root(config: Config) -> tuple[int, int]:
     """The host's ids of the container's root."""
-    return _mapped(config.linux.uid_mappings), _mapped(config.linux.gid_mappings)
+    found = (_mapped(0, config.linux.uid_mappings), _mapped(0, config.linux.gid_mappings))
+    uid, gid = [os.geteuid() if one is None else one for one in found]
+    return uid, gid
 
 
-def _mapped(mappings: tuple[IdMapping, ...]) -> int:
+def program_user(config: Config) -> int | None:
+    """The host's id of the program's user; None if config.json does not tell."""
+    uid = config.process.user.uid if config.process is not None else 0
+    return uid if config.linux.namespace("user") is None else _mapped(uid, config.linux.uid_mappings)
+
+
+def _mapped(id: int, mappings: tuple[IdMapping, ...]) -> int | None:
     for one in mappings:
-        if one.container_id <= 0 < one.container_id + one.size:
-            return one.host_id
-    return 0 if os.geteuid() == 0 else os.geteuid()
+        if one.container_id <= id < one.container_id + one.size:
+            return one.host_id + id - one.container_id
+    return None

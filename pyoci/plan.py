@@ -54,6 +54,7 @@ class Surroundings(Record):
     device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
     unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
     listen: descriptors passed by socket activation, counted in preserve as well.
+    keyring: the name of the session keyring that is made for it, "" for the caller's own.
     rdt: the group of linux.intelRdt. pipes: the standard streams that are pipes to the runtime.
     """
 
@@ -66,7 +67,7 @@ class Surroundings(Record):
     unit: Unit | None = None
     device_rules: tuple[DeviceRule, ...] = ()
     no_pivot: bool = False
-    no_new_keyring: bool = False
+    keyring: str = ""
     preserve: int = 0
     file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE as the caller had it, if it was raised meanwhile
     listen: int = 0

@@ -59,7 +59,7 @@ class Entrance(Record):
     cgroups: dict[str, str]
     optional_cgroups: bool = False
     fallback_cgroup: str = ""  # v2: where the container's first process is now, if that is another one
-    no_new_keyring: bool = False
+    keyring: str = ""  # the container's session keyring
     preserve: int = 0
     listen: int = 0
     file_limit: tuple[int, int] | None = None

@@ -178,7 +178,7 @@ def plans(draw: st.DrawFn) -> Made:
         host=draw(st.sampled_from([ROOT, ROOT, NESTED_ROOT, USER])),
         unit=draw(st.sampled_from([None, UNIT])),
         no_pivot=draw(st.booleans()),
-        no_new_keyring=draw(st.booleans()),
+        keyring=draw(st.sampled_from(["", "_ses.web.1"])),
         preserve=draw(st.integers(0, 3)),
         notify=draw(st.sampled_from(["", "/run/pyoci/web/notify"])),
     )

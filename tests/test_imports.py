@@ -43,6 +43,8 @@ pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
+pyoci.kernel
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -132,6 +134,7 @@ pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.program_file
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -236,6 +239,7 @@ pyoci.kernel.process
 pyoci.kernel.procfs
 pyoci.kernel.program_file
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack

@@ -117,7 +117,7 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
         chroot="mnt" not in joins,
         umask=0o27,
         cgroups=draw(st.sampled_from([{}, {"": "/sys/fs/cgroup/c"}, {"pids": "/sys/fs/cgroup/pids/c"}])),
-        no_new_keyring=draw(st.booleans()),
+        keyring=draw(st.sampled_from(["", "_ses.c.1"])),
         preserve=draw(st.integers(0, 3)),
         privileged=draw(st.booleans()),
     )
@@ -150,7 +150,13 @@ def test_the_order_is_about_steps_that_there_are() -> None:
     for more in ({"execCPUAffinity": {"initial": "0", "final": "1"}}, {"noNewPrivileges": False}):
         whole = config.read({"process": everything | more, "linux": {"seccomp": seccomp}})
         entrance = Entrance(
-            id="c", joins=tuple(NAMESPACES), set_groups=True, chroot=True, umask=0, cgroups={"": "/sys/fs/cgroup/c"}
+            id="c",
+            joins=tuple(NAMESPACES),
+            set_groups=True,
+            chroot=True,
+            umask=0,
+            cgroups={"": "/sys/fs/cgroup/c"},
+            keyring="_ses.c.1",
         )
         names |= {name(step) for _, step in plan_exec.make(whole, entrance).steps()}
     assert {word for row in BEFORE for word in row[:2]} <= names

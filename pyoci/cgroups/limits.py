@@ -154,7 +154,7 @@ def _is_enabled(tree: Tree, paths: dict[str, str], write: Write) -> bool:
         return True
     try:
         with tree.open(paths[""]) as cgroup:
-            return write.owner in cgroup.read("cgroup.controllers").split()
+            return write.owner.encode() in cgroup.read("cgroup.controllers").split()
     except OSError:
         return False
 

@@ -186,7 +186,7 @@ def _enable_controllers(tree: Tree, path: str) -> None:
     whoever needs that controller gets the error when its file is missing.
     """
     ancestors: list[str] = []
-    available: list[str] = []
+    available: list[bytes] = []
     parent = path
     while parent != files.ROOT:
         parent = parent.rpartition("/")[0]
@@ -204,16 +204,16 @@ def _enable_controllers(tree: Tree, path: str) -> None:
             _enable(directory, available)
 
 
-def _enable(directory: Directory, controllers: list[str]) -> None:
+def _enable(directory: Directory, controllers: list[bytes]) -> None:
     """All at once, or, if one is refused, each of them by itself."""
-    enable = [f"+{name}" for name in controllers]
+    enable = [b"+" + name for name in controllers]
     try:
-        return directory.write("cgroup.subtree_control", " ".join(enable))
+        return directory.write("cgroup.subtree_control", b" ".join(enable))
     except OSError:
         pass
-    for text in enable:
+    for one in enable:
         try:
-            directory.write("cgroup.subtree_control", text)
+            directory.write("cgroup.subtree_control", one)
         except OSError:
             pass
 
@@ -237,7 +237,7 @@ def _crowded(tree: Tree, path: str) -> str:
     while path := path.rpartition("/")[0]:
         try:
             with tree.open(path) as directory:
-                if directory.read("cgroup.type").strip() == "domain threaded" and directory.read("cgroup.procs"):
+                if directory.read("cgroup.type") == b"domain threaded\n" and directory.read("cgroup.procs"):
                     return f"there are processes in {path}; move them to a cgroup of their own below it"
         except OSError:  # above what we see, or the real root, of which that is not true
             continue
@@ -248,7 +248,7 @@ def _type(tree: Tree, path: str) -> str:
     """The content of cgroup.type, "" for the root, which has none."""
     with tree.open(path) as directory:
         try:
-            return directory.read("cgroup.type").strip()
+            return directory.read("cgroup.type").strip().decode()
         except FileNotFoundError:
             return ""
 
@@ -288,12 +288,12 @@ def oom_kills(paths: dict[str, str]) -> int:
         return 0
     try:
         with Tree() as tree, tree.open(path) as directory:
-            text = directory.read("memory.events" if unified else "memory.oom_control")
+            content = directory.read("memory.events" if unified else "memory.oom_control")
     except OSError as error:
         if not vanished(error):
             raise
         return 0
-    return int(files.keyed(text, "oom_kill") or 0)
+    return int(files.keyed(content, b"oom_kill") or 0)
 
 
 def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
@@ -307,8 +307,8 @@ def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
     )
     try:
         with Tree() as tree, tree.open(path) as directory:
-            text = directory.read(limit).strip()
-            number = None if text == "max" or int(text) >= _NO_LIMIT else int(text)
+            value = directory.read(limit)
+            number = None if value == b"max\n" or int(value) >= _NO_LIMIT else int(value)
             for peak in peaks:
                 try:
                     return number, int(directory.read(peak))

@@ -7,6 +7,7 @@ from errno import EINVAL, ESRCH
 
 from pyoci import os
 
+from ..kernel import textfile
 from ..kernel.process import pidfd_open, pidfd_send_signal
 from . import files
 from .files import Tree, failure, threaded, vanished
@@ -48,23 +49,21 @@ def below(top: int) -> list[int]:
 def _members(directory: int, prefix: str) -> set[int]:
     """The processes directly in a cgroup; 0, one of another pid namespace, cannot be named and is left out."""
     try:
-        text = files.read(directory, f"{prefix}cgroup.procs")
+        content = textfile.read(f"{prefix}cgroup.procs", directory)
     except OSError as error:
         if not threaded(error):
             raise
-        return _processes_of(files.read(directory, f"{prefix}cgroup.threads").split())
-    return {int(line) for line in text.split()} - {0}
+        threads = textfile.lines(textfile.read(f"{prefix}cgroup.threads", directory))
+        return {_process_of(int(thread)) for thread in threads} - {0}
+    return {int(line) for line in textfile.lines(content)} - {0}
 
 
-def _processes_of(threads: list[str]) -> set[int]:
-    found = set()
-    for thread in threads:
-        try:
-            with open(f"/proc/{thread}/status") as file:
-                found |= {int(line.split()[1]) for line in file if line.startswith("Tgid:")}
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found - {0}
+def _process_of(thread: int) -> int:
+    """The process of a thread, 0 if it is gone. The first line of the file is the thread's name, which is its own."""
+    for line in textfile.lines(textfile.read_if_there(f"/proc/{thread}/status"))[1:]:
+        if line.startswith(b"Tgid:"):
+            return int(line[5:])
+    return 0
 
 
 def join(paths: dict[str, str], pid: int) -> None:
@@ -206,8 +205,8 @@ def is_frozen(paths: dict[str, str]) -> bool:
     try:
         with Tree() as tree, tree.open(freezer(paths)) as directory:
             if "freezer" in paths:
-                return directory.read("freezer.self_freezing").strip() == "1"
-            return directory.read("cgroup.freeze").strip() == "1"
+                return directory.read("freezer.self_freezing") == b"1\n"
+            return directory.read("cgroup.freeze") == b"1\n"
     except OSError as error:
         if not vanished(error):
             raise

@@ -9,6 +9,7 @@ from errno import EBUSY, ENOTEMPTY
 from pyoci import os
 
 from ..errors import Error
+from ..kernel import textfile
 from ..kernel.process import pidfd_open
 from . import files, members
 from .files import Directory, Tree, vanished
@@ -43,7 +44,7 @@ def _wait(directory: Directory, deadline: float) -> bool:
         events = -1
     try:
         while True:
-            if events >= 0 and files.keyed(os.pread(events, 4096, 0).decode(), "populated") != "1":
+            if events >= 0 and files.keyed(os.pread(events, 4096, 0), b"populated") != b"1":
                 return True
             alive = members.below(directory.descriptor)[:_BATCH]
             if not alive and events < 0:
@@ -153,10 +154,7 @@ def _holders(paths: dict[str, str]) -> str:
         return ""
     texts = []
     for pid in held:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                command, _, rest = os.fsdecode(file.read()).partition(" (")[2].rpartition(") ")
-            texts.append(f"process {pid} ({command}) in state {rest[:1]} is still in it")
-        except OSError:
-            pass
+        command, _, rest = textfile.read_if_there(f"/proc/{pid}/stat").partition(b" (")[2].rpartition(b") ")
+        if rest:
+            texts.append(f"process {pid} ({os.fsdecode(command)}) in state {rest[:1].decode()} is still in it")
     return "; ".join(texts)

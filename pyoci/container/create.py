@@ -15,7 +15,7 @@ from pyoci.container import console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
-from pyoci.container.surroundings import host_root, surroundings
+from pyoci.container.surroundings import host_root, program_user, surroundings
 from pyoci.errors import ConfigError, DamagedError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.execute import Image
@@ -133,6 +133,7 @@ def make(
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
         has_process=config.process is not None,
+        keyring=around.keyring,
         notify=bool(around.notify),
         rdt_path=around.rdt.path if around.rdt is not None else "",
         rdt_monitor=around.rdt.monitor if around.rdt is not None else "",
@@ -263,7 +264,6 @@ class _Creation:
         self.directory = os.open(self.options.id, flags, dir_fd=root)
         self.undo.add(os.close, self.directory)
         self.undo.add(_remove_directory, root, self.options.id, self.directory)
-        os.fchmod(self.directory, 0o711)  # whatever the umask: the root of a user namespace must get through
         state.save(self.container, self.directory)
         state.keep(self.raw, self.options.no_new_keyring, self.directory)
 
@@ -287,24 +287,29 @@ class _Creation:
     def _make_fifo(self, context: Context) -> None:
         """The fifo where start and the process meet; the process gets an O_PATH descriptor, never the directory.
 
-        It belongs to the container's root, who may open it for writing only.
+        What is written to it is what `start` believes. Into the directory comes nobody but the runtime's user, so that
+        only who holds the descriptor can open it: as the program's user, whose it is. That user is not known where a
+        user namespace is joined, and another user than root cannot give it away: then anybody who comes so far may.
         """
         mask = os.umask(0)
-        os.mkfifo(state.FIFO, 0o622, dir_fd=self.directory)
+        os.mkfifo(state.FIFO, 0o640, dir_fd=self.directory)  # our group: without CAP_DAC_OVERRIDE start reads it, too
         os.umask(mask)
-        uid, gid = host_root(self.config)
-        if (uid, gid) != (os.geteuid(), os.getegid()):
-            try:
-                os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
-            except OSError as error:
-                if error.errno == EINVAL:
-                    raise ConfigError(
-                        f"the container's root is mapped to {uid}:{gid}, ids that do not exist here",
-                        pointer="/linux/uidMappings",
-                        hint="the host's ids are those of the runtime's own user namespace (/proc/self/uid_map)",
-                    ) from None
-                if error.errno != EPERM or os.geteuid() == 0:
-                    raise  # another user cannot; the container's root is one of those who may write
+        uid = program_user(self.config)
+        try:
+            if uid is None:
+                os.chmod(state.FIFO, 0o622, dir_fd=self.directory)
+            elif uid != os.geteuid():
+                os.chown(state.FIFO, uid, -1, dir_fd=self.directory, follow_symlinks=False)
+        except OSError as error:
+            if error.errno == EINVAL:
+                raise ConfigError(
+                    f"the program's user is mapped to {uid}, an id that does not exist here",
+                    pointer="/linux/uidMappings",
+                    hint="the host's ids are those of the runtime's own user namespace (/proc/self/uid_map)",
+                ) from None
+            if error.errno != EPERM or os.geteuid() == 0:
+                raise
+            os.chmod(state.FIFO, 0o622, dir_fd=self.directory)
         fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         self.undo.add(os.close, fifo)
         context.descriptors["fifo"] = fifo

@@ -156,7 +156,7 @@ class UnifiedWatch(Watch):
     def look(self) -> tuple[bool, bool]:
         """memory.events also counts what is no kill. Who was killed is counted before it is gone: ask in that order."""
         container = self._container
-        populated = _text(self._events, "populated") == "1"
+        populated = _value(self._events, b"populated") == b"1"
         alive = state.is_alive(container.pid, container.start_time)
         if not alive and self._pidfd >= 0:  # what has ended stays readable, and would wake the poll for ever
             self.poll.unregister(self._pidfd)
@@ -166,7 +166,7 @@ class UnifiedWatch(Watch):
         return self._kills > kills, alive
 
     def _killed(self) -> int:
-        return int(_text(self._memory, "oom_kill") or 0)
+        return int(_value(self._memory, b"oom_kill") or 0)
 
 
 class LegacyWatch(Watch):
@@ -188,7 +188,7 @@ class LegacyWatch(Watch):
             os.eventfd_read(self._event)
         except BlockingIOError:
             return False, alive
-        there = bool(_text(self._control, "under_oom"))
+        there = bool(_value(self._control, b"under_oom"))
         return there, alive and there
 
 
@@ -200,11 +200,11 @@ def _open(directory: Directory, name: str) -> int:
         raise
 
 
-def _text(descriptor: int, key: str) -> str:
-    """The value of `key` now, in an open flat keyed file; "" once the cgroup is gone."""
+def _value(descriptor: int, key: bytes) -> bytes:
+    """The value of `key` now, in an open flat keyed file; b"" once the cgroup is gone."""
     try:
-        return keyed(os.pread(descriptor, 4096, 0).decode(), key)
+        return keyed(os.pread(descriptor, 4096, 0), key)
     except OSError as error:
         if not vanished(error):
             raise
-        return ""
+        return b""

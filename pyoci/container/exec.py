@@ -15,7 +15,7 @@ from pyoci.container.console import ConsoleOwner, check_preserved, foreign_strea
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
-from pyoci.kernel import capability, procfs, signals
+from pyoci.kernel import capability, procfs, signals, textfile
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
@@ -96,7 +96,7 @@ class _Execution:
             context.compile = self._compile
             self._open(container, context)
             try:
-                entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
+                entrance = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise self._ended(context) from None
             plan = plan_exec.make(config, entrance)
@@ -146,7 +146,7 @@ class _Execution:
         )
 
     def _entrance(
-        self, container: Container, placed: dict[str, str], no_new_keyring: bool, config: Config, context: Context
+        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: Context
     ) -> Entrance:
         options = self.options
         assert config.process is not None
@@ -167,14 +167,14 @@ class _Execution:
             id=container.id,
             joins=place.joins,
             inodes=place.inodes,
-            drop_groups=os.geteuid() == 0 and identity.read(context.proc, "self/setgroups") != b"deny\n",
+            drop_groups=os.geteuid() == 0 and textfile.read_if_there("self/setgroups", context.proc) != b"deny\n",
             set_groups=place.set_groups,
             chroot=place.chroot,
             umask=options.umask if umask is None else umask,
             cgroups=placed,
             optional_cgroups=self.rootless and not options.cgroup,
             fallback_cgroup=fallback,
-            no_new_keyring=no_new_keyring,
+            keyring=container.keyring if own_keyring else "",
             preserve=options.preserve_fds + listen,
             listen=listen,
             file_limit=None if enough else raise_file_limit(),

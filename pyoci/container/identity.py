@@ -19,7 +19,7 @@ from pyoci import os
 from pyoci.cgroups.files import ROOT
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
-from pyoci.kernel import namespace
+from pyoci.kernel import namespace, textfile
 from pyoci.record import Record
 from pyoci.steps.step import Context
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 ROOT_NAME = "root"  # beside the types of namespaces
 _FILES = {"mount": "mnt", "network": "net"}  # below /proc/PID/ns, where the name is another one
-_LIMIT = 16384  # bytes of a small file of procfs; an id map has up to 340 lines of 33
 
 
 def record(names: tuple[str, ...], descriptors: tuple[int, ...]) -> dict[str, list[int]]:
@@ -65,7 +64,7 @@ def find(container: Container, context: Context) -> Place:
     ProcessLookupError if it has ended.
     """
     # Read before the namespaces are compared: who has left a user namespace cannot come back, so it was still there.
-    maps = {name: read(context.proc, f"{container.pid}/{name}") for name in ("uid_map", "gid_map", "setgroups")}
+    maps = _maps(container, context)
     found = {kind: _open(container, kind, context) for kind, _ in container.namespaces}
     own = {kind: _inode(os.stat(f"self/ns/{_file(kind)}", dir_fd=context.proc)) for kind in {*found, "user"}}
     expected = _expected(container, found, own["user"])
@@ -80,7 +79,7 @@ def find(container: Container, context: Context) -> Place:
         joins=tuple(_file(kind) for kind in joined),
         inodes=tuple((inode[0], inode[1]) for inode in joined.values()),
         chroot="mount" not in found,
-        set_groups=(maps["setgroups"] if mapped else read(context.proc, "self/setgroups")) != b"deny\n",
+        set_groups=(maps["setgroups"] if mapped else textfile.read_if_there("self/setgroups", context.proc)) != b"deny\n",
         owner=(_outside(maps["uid_map"]), _outside(maps["gid_map"])) if mapped else (0, 0),
     )
 
@@ -194,9 +193,15 @@ def _open_root(container: Container, context: Context) -> int:
     return root
 
 
+def _maps(container: Container, context: Context) -> dict[str, bytes]:
+    """What the first process's user namespace says of ids and groups."""
+    names = ("uid_map", "gid_map", "setgroups")
+    return {name: textfile.read_if_there(f"{container.pid}/{name}", context.proc) for name in names}
+
+
 def _outside(id_map: bytes) -> int:
     """The runtime's id of id 0 of the namespace with this map."""
-    for line in id_map.split(b"\n"):
+    for line in textfile.lines(id_map):
         fields = line.split()
         if fields[:1] == [b"0"]:
             return int(fields[1])
@@ -209,22 +214,8 @@ def cgroup_below(container: Container, proc: int) -> str:
     A program that manages cgroups, as systemd does, leaves the one that it was started in, which then takes no process
     any more. But it may be anywhere else by now, too, and exec follows it within the container's cgroup only.
     """
-    for line in read(proc, f"{container.pid}/cgroup").split(b"\n"):
+    for line in textfile.lines(textfile.read_if_there(f"{container.pid}/cgroup", proc)):
         path = ROOT + os.fsdecode(line[3:])
         if line.startswith(b"0::/") and path.startswith(f"{container.cgroups['']}/"):
             return path
     return ""
-
-
-def read(proc: int, name: str) -> bytes:
-    """A small file of procfs, b"" if it is not there."""
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
-        return b""
-    try:
-        return os.read(file, _LIMIT)
-    except OSError:
-        return b""
-    finally:
-        os.close(file)

@@ -50,6 +50,7 @@ class Container(Record):
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False
+    keyring: str = ""  # the name of its session keyring
     rdt_path: str = ""  # its group in resctrl
     rdt_monitor: str = ""  # and the group in that one that counts
     rdt_remove: tuple[str, ...] = ()  # what of them delete removes
@@ -177,6 +178,7 @@ def from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         private_pid=own.get("private_pid", bool),
         has_process=own.get("has_process", bool, True),
         notify=own.get("notify", bool),
+        keyring=own.get("keyring", str, f"_ses.{id}"),
         rdt_path=members.get("intel_rdt_path", str, ""),
         rdt_monitor=members.get("intel_rdt_mon_path", str, ""),
         rdt_remove=tuple(own.strings("rdt_remove")),
@@ -246,6 +248,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "private_pid": container.private_pid,
             "has_process": container.has_process,
             "notify": container.notify,
+            "keyring": container.keyring,
             "hooks": container.hooks,
             **({"rdt_remove": list(container.rdt_remove)} if container.rdt_remove else {}),
         },

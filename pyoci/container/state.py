@@ -13,6 +13,7 @@ from pyoci.container.records import FORMAT as FORMAT
 from pyoci.container.records import SPEC_VERSION as SPEC_VERSION
 from pyoci.container.records import Container as Container
 from pyoci.errors import ConfigError, Error, NotFoundError
+from pyoci.kernel import textfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -298,17 +299,11 @@ def process(pid: int) -> tuple[str, int, bool] | None:
     others left it shows "Z" and lives on, and so is none.
     """
     try:
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        content = textfile.read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    try:
-        text = os.read(file, 4096)
-    except ProcessLookupError:
-        return None
-    finally:
-        os.close(file)
     # The name stands in parentheses and may contain some itself: count from the last one.
-    fields = text[text.rindex(b")") + 2 :].split()
+    fields = content[content.rindex(b")") + 2 :].split()
     letter = "" if fields[0] == b"Z" and int(fields[17]) > 1 else fields[0].decode()
     return letter, int(fields[19]), bool(int(fields[6]) & _PF_FORKNOEXEC)
 
@@ -340,26 +335,12 @@ def is_frozen(cgroups: dict[str, str]) -> bool:
     """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused."""
     freezer = cgroups.get("freezer")
     path = f"{freezer}/freezer.self_freezing" if freezer is not None else f"{cgroups.get('', '')}/cgroup.freeze"
-    return _read(path).strip() == "1"
+    return textfile.read_if_there(path) == b"1\n"
 
 
 def _is_populated(cgroups: dict[str, str]) -> bool:
     """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
     freezer = cgroups.get("freezer")
     if freezer is not None:
-        return bool(_read(f"{freezer}/cgroup.procs"))
-    return "populated 1" in _read(f"{cgroups.get('', '')}/cgroup.events")
-
-
-def _read(path: str) -> str:
-    """A small file of the kernel's, "" if it is gone."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, 4096).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
+        return bool(textfile.read_if_there(f"{freezer}/cgroup.procs"))
+    return b"populated 1" in textfile.lines(textfile.read_if_there(f"{cgroups.get('', '')}/cgroup.events"))

@@ -7,7 +7,7 @@ from errno import EINVAL, ENOSYS, EPERM, EROFS
 from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
-from pyoci.kernel import capability, keyring, prctl
+from pyoci.kernel import capability, keyring, prctl, textfile
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
 
@@ -15,7 +15,12 @@ CAP_SYS_ADMIN = 1 << 21
 
 
 class JoinSessionKeyring(Step):
-    """A session keyring of the container's own; a kernel without keyrings has none to share."""
+    """A session keyring of the container's own; a kernel without keyrings has none to share.
+
+    keyctl(2) joins the oldest keyring of that name that it may search, whoever has made it and whatever is in it, and
+    makes one only if there is none. So create takes a name that nobody can have used before, keyring_name(), and exec,
+    which wants the one that there is, takes the same.
+    """
 
     name: str
 
@@ -28,6 +33,11 @@ class JoinSessionKeyring(Step):
         except OSError as error:
             if error.errno != ENOSYS:
                 raise
+
+
+def keyring_name(id: str) -> str:
+    """A name for the session keyring of a new container: runc's, and what nobody can guess."""
+    return f"_ses.{id}.{os.urandom(16).hex()}"
 
 
 class SetUmask(Step):
@@ -150,11 +160,7 @@ class SetUser(Step):
 
 
 def _denied(proc: int) -> bool:
-    file = os.open("self/setgroups", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    try:
-        return os.read(file, 16) == b"deny\n"
-    finally:
-        os.close(file)
+    return textfile.read("self/setgroups", proc) == b"deny\n"
 
 
 class SetCapabilities(Step):

@@ -109,7 +109,7 @@ except (StateError, StepError) as error:
 """
 
 
-@pytest.mark.parametrize("moment", ["find", "read", "_open", "_measure", "_expected"])
+@pytest.mark.parametrize("moment", ["find", "_maps", "_open", "_measure", "_expected"])
 def test_it_ends_while_it_is_looked_at(box: Box, moment: str) -> None:
     started(box)
     command = [sys.executable, "-I", "-c", ENDS, str(PROJECT), str(box.root), moment, str(box.state("c")["pid"])]

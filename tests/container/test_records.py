@@ -41,9 +41,9 @@ def test_the_umask_is_the_callers(box: Box, umask: int, pid_file: int) -> None:
         0o755,
         0o755,
         0o700,
-        0o711,
+        0o700,
     ]
-    assert mode(box.root / "a/exec.fifo") == 0o622
+    assert mode(box.root / "a/exec.fifo") == 0o640
     assert box("delete", "--force", "a").returncode == 0
 
 

@@ -25,7 +25,7 @@ def start(config: Config, around: Surroundings, unit: Unit) -> tuple[Step, ...]:
     )
     steps: list[Step] = [
         systemd.StartUnit(unit=unit, properties=properties, layout=around.layout),
-        systemd.CompleteCgroup(),
+        systemd.CompleteCgroup(domain_limits=limits.needs_domain(writes)),
     ]
     owner = _owner(config)
     if unified and owner is not None:

@@ -24,7 +24,8 @@ def pids(root: str, id: str) -> list[int]:
     """The processes in the container's cgroup and below it, numbered by the host; none if it is gone. Raises Error."""
     container = state.load(root, id)
     try:
-        return members.pids(container.cgroups) if container.cgroups and container.cgroups_made else _without(container)
+        cgroups = members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
+        return members.pids(cgroups) if cgroups else _without(container)
     except OSError as error:
         if vanished(error) and state.status(container) == "stopped":
             return []

@@ -49,6 +49,7 @@ class Container(Record):
     cgroups: dict[str, str]
     unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
+    cgroup_id: int = 0  # of the one that was made (members.identity): another may have its path by now
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
@@ -167,6 +168,7 @@ def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         cgroups=raw["cgroup_paths"],
         unit=own.get("unit"),
         cgroups_made=own.get("cgroups_made", True),
+        cgroup_id=own.get("cgroup_id", 0),
         namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
         private_pid=own["private_pid"],
         has_process=own.get("has_process", True),
@@ -214,6 +216,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "cgroup_driver": "cgroupfs" if container.unit is None else "systemd",
             "unit": container.unit,
             "cgroups_made": container.cgroups_made,
+            "cgroup_id": container.cgroup_id,
             "bundle": container.bundle,
             "annotations": container.annotations,
             "private_pid": container.private_pid,
@@ -347,7 +350,7 @@ def status(container: Container) -> str:
     if container.creating:
         return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
     alive = is_alive(container.pid, container.start_time)
-    if is_frozen(container.cgroups) and (alive or _is_populated(container.cgroups)):
+    if is_frozen(container.cgroups) and (alive or _is_populated(container)):
         return "paused"
     if not alive:
         return "stopped"
@@ -375,12 +378,11 @@ def is_frozen(cgroups: dict[str, str]) -> bool:
     return _read(path).strip() == "1"
 
 
-def _is_populated(cgroups: dict[str, str]) -> bool:
-    """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
-    freezer = cgroups.get("freezer")
-    if freezer is not None:
-        return bool(_read(f"{freezer}/cgroup.procs"))
-    return "populated 1" in _read(f"{cgroups.get('', '')}/cgroup.events")
+def _is_populated(container: Container) -> bool:
+    """Whether a process is left in the cgroup that was made, or below it."""
+    from pyoci.cgroups import members  # rare: the container's process has ended
+
+    return members.is_populated(members.own(container.cgroups, container.cgroup_id))
 
 
 def _read(path: str) -> str:

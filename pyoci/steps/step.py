@@ -46,6 +46,8 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.cgroups_new = False  # all of them: whoever is in them has come through us
+        self.shared: Callable[[], object] = lambda: None  # asked of a cgroup that is there: raises if it has an owner
         self.bus: Bus | None = None  # to systemd, while its driver needs it
         self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups

@@ -6,6 +6,7 @@ from pyoci.cgroups import manager
 from pyoci.cgroups.layout import Layout
 from pyoci.cgroups.systemd_names import Unit
 from pyoci.cgroups.systemd_properties import Wanted
+from pyoci.log import log
 from pyoci.steps.step import Context, Step
 
 
@@ -45,6 +46,7 @@ class StartUnit(Step):
     unit: Unit
     properties: tuple[Wanted, ...]
     layout: Layout
+    warning: str = ""
 
     def describe(self) -> str:
         return f"let systemd start {self.unit.name}: " + ", ".join(map(str, self.properties))
@@ -53,6 +55,8 @@ class StartUnit(Step):
         from pyoci.cgroups import systemd
         from pyoci.cgroups.systemd_properties import known
 
+        if self.warning:
+            log.warning(self.warning)
         bus = context.bus
         assert bus is not None
         version = bus.version() if any(one.since for one in self.properties) else 0

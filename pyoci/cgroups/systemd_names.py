@@ -59,7 +59,7 @@ def unit(cgroups_path: str | None, id: str, user: bool, buses: tuple[str, ...]) 
             raise ConfigError(
                 f"cgroupsPath {cgroups_path!r} names no cgroup of its own",
                 pointer=_POINTER,
-                hint="-.slice is the root of all; give the container a cgroup of its own, such as system.slice:pyoci:web",
+                hint="-.slice is the root of all; give it a cgroup of its own, such as system.slice:pyoci:web",
             )
     elif "/" in full:
         raise ConfigError(f"invalid unit name: {full}", pointer=_POINTER, hint="the name of a unit has no slash")

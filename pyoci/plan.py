@@ -241,7 +241,7 @@ def _prepare(
     if around.unit is not None:
         from pyoci.steps import systemd
 
-        return (*steps, systemd.ReachSystemd(unit=around.unit))
+        return (*steps, systemd.LookAtCgroup(paths=around.cgroups), systemd.ReachSystemd(unit=around.unit))
     limits, needs_domain = _limits(config, around)
     steps.append(
         cgroups.MakeCgroups(

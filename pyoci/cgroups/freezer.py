@@ -11,7 +11,7 @@ from pyoci import os
 from ..errors import Error
 from ..kernel import textfile
 from ..undo import Undo
-from . import files, members
+from . import files, layout, members
 from .files import Directory, Tree
 
 TYPE_CHECKING = False
@@ -84,6 +84,24 @@ def _freeze_v1(directory: Directory, deadline: float, interrupts: Interrupts | N
         if tries > _AT_ONCE:
             pause = min(pause + 1, _LONGEST_PAUSE)
             poll.poll(pause)
+
+
+def release(pid: int) -> None:
+    """Kill our child `pid` and all our other children, and move them to where we are: a frozen v1 cgroup keeps what is
+    killed until it is thawed, which may be its owner's business. On v2 they die there. Raises OSError.
+    """
+    where = layout.detect()
+    if "freezer" not in where.mounts:
+        return
+    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+        children = {int(number) for number in file.read().split()}
+    with Tree() as tree, tree.open(f"{where.mounts['freezer']}{where.own['freezer']}".rstrip("/")) as directory:
+        for child in sorted({pid} | children):
+            try:
+                os.kill(child, members.SIGKILL)  # not reaped yet: no other process has its number
+                directory.write("cgroup.procs", str(child))
+            except ProcessLookupError:
+                pass
 
 
 def _poll(interrupts: Interrupts | None) -> select.poll:

@@ -28,6 +28,22 @@ def reference(paths: dict[str, str]) -> str:
     return next(iter(paths.values()))
 
 
+def identity(paths: dict[str, str]) -> int:
+    """The inode of the cgroup, which until the next boot no other one gets; 0 if it is gone."""
+    try:
+        return os.stat(reference(paths), follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def own(paths: dict[str, str], identity_then: int) -> dict[str, str]:
+    """`paths`, or {} if another cgroup has their place by now: the one of `identity_then` was removed, by whomever.
+
+    identity_then 0: nobody knows. One that is gone has no successor yet: its paths are still its own.
+    """
+    return paths if not identity_then or not paths or identity(paths) in (0, identity_then) else {}
+
+
 def pids(paths: dict[str, str]) -> list[int]:
     """Every process in the cgroup and below it, in order. OSError (ENOENT, ENODEV) if the cgroup itself is gone."""
     with Tree() as tree, tree.open(reference(paths)) as top:
@@ -125,8 +141,8 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
     """Signal every process in the cgroup and below it, also those forked meanwhile; one that is gone is empty.
 
     SIGKILL goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing
-    escapes by forking, signalled process by process, and thawed whatever happens: SIGKILL waits in a frozen v1 cgroup.
-    A paused container that gets another signal stays paused. Raises OSError.
+    escapes by forking, signalled process by process, and thawed whatever happens, with all that is below it: SIGKILL
+    waits in a frozen v1 cgroup. A paused container that gets another signal stays paused. Raises OSError.
     """
     if not paths:  # a rootless container that could not have a cgroup
         return
@@ -136,7 +152,7 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
                 _freeze(paths, frozen=True)
                 _signal_all(paths, signal)
         finally:
-            thaw(paths)
+            thaw_all(paths)
         return
     paused = is_frozen(paths)
     try:
@@ -213,9 +229,86 @@ def is_frozen(paths: dict[str, str]) -> bool:
         return False
 
 
+def is_populated(paths: dict[str, str]) -> bool:
+    """Whether there is a process where freezing counts, in the cgroup or below it. False if it is gone."""
+    if not paths:
+        return False
+    try:
+        with Tree() as tree, tree.open(freezer(paths)) as top:
+            return bool(below(top.descriptor))
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return False
+
+
+def frozen_at(paths: dict[str, str]) -> str:
+    """The cgroup by which a process that enters would be frozen: the container's own or one above, "" for none.
+
+    What is not there yet will be as what is above it. Raises OSError.
+    """
+    path, names = freezer(paths), ("freezer.state", "freezer.self_freezing")
+    if "freezer" not in paths:
+        names = ("cgroup.events", "cgroup.freeze")
+    with Tree() as tree:
+        first = True
+        while path not in ("", files.ROOT):
+            try:
+                with tree.open(path) as directory:
+                    if first and _is_thawed(directory.read(names[0])):
+                        return ""
+                    first = False
+                    if directory.read(names[1]).strip() == "1":
+                        return path
+            except OSError as error:  # not there yet; the root of a hierarchy has no such files
+                if not vanished(error):
+                    raise
+            path = path.rpartition("/")[0]
+    return ""
+
+
+def _is_thawed(text: str) -> bool:
+    """By the content of v1's freezer.state, or of v2's cgroup.events: whether nothing above is frozen either."""
+    return text.strip() == "THAWED" or files.keyed(text, "frozen") == "0"
+
+
 def thaw(paths: dict[str, str]) -> None:
     """Undo a freeze. Nothing to do if the cgroup is gone or has no freezer. Raises OSError."""
-    _freeze(paths, frozen=False)
+    if paths:
+        _freeze(paths, frozen=False)
+
+
+def thaw_all(paths: dict[str, str]) -> None:
+    """Thaw the cgroup and every one below it, for processes that were sent SIGKILL. Raises OSError.
+
+    A frozen v1 cgroup keeps them, also one below that the container has frozen itself; v2 lets them die.
+    """
+    thaw(paths)
+    if "freezer" not in paths:
+        return
+    try:
+        with Tree() as tree, tree.open(paths["freezer"]) as top:
+            for parent, name in files.descendants(top.descriptor):
+                _thaw_below(parent, name)
+    except OSError as error:
+        if not vanished(error):
+            raise
+
+
+def _thaw_below(parent: int, name: str) -> None:
+    try:
+        file = os.open(f"{name}/freezer.state", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return
+    try:
+        os.write(file, b"THAWED")
+    except OSError as error:
+        if not vanished(error):
+            raise
+    finally:
+        os.close(file)
 
 
 def _freeze(paths: dict[str, str], frozen: bool) -> None:

@@ -91,14 +91,24 @@ def remove(paths: dict[str, str], timeout: float = 2.0) -> None:
             except OSError as error:
                 left[path] = error
     if left:
-        first, cause = next(iter(left.items()))
-        names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
-        raise Error(
-            f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
-            call=f'rmdir("{first}")',
-            errno=cause.errno or 0,
-            hint=_holders(paths) or os.strerror(cause.errno or 0),
-        )
+        raise _left(paths, left)
+
+
+def require_empty(paths: dict[str, str], timeout: float = 2.0) -> None:
+    """Wait up to `timeout` seconds until no process is left in the cgroup. Raises the Error of remove() if one is."""
+    if not wait_empty(paths, timeout):
+        raise _left(paths, dict.fromkeys(paths.values(), OSError(EBUSY, os.strerror(EBUSY))))
+
+
+def _left(paths: dict[str, str], left: dict[str, OSError]) -> Error:
+    first, cause = next(iter(left.items()))
+    names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
+    return Error(
+        f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
+        call=f'rmdir("{first}")',
+        errno=cause.errno or 0,
+        hint=_holders(paths) or os.strerror(cause.errno or 0),
+    )
 
 
 def discard(path: str, timeout: float = 2.0) -> None:

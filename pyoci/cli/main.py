@@ -24,6 +24,10 @@ else:
 UNKNOWN_COMMAND = 3  # runc's exit status
 
 
+class _Bug(Error):
+    """What nobody has foreseen: the only error of which --debug shows the traceback."""
+
+
 def run(argv: list[str]) -> NoReturn:
     """Carry out the command line and end the process, without the interpreter's slow farewell."""
     try:
@@ -51,7 +55,7 @@ def main(argv: list[str]) -> int:
     except Exception as problem:
         error = as_error(problem)
         log.error(error)
-        if log.debugging:
+        if log.debugging and isinstance(error, _Bug):
             _print_traceback()
         return error.status
 
@@ -84,7 +88,7 @@ def as_error(problem: Exception) -> Error:
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
     text = str(problem).partition("\n")[0]
-    return Error(
+    return _Bug(
         f"internal error: {type(problem).__name__}: {text}",
         step=place,
         hint="this is a bug in pyoci; please report it with the output of the same command with --debug",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pyoci import channel, os
 from pyoci.container import identity, init
-from pyoci.errors import Error
+from pyoci.errors import Error, os_error_text
 from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
-from pyoci.kernel.process import pidfd_send_signal, wait_status
+from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.step import Context, run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Console = Callable[[str, int], object]
 
 ENDING = signals.ENDING
+_SOON = 200  # ms in which a process that was killed has ended, unless something keeps it
 
 
 class Birth:
@@ -43,7 +44,7 @@ class Birth:
         self.other_end = other_end
         self.console = console
         self.meanwhile = meanwhile
-        self.first = 0  # pid of stage 1, until it is reaped
+        self.first: tuple[int, int] | None = None  # pid and pidfd of stage 1, until it is reaped
 
     def clone(self, born: Callable[[], object]) -> None:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
@@ -125,9 +126,8 @@ class Birth:
         except BaseException:
             end(first, pidfd)
             raise
-        os.close(pidfd)
-        self.first = first
-        context.undo.add(self._bury)
+        self.first = first, pidfd
+        context.undo.add(self._end_first)
         return int(message.fields[0]), message.descriptors[0]
 
     def _use_the_time(self) -> None:
@@ -136,10 +136,16 @@ class Birth:
             meanwhile()
 
     def _bury(self) -> None:
-        """Reap stage 1, which has ended by itself, or is about to."""
-        if self.first:
-            wait_status(self.first)
-            self.first = 0
+        """Reap stage 1, which has ended by itself, or is about to. Raises Interrupted while it waits."""
+        if self.first is not None:
+            assert self.context.interrupts is not None
+            self.context.interrupts.wait(self.first[1])
+            self._end_first()
+
+    def _end_first(self) -> None:
+        if self.first is not None:
+            end(*self.first)
+            self.first = None
 
     def complete(self) -> None:
         """From `go` to `ready`, with the hooks of the runtime's side in between."""
@@ -250,8 +256,21 @@ def end(pid: int, pidfd: int) -> None:
         pidfd_send_signal(pidfd, 9)
     except ProcessLookupError:
         pass
-    wait_status(pid)
+    if has_ended(pidfd, _SOON) or _release(pid):
+        wait_status(pid)
     os.close(pidfd)
+
+
+def _release(pid: int) -> bool:
+    """Free what we have killed, and what it has made for us, of a frozen v1 cgroup; a warning if we may not."""
+    from pyoci.cgroups import freezer
+
+    try:
+        freezer.release(pid)
+        return True
+    except OSError as error:
+        log.warning(f"process {pid} was killed and will end once its cgroup is thawed: {os_error_text(error)}")
+        return False
 
 
 def close_trees(context: Context) -> None:

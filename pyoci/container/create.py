@@ -10,6 +10,7 @@ import time
 from errno import EINVAL, ENOMEM, EPERM
 
 from pyoci import channel, jsonfile, os, plan
+from pyoci.cgroups import members
 from pyoci.config import Config, read, rules, schema
 from pyoci.container import console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
@@ -202,6 +203,7 @@ class _Creation:
         context.descriptors["bundle"] = bundle
         context.image = Image(self.plan.argv, self.plan.env)
         context.compile = self._compile
+        context.shared = self._refuse_shared
         context.preserved = self.plan.preserved
         undo.add(close_trees, context)
         if options.trace:
@@ -269,11 +271,20 @@ class _Creation:
 
     def _note_cgroups(self, context: Context) -> None:
         """Write down that the cgroups are there, and ours."""
-        self._change(cgroups=context.cgroups, cgroups_made=True)
+        identity = members.identity(context.cgroups) if context.cgroups else 0
+        self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_id=identity)
         if not self.plan.private_pid:
             if not context.cgroups:
                 log.warning(_UNTRACKED)
-            self.undo.add(_kill_members, context.cgroups)
+            if context.cgroups_new:
+                self.undo.add(_kill_members, context.cgroups, identity)
+
+    def _refuse_shared(self) -> None:
+        """The cgroup was there before: it must not be another container's. Both are on record before they make it, so
+        that of two creates at once at least one sees the other."""
+        from pyoci.container import sharing
+
+        sharing.refuse(self.container)
 
     def _record(self, pid: int, creating: bool = True, **more: Any) -> None:
         """Write down that the process exists, or that the container is complete."""
@@ -347,11 +358,9 @@ def _remove_directory(root: int, id: str, directory: int) -> None:
         state.remove_directory(root, id)
 
 
-def _kill_members(cgroups: dict[str, str]) -> None:
-    """What hooks have left in the cgroups of a container without a pid namespace of its own."""
-    from pyoci.cgroups import members
-
-    members.kill(cgroups)
+def _kill_members(cgroups: dict[str, str], identity: int) -> None:
+    """What hooks have left in the cgroups that were made for a container without a pid namespace of its own."""
+    members.kill(members.own(cgroups, identity))
 
 
 def _explained(error: Error, context: Context, made: plan.Plan) -> Error:

@@ -6,13 +6,14 @@ import fcntl
 
 from pyoci import os
 from pyoci.container import poststart, state
-from pyoci.container.kill import kill_cgroup, send, thaw
+from pyoci.container.kill import kill_cgroup, refuse_to_kill_others, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
 _DEADLINE = 10_000  # ms for a killed process to be gone, as runc waits
+_AGAIN = 100  # ms, after which what keeps it from that is taken away once more
 _LOCK = "delete.lock"
 _UNDOING = 3_000  # ms for a create that is ended to undo what it has made
 
@@ -123,13 +124,24 @@ def stop(container: Container) -> None:
             send(container, 9)
         except StateError:
             return
-        thaw(container)
-        if not has_ended(pidfd, _DEADLINE):
-            raise Error(
-                "container init still running", hint=f"process {container.pid} did not end within 10 s of SIGKILL"
-            )
+        for _ in range(_DEADLINE // _AGAIN):
+            thaw(container)  # which a process of it may freeze as often
+            if has_ended(pidfd, _AGAIN):
+                return
+        raise Error("container init still running", hint=_why_not(container))
     finally:
         os.close(pidfd)
+
+
+def _why_not(container: Container) -> str:
+    """What keeps the process from ending, as far as that can be told."""
+    from pyoci.cgroups import members
+
+    try:
+        frozen = members.frozen_at(container.cgroups) if container.cgroups else ""
+    except OSError:
+        frozen = ""
+    return f"process {container.pid} did not end within 10 s of SIGKILL" + (f": {frozen} is frozen" if frozen else "")
 
 
 def _stop_runtime(container: Container) -> None:
@@ -154,21 +166,9 @@ def _stop_runtime(container: Container) -> None:
 
 
 def destroy(container: Container, directory: int) -> None:
-    """Remove the cgroups and the directory of a container without processes, then run its poststop hooks.
-
-    Cgroups that create had not made when it was killed are removed if they are empty: another's process may be there.
-    """
+    """Remove the cgroups and the directory of a container without processes, then run its poststop hooks."""
     if container.cgroups:
-        from pyoci.cgroups import members, removal
-
-        if container.cgroups_made and (not container.private_pid or _has_processes(container.cgroups)):
-            members.kill(container.cgroups)
-        left = container.cgroups if container.unit is None else stop_unit(container)
-        try:
-            removal.remove(left)
-        except Error:
-            if container.cgroups_made:
-                raise
+        _remove_cgroups(container)
     if container.rdt_remove:
         from pyoci.kernel import resctrl
 
@@ -178,10 +178,35 @@ def destroy(container: Container, directory: int) -> None:
     _poststop(container)
 
 
+def _remove_cgroups(container: Container) -> None:
+    """Remove the cgroups that create has made, if they are still those, or, if it was killed before, that are empty.
+
+    The kernel has ended all of a container with a pid namespace of its own: whoever is left in its cgroup is another's,
+    and an error. Without one, as in runc, those who are left are the container's, and are killed.
+    """
+    from pyoci.cgroups import members, removal
+
+    cgroups = members.own(container.cgroups, container.cgroup_id)
+    if not cgroups:
+        return
+    if container.cgroups_made and not container.private_pid:
+        refuse_to_kill_others(container)
+        members.kill(cgroups)
+    try:
+        left = cgroups if container.unit is None else stop_unit(container)
+        removal.remove(left)
+    except Error as error:
+        if not container.cgroups_made:
+            return
+        if container.private_pid and error.hint:
+            error.hint += f", and not of {container.id}, which has ended: end it or move it away, and delete again"
+        raise
+
+
 def stop_unit(container: Container) -> dict[str, str]:
     """Let the systemd that made the unit stop it and forget it, whatever this command's environment says.
 
-    Returns the cgroups that are left to remove.
+    Returns the cgroups that are left to remove. Raises Error if there are processes: systemd would kill them.
     """
     from pyoci.cgroups.systemd_names import is_forgotten, stored
 
@@ -189,8 +214,10 @@ def stop_unit(container: Container) -> dict[str, str]:
     unit = stored(container.unit)
     if is_forgotten(unit):  # by far the most frequent case of a container that has ended
         return container.cgroups
-    from pyoci.cgroups import systemd
+    from pyoci.cgroups import removal, systemd
 
+    if container.cgroups_made:
+        removal.require_empty(container.cgroups)
     return systemd.stop(unit, container.cgroups_made, container.cgroups)
 
 
@@ -201,18 +228,6 @@ def _remove_directory(root: str, id: str, directory: int) -> None:
             state.remove_directory(parent, id)
     finally:
         os.close(parent)
-
-
-def _has_processes(cgroups: dict[str, str]) -> bool:
-    """Whether the cgroup holds any process; one that somebody else has removed holds none."""
-    from pyoci.cgroups import files, members
-
-    try:
-        return bool(members.pids(cgroups))
-    except OSError as error:
-        if not files.vanished(error):
-            raise
-        return False
 
 
 def _poststop(container: Container) -> None:

@@ -9,7 +9,7 @@ import select
 import time
 
 from pyoci import os
-from pyoci.cgroups import statistics
+from pyoci.cgroups import members, statistics
 from pyoci.cgroups.files import Directory, Tree, keyed, vanished
 from pyoci.container import state
 from pyoci.container.state import Container
@@ -50,7 +50,7 @@ def usage(container: Container) -> dict[str, Any]:
 
 def _own(container: Container) -> dict[str, str]:
     """Its cgroups; none if a rootless one could not get them, whatever else is at the planned paths."""
-    return container.cgroups if container.cgroups_made else {}
+    return members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
 
 
 def stream(container: Container, interval: int) -> Iterator[dict[str, Any]]:

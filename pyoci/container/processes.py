@@ -27,10 +27,11 @@ def pids(root: str, id: str) -> list[int]:
     The first process is the container's wherever it has moved to.
     """
     container = state.load(root, id)
-    if not (container.cgroups and container.cgroups_made):
-        return _without(container)
     try:
-        found = members.pids(container.cgroups)
+        cgroups = members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
+        if not cgroups:
+            return _without(container)
+        found = members.pids(cgroups)
         if container.pid not in found and state.is_alive(container.pid, container.start_time):
             found.append(container.pid)
         return found

@@ -45,6 +45,7 @@ class Container(Record):
     cgroups: dict[str, str]
     unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
+    cgroup_id: int = 0  # of the one that was made (members.identity): another may have its path by now
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     identity: dict[str, list[int]] = {}  # what these are, see identity.py; nothing if another runtime made it, or long ago
     private_pid: bool = True  # it has a pid namespace of its own
@@ -173,6 +174,7 @@ def from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         cgroups=members.cgroups(),
         unit=unit(own),
         cgroups_made=own.get("cgroups_made", bool, True),
+        cgroup_id=own.number("cgroup_id", _MAX_TIME, 0),
         namespaces=tuple([(one.get("type", str), one.get("path", str)) for one in config.objects("namespaces")]),
         identity=own.numbers("identity"),
         private_pid=own.get("private_pid", bool),
@@ -242,6 +244,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "cgroup_driver": "cgroupfs" if container.unit is None else "systemd",
             "unit": container.unit,
             "cgroups_made": container.cgroups_made,
+            "cgroup_id": container.cgroup_id,
             "bundle": container.bundle,
             "annotations": container.annotations,
             "identity": container.identity,

@@ -322,7 +322,7 @@ def status(container: Container) -> str:
     if container.creating:
         return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
     alive = is_alive(container.pid, container.start_time)
-    if is_frozen(container.cgroups) and (alive or _is_populated(container.cgroups)):
+    if is_frozen(container.cgroups) and (alive or _is_populated(container)):
         return "paused"
     waiting = os.path.lexists(f"{container.root}/{container.id}/{FIFO}")
     found = process(container.pid) if alive else None
@@ -338,9 +338,8 @@ def is_frozen(cgroups: dict[str, str]) -> bool:
     return textfile.read_if_there(path) == b"1\n"
 
 
-def _is_populated(cgroups: dict[str, str]) -> bool:
-    """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
-    freezer = cgroups.get("freezer")
-    if freezer is not None:
-        return bool(textfile.read_if_there(f"{freezer}/cgroup.procs"))
-    return b"populated 1" in textfile.lines(textfile.read_if_there(f"{cgroups.get('', '')}/cgroup.events"))
+def _is_populated(container: Container) -> bool:
+    """Whether a process is left in the cgroup that was made, or below it."""
+    from pyoci.cgroups import members  # rare: the container's process has ended
+
+    return members.is_populated(members.own(container.cgroups, container.cgroup_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci import jsonfile
-from pyoci.cgroups import limits, manager
+from pyoci.cgroups import limits, manager, members
 from pyoci.cgroups.device_rules import container_rules
 from pyoci.cgroups.saved import Saved
 from pyoci.config import rules_resources
@@ -45,6 +45,8 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
+        if container.cgroups and not members.own(container.cgroups, container.cgroup_id):
+            raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
         if schemata and not container.rdt_path:
             raise Error(
                 "updating a non-existent Intel RDT configuration is not supported",

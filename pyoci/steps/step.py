@@ -49,6 +49,8 @@ class Context:
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
         self.identity: dict[str, list[int]] = {}  # the container's namespaces and root, once its process has sent them
+        self.cgroups_new = False  # all of them: whoever is in them has come through us
+        self.shared: Callable[[], object] = lambda: None  # asked of a cgroup that is there: raises if it has an owner
         self.bus: Bus | None = None  # to systemd, while its driver needs it
         self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups

@@ -132,8 +132,8 @@ def helper_of(box: Box) -> int:
 
 def test_the_helper_ends_with_the_container(box: Box, agent: Make) -> None:
     served = agent()
-    bundle = box.bundle("sleep", change=filtered(box, "getppid"))
     for id, end in (("a", ("kill", "a", "KILL")), ("b", ("delete", "--force", "b")), ("c", ("start", "c"))):
+        bundle = box.bundle("sleep", change=filtered(box, "getppid"))
         assert box("create", "--bundle", str(bundle), id).stderr == ""
         assert helper_of(box)
         assert box(*end).stderr == ""

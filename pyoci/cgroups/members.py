@@ -258,7 +258,7 @@ def frozen_at(paths: dict[str, str]) -> str:
                     if first and _is_thawed(directory.read(names[0])):
                         return ""
                     first = False
-                    if directory.read(names[1]).strip() == "1":
+                    if directory.read(names[1]) == b"1\n":
                         return path
             except OSError as error:  # not there yet; the root of a hierarchy has no such files
                 if not vanished(error):
@@ -267,9 +267,9 @@ def frozen_at(paths: dict[str, str]) -> str:
     return ""
 
 
-def _is_thawed(text: str) -> bool:
+def _is_thawed(content: bytes) -> bool:
     """By the content of v1's freezer.state, or of v2's cgroup.events: whether nothing above is frozen either."""
-    return text.strip() == "THAWED" or files.keyed(text, "frozen") == "0"
+    return content == b"THAWED\n" or files.keyed(content, b"frozen") == b"0"
 
 
 def thaw(paths: dict[str, str]) -> None:

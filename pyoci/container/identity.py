@@ -75,11 +75,12 @@ def find(container: Container, context: Context) -> Place:
     mapped = "user" in joined
     if "mount" not in found:
         context.descriptors["root"] = _open_root(container, context)
+    denied = maps["setgroups"] if mapped else textfile.read_if_there("self/setgroups", context.proc)
     return Place(
         joins=tuple(_file(kind) for kind in joined),
         inodes=tuple((inode[0], inode[1]) for inode in joined.values()),
         chroot="mount" not in found,
-        set_groups=(maps["setgroups"] if mapped else textfile.read_if_there("self/setgroups", context.proc)) != b"deny\n",
+        set_groups=denied != b"deny\n",
         owner=(_outside(maps["uid_map"]), _outside(maps["gid_map"])) if mapped else (0, 0),
     )
 

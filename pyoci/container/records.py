@@ -47,7 +47,7 @@ class Container(Record):
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     cgroup_id: int = 0  # of the one that was made (members.identity): another may have its path by now
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
-    identity: dict[str, list[int]] = {}  # what these are, see identity.py; nothing if another runtime made it, or long ago
+    identity: dict[str, list[int]] = {}  # what these are (identity.py); none of one that is old or not ours
     private_pid: bool = True  # it has a pid namespace of its own
     has_process: bool = True  # config.json says what to start
     notify: bool = False

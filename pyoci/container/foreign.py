@@ -76,6 +76,7 @@ def container(root: str, id: str, raw: dict[str, Any]) -> Container:
         rdt_path=rdt_path,
         rdt_monitor=rdt_monitor,
         rdt_remove=_rdt_remove(config, id, rdt_path, rdt_monitor),
+        keyring=f"_ses.{id}",  # as runc names it
         hooks=hooks(config),
         by_runc=True,
     )

@@ -132,7 +132,7 @@ def _expected(container: Container, found: dict[str, list[int]], own_user: list[
     namespace, a new one of those to ours: without the container's privileges no process can make itself such ones.
     """
     if container.identity:
-        return {kind: container.identity.get(kind, []) for kind in found} | _of_ours(container, found, own_user)
+        return {kind: _recorded(container, kind, path, found, own_user) for kind, path in container.namespaces}
     user = found["user"][:2] if "user" in found else own_user
     expected = {}
     for kind, path in container.namespaces:
@@ -147,13 +147,15 @@ def _expected(container: Container, found: dict[str, list[int]], own_user: list[
     return expected
 
 
-def _of_ours(container: Container, found: dict[str, list[int]], own_user: list[int]) -> dict[str, list[int]]:
-    """Without a user namespace of its own a container is entered with all privileges of ours: then its mount namespace
-    has to be ours, too, and not one of a user namespace around the runtime that has made it."""
-    if "user" in found or ("mount", "") not in container.namespaces:
-        return {}
-    recorded: list[int] = container.identity.get("mount", [])
-    return {"mount": recorded[:2] + own_user}
+def _recorded(
+    container: Container, kind: str, path: str, found: dict[str, list[int]], own_user: list[int]
+) -> list[int]:
+    """Without a user namespace of its own a container is entered with all privileges of ours: then its namespaces, and
+    above all that of its mounts, have to be ours, too, and not of a user namespace around the runtime that made it."""
+    recorded = container.identity.get(kind)
+    if not isinstance(recorded, list):
+        return []
+    return recorded if path or "user" in found else recorded[:2] + own_user
 
 
 def _left(container: Container, kind: str, expected: list[int], found: list[int]) -> StateError:

@@ -94,6 +94,16 @@ def test_ps_shows_it_all_the_same(either_arena: Arena) -> None:
         assert either_arena.status(made.id) == "running"
 
 
+def test_update_is_about_the_container_s_cgroup(arena: Arena) -> None:
+    """Not about the one that the first process has gone to, which is not ours."""
+    for made in outside(arena):
+        assert arena("update", "--pids-limit", "77", made.id).stderr == ""
+        paths = made.record()["cgroup_paths"]
+        path = Path(paths.get("pids") or paths[""])
+        assert (path / "pids.max").read_text() == "77\n"
+        assert (path.parent / "outside/pids.max").read_text() == "max\n"
+
+
 @pytest.mark.also_guest
 def test_events_do_not_end_before_it_does(arena: Arena) -> None:
     """The cgroup is empty, and the container is not. In the guest on v2, which tells when a cgroup is empty."""

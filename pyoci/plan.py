@@ -85,8 +85,6 @@ def make(config: Config, around: Surroundings) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
         config = Config(**{**config.__dict__, "process": NO_PROCESS})
-    elif not config.process.args:
-        raise ConfigError("args must not be empty", pointer="/process/args", hint="name the program to run")
     assert config.process is not None
     state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
     shape = _Shape(config)

@@ -29,7 +29,12 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.di
 
 def without_null_members(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: without_null_members(member) for key, member in value.items() if member is not None}
+        folded = {jsonfile.fold(key) for key, member in value.items() if member is not None}
+        return {
+            key: without_null_members(member)
+            for key, member in value.items()
+            if member is not None or jsonfile.fold(key) in folded
+        }
     return [without_null_members(item) for item in value] if isinstance(value, list) else value
 
 
@@ -135,6 +140,11 @@ def test_exactly_the_deepest_nesting_passes() -> None:
 def test_null_members_are_dropped_and_null_items_kept() -> None:
     assert jsonfile.parse(b'{"a": null, "b": [null, {"c": null}]}', "x") == {"b": [None, {}]}
     assert jsonfile.parse(b"null", "x") is None
+
+
+def test_null_stays_beside_another_spelling_of_its_key() -> None:
+    """Which is for config/keys.py to refuse: Go's decoder would take the value away again."""
+    assert jsonfile.parse(b'{"A": 1, "a": null, "B": null, "b": null}', "x") == {"A": 1, "a": None}
 
 
 def test_null_in_a_map_is_the_empty_value() -> None:

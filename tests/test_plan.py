@@ -268,10 +268,7 @@ def test_private_propagation_without_pivot_is_refused() -> None:
     assert caught.value.pointer == "/linux/rootfsPropagation"
 
 
-def test_no_arguments_are_refused_and_no_process_is_not() -> None:
-    with pytest.raises(ConfigError) as caught:
-        plan.make(config.read({"process": {"args": [], "cwd": "/"}}), around({}))
-    assert caught.value.pointer == "/process/args"
+def test_a_container_without_a_process_waits_for_start() -> None:
     made = plan.make(config.read({}), around({}))
     assert names(made.launch)[-1] == "WaitForStart"
 

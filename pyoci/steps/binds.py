@@ -8,7 +8,7 @@ names that an image has made, and lead nowhere but below that root.
 from __future__ import annotations
 
 import stat
-from errno import EINVAL
+from errno import EINVAL, EXDEV
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
@@ -82,7 +82,8 @@ class OpenSource(Step):
 def through_root(source: str, rootfs: str) -> tuple[str, str] | None:
     """Where `source`, by links of the host, comes to the directory `rootfs`: its name there, and the rest of the way.
 
-    None if it does not, or leaves it again by "..". Names of the image are not looked at.
+    None if it does not, or leaves it at once by "..". Names of the image are not looked at: OSError (EXDEV) for a way
+    that takes some of them before it leaves.
     """
     if not rootfs:
         return None
@@ -100,8 +101,11 @@ def through_root(source: str, rootfs: str) -> tuple[str, str] | None:
             status = os.lstat(here)
         except OSError:
             return None
-        if os.path.samestat(status, root) and not _climbs(pending):
-            return here, "/" + "/".join(reversed(pending))
+        if os.path.samestat(status, root):
+            if not _climbs(pending):
+                return here, "/" + "/".join(reversed(pending))
+            if pending[-1] != "..":
+                raise OSError(EXDEV, "leads into the container's root file system and out of it again", source)
         if not stat.S_ISLNK(status.st_mode):
             continue
         links += 1

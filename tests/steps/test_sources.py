@@ -128,6 +128,26 @@ def test_a_second_mount_of_the_root_is_the_host_s(rootfs: Path, tmp_path: Path) 
     assert at_root(rootfs, body, prepare=prepare) == ["the host's mount", "the image's"]
 
 
+def test_a_way_out_through_a_link_of_the_image(rootfs: Path, tmp_path: Path) -> None:
+    """ROOTFS/link/../../data is beside what holds the link's target, if the image's names are followed on the host."""
+    for name in ("outside/data", "outside/deep/er", "data"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "outside/data/file").write_text("outside")
+    (tmp_path / "data/file").write_text("data")
+    (rootfs / "directory").mkdir()
+    (rootfs / "link").symlink_to("../outside/deep/er")
+
+    def body(made: Context, name: str) -> str:
+        show(made, rootfs, f"{rootfs}/{name}")
+        return content(rootfs)
+
+    assert at_root(rootfs, lambda made: body(made, "../data")) == "data"
+    assert at_root(rootfs, lambda made: body(made, "directory/../../data")) == "data"
+    with pytest.raises(StepError, match="into the container's root file system and out of it again") as caught:
+        at_root(rootfs, lambda made: body(made, "link/../../data"))
+    assert caught.value.pointer == "/mounts/0/source"
+
+
 def test_a_missing_source_is_named(rootfs: Path) -> None:
     def body(made: Context) -> None:
         wanted = mount("/seen", "none", f"{rootfs}/none/such", "bind")
@@ -180,13 +200,15 @@ def test_ways_to_the_root(tmp_path: Path) -> None:
         "l/../root/etc": (here, "/etc"),
         "l/..": None,
         "l/../other": None,
-        "l/etc/../../other": None,
         "b": None,
         "none/l": None,
         "loop/x": None,
         "rooted": None,
     }
     assert {name: through_root(f"{tmp_path}/{name}", here) for name in expected} == expected
+    for name in ("l/etc/../../other", "b/root/etc/../../root/etc", "m/../root/x/../../b"):
+        with pytest.raises(OSError, match="into the container's root file system and out of it again"):
+            through_root(f"{tmp_path}/{name}", here)
     assert through_root(f"{tmp_path}/l", "") is None
     assert through_root(f"/proc/self/root{tmp_path}/l", here) is None
 

@@ -101,3 +101,31 @@ def test_libseccomp(installation: Installation, tmp_path: Path) -> None:
     copy.chmod(0o666)
     done = subprocess.run(python, env=environment, capture_output=True, text=True, check=False)
     assert f"refusing to run: {copy} is writable by everybody" in done.stderr and done.returncode == 1
+
+
+def test_nothing_that_site_would_run(installation: Installation, tmp_path: Path) -> None:
+    """jsonschema beside the standard library and not beside pyoci: found there, but no *.pth and no sitecustomize."""
+    sprung = tmp_path / "sprung"
+    trap = f"import posix; posix.close(posix.open({str(sprung)!r}, posix.O_CREAT | posix.O_WRONLY))\n"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    installation.package.rename(elsewhere / "pyoci")
+    there = installation.site
+    python = [str(installation.interpreter), "-I", "-S", "-c"]
+    listed = subprocess.run(
+        [*python, "import site; print(*site.getsitepackages(), sep='\\n')"], capture_output=True, text=True, check=True
+    )
+    first = Path(listed.stdout.splitlines()[0])
+    assert str(first).startswith(str(installation.prefix))
+    first.mkdir(parents=True, exist_ok=True)
+    for path in there.iterdir():
+        if not (first / path.name).exists():
+            path.rename(first / path.name)
+    (first / "trap.pth").write_text(trap)
+    (first / "sitecustomize.py").write_text(trap)
+    code = f"import sys; sys.path.append({str(elsewhere)!r}); import pyoci.config.report as r; print(r.violations(7))"
+    done = subprocess.run([*python, code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and "must be an object" in done.stdout
+    assert not sprung.exists()
+    subprocess.run([*python, "import site; site.main()"], check=False)
+    assert sprung.exists()  # control: the trap is one

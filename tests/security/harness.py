@@ -95,8 +95,10 @@ class Arena(Box):
         super().remove_parents()
 
     def is_clean_failure(self, done: Done) -> bool:
-        """It failed with one of our errors: no signal, no traceback, nothing internal."""
-        return done.returncode == 1 and "Traceback" not in done.stderr and "internal error" not in done.stderr
+        """It failed with one of our errors: no signal, no traceback, nothing internal. 255: the program's turn had
+        come, and it could not be executed."""
+        ended = done.returncode in (1, 255) and "level=error" in done.stderr
+        return ended and "Traceback" not in done.stderr and "internal error" not in done.stderr
 
     @contextmanager
     def swapping(self, first: Path, second: Path) -> Iterator[None]:

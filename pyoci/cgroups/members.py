@@ -256,10 +256,10 @@ def frozen_at(paths: dict[str, str]) -> str:
         while path not in ("", files.ROOT):
             try:
                 with tree.open(path) as directory:
-                    if first and _is_thawed(directory.read(names[0])):
+                    if first and _is_thawed(os.fsdecode(directory.read(names[0]))):
                         return ""
                     first = False
-                    if directory.read(names[1]).strip() == "1":
+                    if os.fsdecode(directory.read(names[1])).strip() == "1":
                         return path
             except OSError as error:  # not there yet; the root of a hierarchy has no such files
                 if not vanished(error):
@@ -270,7 +270,7 @@ def frozen_at(paths: dict[str, str]) -> str:
 
 def _is_thawed(text: str) -> bool:
     """By the content of v1's freezer.state, or of v2's cgroup.events: whether nothing above is frozen either."""
-    return text.strip() == "THAWED" or files.keyed(text, "frozen") == "0"
+    return text.strip() == "THAWED" or "frozen 0" in text.split("\n")
 
 
 def thaw(paths: dict[str, str]) -> None:

@@ -96,6 +96,8 @@ def make(
     if before_start is not None and config.process is None:
         raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
     _warn_of_capabilities(config)
+    if not options.systemd_cgroup:
+        _warn_of_systemd_path(config.linux.cgroups_path or "")
     if config.linux.personality is not None and config.linux.personality.flags:
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     around = surroundings(config, options)
@@ -147,6 +149,16 @@ def _warn_of_capabilities(config: Config) -> None:
         names += tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
     if names:
         log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
+
+
+def _warn_of_systemd_path(path: str) -> None:
+    """As in runc it is a path like any other, with colons; nobody can have meant that."""
+    slice, *rest = path.split(":")
+    if len(rest) == 2 and "/" not in path and (not slice or slice.endswith(".slice")):
+        log.warning(
+            f"linux.cgroupsPath {path!r} has the form that systemd's driver reads, slice:prefix:name: without "
+            "--systemd-cgroup it is the path of a cgroup of that name"
+        )
 
 
 class _Creation:

@@ -108,6 +108,8 @@ def make(
     state.check_id(options.id)
     config, raw = load_config(options.bundle, needs_process=before_start is not None)
     _warn_of_capabilities(config)
+    if not options.systemd_cgroup:
+        _warn_of_systemd_path(config.linux.cgroups_path or "")
     if config.linux.personality is not None and config.linux.personality.flags:
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     around = surroundings(config, options)
@@ -159,6 +161,16 @@ def _warn_of_capabilities(config: Config) -> None:
 
         for line in ungranted.warnings(sets, held):
             log.warning(line)
+
+
+def _warn_of_systemd_path(path: str) -> None:
+    """As in runc it is a path like any other, with colons; nobody can have meant that."""
+    slice, *rest = path.split(":")
+    if len(rest) == 2 and "/" not in path and (not slice or slice.endswith(".slice")):
+        log.warning(
+            f"linux.cgroupsPath {path!r} has the form that systemd's driver reads, slice:prefix:name: without "
+            "--systemd-cgroup it is the path of a cgroup of that name"
+        )
 
 
 class _Creation:

@@ -8,7 +8,7 @@ from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import channel, os, plan_exec
-from pyoci.cgroups import below, manager
+from pyoci.cgroups import below, manager, members
 from pyoci.container import console, exec_process, identity, state
 from pyoci.container.birth import ENDING, Birth, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
@@ -305,6 +305,8 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
         raise StateError("cannot exec in a container that is still being created")
     if found == "paused" and not ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
+    if container.cgroups_made and members.own(container.cgroups, container.cgroup_id) != container.cgroups:
+        raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
 
 
 def _warn_of_capabilities(config: Config) -> None:

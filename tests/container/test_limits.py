@@ -175,6 +175,26 @@ def test_a_threaded_place_takes_no_memory_limit(pyoci: str, box: Box) -> None:
     assert "with domain controllers -- it is in " in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("form", "warned"),
+    [
+        ("{}.slice:runc:x", True),
+        (":{}:x", True),
+        ("/{}/a.slice:b:c", False),
+        ("{}:b", False),
+        ("{}:b:c", False),
+    ],
+)
+def test_a_path_for_systemd_without_it(box: Box, form: str, warned: bool) -> None:
+    """Taken as a path, as by runc, with a warning."""
+    path = form.format(box.mark)
+    limited = box.bundle("exit", "0", change=lambda config: config["linux"].update(cgroupsPath=path))
+    done = box("run", "--bundle", str(limited), "a")
+    assert done.returncode == 0
+    text = f"linux.cgroupsPath '{path}' has the form that systemd's driver reads, slice:prefix:name: without --systemd"
+    assert (text in done.stderr) == warned and (done.stderr == "") == (not warned)
+
+
 def test_plan_shows_them(box: Box) -> None:
     limited = bundle(box, {"pids": {"limit": 0}})
     done = box("plan", "--bundle", str(limited))

@@ -165,6 +165,26 @@ def test_one_that_was_removed_has_no_successor(either_box: Box, change: Callable
     assert all(place.is_dir() for place in cgroups(box, "b"))
 
 
+def test_one_that_was_removed_while_it_runs(either_box: Box) -> None:
+    """Its process was moved away before. Nothing is done to the one that has its path by now."""
+    box = either_box
+    path = f"/{box.mark}/one"
+    assert box("run", "--detach", "--bundle", str(box.bundle("sleep", change=at(path))), "a").stderr == ""
+    pid = str(box.state("a")["pid"])
+    for place in cgroups(box):
+        (place.parents[1] / "cgroup.procs").write_text(pid)
+        place.rmdir()
+    assert box("run", "--detach", "--bundle", str(box.bundle("sleep", change=at(path))), "b").stderr == ""
+    for command in (("exec", "a", "/reporter", "exit", "0"), ("update", "--pids-limit", "5", "a")):
+        done = box(*command)
+        assert done.returncode in (1, 255) and "the container's cgroup is gone" in done.stderr, done
+    refused(box("pause", "a"), "cannot toggle freezer: cgroups not configured for container")
+    refused(box("ps", "a"), "the container has no cgroup of its own")
+    assert (box.status("a"), box.status("b")) == ("running", "running")
+    assert box("delete", "--force", "a").stderr == ""
+    assert len(json.loads(box("ps", "-f", "json", "b").stdout)) == 1
+
+
 def left_over(box: Box, id: str = "a") -> list[int]:
     """A container without a pid namespace whose first process is gone; who is left of it."""
     bundle = box.bundle("spawn", "2", ",", "sleep", change=shared)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
+_OWN_LEVELS = 10  # more than any file of ours puts around what it keeps
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
 _SPACE = " \t\n\r"
@@ -63,9 +64,14 @@ def _read_all(fd: int, what: str) -> bytes:
     return data
 
 
-def parse(data: bytes, what: str) -> Any:
-    """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset."""
-    if len(data) > MAX_BYTES:
+def parse(data: bytes, what: str, own: bool = False) -> Any:
+    """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset.
+
+    own: write() has written it, of what was read before. That has no limit of size, and a few levels more: parts of
+    config.json stand deeper in it and some twice, and a container whose state is refused could not be removed.
+    """
+    deepest = MAX_DEPTH + _OWN_LEVELS if own else MAX_DEPTH
+    if len(data) > MAX_BYTES and not own:
         _fail(what, f"larger than {MAX_BYTES} bytes", hint="no engine writes such a file; is this the right one?")
     try:
         text = data.decode("utf-8")
@@ -75,8 +81,12 @@ def parse(data: bytes, what: str) -> Any:
         )
     reader = _Reader()
     value = _scan(reader, text, what)
-    if reader.faulty or "\\u" in text or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):
-        fault = _fault(value, "", 1)
+    if (
+        reader.faulty
+        or "\\u" in text
+        or (text.count("{") + text.count("[") > deepest and _depth(value, deepest) > deepest)
+    ):
+        fault = _fault(value, "", 1, deepest)
         if fault is not None:
             pointer, reason = fault
             raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
@@ -182,10 +192,10 @@ def _skip_space(text: str, index: int) -> int:
     return index
 
 
-def _depth(value: Any) -> int:
+def _depth(value: Any, deepest: int) -> int:
     """Levels of objects and arrays, level by level and so without recursion; stops counting above the limit."""
     depth, level = 0, [value] if type(value) in (dict, list) else []
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= deepest:
         depth += 1
         level = [
             child
@@ -196,7 +206,7 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _fault(value: Any, pointer: str, depth: int) -> tuple[str, str] | None:
+def _fault(value: Any, pointer: str, depth: int, deepest: int) -> tuple[str, str] | None:
     """Pointer and reason of the first thing that is JSON but not acceptable, or None."""
     if type(value) is str:
         reason = _text_fault(value)
@@ -205,12 +215,12 @@ def _fault(value: Any, pointer: str, depth: int) -> tuple[str, str] | None:
         return pointer, value.reason
     if type(value) is not dict and type(value) is not list:
         return None
-    if depth > MAX_DEPTH:  # the whole pointer would fill a screen
-        return "/".join(pointer.split("/")[:4]), f"nested deeper than {MAX_DEPTH} levels"
+    if depth > deepest:  # the whole pointer would fill a screen
+        return "/".join(pointer.split("/")[:4]), f"nested deeper than {deepest} levels"
     for key, child in value.items() if type(value) is dict else enumerate(value):
         if type(key) is str and (reason := _text_fault(key)):
             return pointer, f"the key {key!a}: {reason}"
-        fault = _fault(child, f"{pointer}/{escape(key)}", depth + 1)
+        fault = _fault(child, f"{pointer}/{escape(key)}", depth + 1, deepest)
         if fault is not None:
             return fault
     return None

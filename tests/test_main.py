@@ -73,14 +73,13 @@ def test_importing_it_runs_nothing() -> None:
 
 
 def test_an_interrupt_ends_it_by_the_signal(tmp_path: Path) -> None:
-    """A shell ends its loop only if the command died of SIGINT; opening a FIFO for the log waits for a reader."""
-    os.mkfifo(tmp_path / "log")
-    with subprocess.Popen(
-        [*AS_FILE, "--log", str(tmp_path / "log"), "list"], env=LAUNCHED, stderr=subprocess.PIPE, text=True
-    ) as process:
+    """A shell ends its loop only if the command died of SIGINT; `update -r -` waits for its standard input."""
+    command = [*AS_FILE, "--root", str(tmp_path), "update", "-r", "-", "x"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=SEALED, stdin=pipe, stderr=pipe, text=True) as process:
         wchan = Path(f"/proc/{process.pid}/wchan")
         deadline = time.monotonic() + 20
-        while wchan.read_text() not in ("wait_for_partner", "pipe_wait", "fifo_open") and time.monotonic() < deadline:
+        while wchan.read_text() not in ("pipe_read", "anon_pipe_read") and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=20)

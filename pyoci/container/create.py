@@ -309,8 +309,13 @@ class _Creation:
 
 
 def open_trace(path: str) -> int:
-    """The file of --trace: an array of events whose end may be missing, as the format allows."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    """The file of --trace: an array of events whose end may be missing, as the format allows.
+
+    A FIFO that nobody reads is ENXIO, instead of a wait for whoever will.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    file = os.open(path, flags, 0o644)
+    os.set_blocking(file, True)
     os.write(file, b"[\n")
     return file
 

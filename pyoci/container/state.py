@@ -141,7 +141,7 @@ def read(root: str, id: str, directory: int) -> Container:
     except FileNotFoundError:
         raise NotFoundError from None
     with open(file, "rb") as opened:
-        raw = jsonfile.parse(opened.read(), FILE)
+        raw = jsonfile.parse(opened.read(), FILE, own=True)
     try:
         return _from_json(root, id, raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -270,7 +270,7 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
         container = read(root, id, directory)
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         with open(file, "rb") as opened:
-            kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}")
+            kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}", own=True)
     except FileNotFoundError:
         whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
         config = {key: whole[key] for key in ("process", "linux") if key in whole}

@@ -7,7 +7,7 @@ What SIGKILL leaves is on record in state.json before it is made, so that `delet
 from __future__ import annotations
 
 import time
-from errno import EINVAL, ENOMEM, EPERM
+from errno import EINVAL, ENOMEM, ENXIO, EPERM
 
 from pyoci import channel, jsonfile, os, plan
 from pyoci.config import Config, read, rules, schema
@@ -16,7 +16,7 @@ from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, program_user, surroundings
-from pyoci.errors import ConfigError, Error, StateError
+from pyoci.errors import ConfigError, Error, StateError, os_error_text
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
@@ -311,10 +311,15 @@ class _Creation:
 def open_trace(path: str) -> int:
     """The file of --trace: an array of events whose end may be missing, as the format allows.
 
-    A FIFO that nobody reads is ENXIO, instead of a wait for whoever will.
+    A FIFO that nobody reads is an error (ENXIO), instead of a wait for whoever will.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-    file = os.open(path, flags, 0o644)
+    try:
+        file = os.open(path, flags, 0o644)
+    except OSError as error:
+        hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
+        message = f"open {os_error_text(error)}"
+        raise Error(message, pointer="--trace", errno=error.errno or 0, hint=hint) from None
     os.set_blocking(file, True)
     os.write(file, b"[\n")
     return file

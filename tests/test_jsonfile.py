@@ -296,3 +296,14 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         jsonfile.write(directory, "other.json", {"a": object()})
     os.close(directory)
     assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_what_is_written_of_what_was_read_can_be_read_again() -> None:
+    """state.json keeps annotations twice, and hooks a level deeper than config.json has them."""
+    large = jsonfile.parse(b'"' + b"x" * (jsonfile.MAX_BYTES - 2) + b'"', "config.json")
+    deep = jsonfile.parse(b"[" * jsonfile.MAX_DEPTH + b"]" * jsonfile.MAX_DEPTH, "config.json")
+    for whole in ([large, large, large], {"pyoci": {"hooks": {"poststop": deep}}}):
+        written = jsonfile.dumps(whole).encode()
+        assert jsonfile.parse(written, "state.json", own=True) == whole
+        with pytest.raises(ConfigError):
+            jsonfile.parse(written, "config.json")

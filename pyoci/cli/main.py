@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from errno import ENXIO
 
 from pyoci import os, pack
 from pyoci.cli import launch, root
@@ -192,7 +193,8 @@ class CommandLine:
             log.configure(path, form == "json", values["debug"] is True, _first_own_descriptor(values))
         except OSError as error:
             reason = (error.strerror or "").lower()  # as Go spells it
-            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0) from None
+            hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
+            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0, hint=hint) from None
         if form not in ("", "text", "json"):
             raise Error(f"invalid log-format: {form}", pointer="--log-format", hint="it is text or json")
         if "root" in self._given:

@@ -127,7 +127,7 @@ def read(root: str, id: str, directory: int) -> Container:
     """
     path = f"{root}/{id}/{FILE}"
     try:
-        return record(root, id, jsonfile.parse(content(directory), path))
+        return record(root, id, jsonfile.parse(content(directory), path, own=True))
     except FileNotFoundError:  # one that is none of ours, or one that is only begun or all but gone
         from pyoci.container import foreign
 
@@ -222,7 +222,7 @@ def _kept(container: Container, directory: int) -> Any:
     if container.by_runc:
         from pyoci.container import foreign_config
 
-        return foreign_config.kept(jsonfile.parse(content(directory), FILE))
+        return foreign_config.kept(jsonfile.parse(content(directory), FILE, own=True))
     try:
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
@@ -232,7 +232,7 @@ def _kept(container: Container, directory: int) -> Any:
         more = {key: linux[key] for key in ("resources", "devices") if key in linux}
         return {"no_new_keyring": False, "config": config, **more}
     with open(file, "rb") as opened:
-        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}")
+        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
 
 
 def _checked(kept: Any) -> dict[str, Any]:

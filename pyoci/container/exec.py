@@ -150,6 +150,9 @@ class _Execution:
     ) -> Entrance:
         options = self.options
         assert config.process is not None
+        listen = listen_fds()
+        enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
+        file_limit = None if enough else raise_file_limit()  # before the first of many descriptors is opened
         place = identity.find(container, context)
         if options.rootless == "auto":
             self.rootless = os.geteuid() != 0 or in_user_namespace()
@@ -160,9 +163,7 @@ class _Execution:
             from pyoci.container import groups
 
             groups.without(config.process.user)
-        listen = listen_fds()
         umask = config.process.user.umask
-        enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         return Entrance(
             id=container.id,
             joins=place.joins,
@@ -177,7 +178,7 @@ class _Execution:
             keyring=container.keyring if own_keyring else "",
             preserve=options.preserve_fds + listen,
             listen=listen,
-            file_limit=None if enough else raise_file_limit(),
+            file_limit=file_limit,
             rdt_path=container.rdt_path,
             rdt_monitor=container.rdt_monitor,
             pid=container.pid,

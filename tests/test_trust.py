@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from pyoci.errors import Error
 from tests.access_lists import BY_GROUP, CASES, USER, give, may_write
 
 PROJECT = Path(__file__).parent.parent
+TAG = sys.implementation.cache_tag
 SCRIPT = """
 import sys
 sys.path.insert(0, {project!r})
@@ -37,7 +39,8 @@ def place(tmp_path: Path) -> Path:
     (directory / "package").mkdir(parents=True)
     (directory / "package/__init__.py").touch()
     (directory / "package/module.py").write_text("x = 1\n")
-    subprocess.run([sys.executable, "-m", "compileall", "-q", directory], check=True)
+    for path in directory.glob("package/*.py"):  # where $PYTHONPYCACHEPREFIX has no say
+        py_compile.compile(str(path), str(path.parent / "__pycache__" / f"{path.stem}.{TAG}.pyc"), doraise=True)
     for path in directory.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return directory
@@ -52,7 +55,6 @@ def load(place: Path) -> str:
     return done.stdout.rstrip("\n")
 
 
-TAG = sys.implementation.cache_tag
 PARTS = (
     *("package/module.py", f"package/__pycache__/module.{TAG}.pyc", f"package/__pycache__/__init__.{TAG}.pyc"),
     *("package/__init__.py", "package/__pycache__", "package", "."),

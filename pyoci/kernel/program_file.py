@@ -16,6 +16,10 @@ from pyoci import os
 from pyoci.kernel.libc import MACHINE
 from pyoci.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _LOOKED_AT = 8192  # bytes from the start of a file: program headers and the name of the loader lie in the first few
 _HEADERS = 65536  # bytes of program headers that the kernel reads
 _LINE = 256  # bytes of a #! line that the kernel looks at (BINPRM_BUF_SIZE)
@@ -49,8 +53,13 @@ class Fault(Record):
     text: str
 
 
-def head(data: bytes) -> Head:
-    """Read the start of a file as the kernel would (fs/binfmt_script.c, fs/binfmt_elf.c; elf(5)). Pure."""
+def head(data: bytes | None) -> Head:
+    """Read the start of a file as the kernel would (fs/binfmt_script.c, fs/binfmt_elf.c; elf(5)). Pure.
+
+    None: it could not be read, and nothing is known.
+    """
+    if data is None:
+        return Head()
     if data[:2] == b"#!":
         return _script(data[2:_LINE])
     if data[:4] == b"\x7fELF":
@@ -88,55 +97,58 @@ def _elf(data: bytes) -> Head:
     return Head(machine=machine)
 
 
-def fault(path: bytes) -> Fault | None:
-    """What keeps us from executing the file, looked up where we are and as whom we are; None if nothing is found."""
+def faults(path: bytes) -> tuple[Fault, ...]:
+    """What keeps us from executing the file, looked up where we are and as whom we are; empty if nothing is found."""
     try:
-        return _fault(path)
+        return tuple(_faults(path))
     except (OSError, ValueError, MemoryError):
-        return None  # the least memory, or a path with NUL: no reason to fail before execve(2) says so
+        return ()  # the least memory, or a path with NUL: no reason to fail before execve(2) says so
 
 
-def why(found: Fault | None, errno: int | None) -> str:
+def why(found: tuple[Fault, ...], errno: int | None) -> str:
     """What was found, if it is the reason why execve(2) has answered `errno`; else ""."""
-    return found.text if found is not None and errno in found.errnos else ""
+    for one in found:
+        if errno in one.errnos:
+            return one.text
+    return ""
 
 
-def _fault(path: bytes) -> Fault | None:
+def _faults(path: bytes) -> Iterator[Fault]:
     text = os.fsdecode(path)
     lead = ""
     for _ in range(_SCRIPTS):
         found = _access(path)
-        start = _read(path) if found is None else None
-        if found is not None or start is None:
-            return found and Fault(errnos=found.errnos, text=lead + found.text)
-        data = head(start)
+        if found is not None:
+            yield Fault(errnos=found.errnos, text=lead + found.text)
+            return
+        data = head(_read(path))
         reason = _mismatch(data)
-        if reason:
-            return Fault(errnos=_FORMAT, text=f"{lead}{text} {reason}")
+        if reason:  # a kernel may take programs of a second machine, as i386 on x86_64: then its loader counts
+            yield Fault(errnos=_FORMAT, text=f"{lead}{text} {reason}")
         if not data.interpreter:
-            return None
+            return
         path = data.interpreter
         name = os.fsdecode(path)
         if not data.script:
-            return _loader(path, f"{lead}{text} needs the loader {name} (PT_INTERP): ")
+            yield from _loader(path, f"{lead}{text} needs the loader {name} (PT_INTERP): ")
+            return
         lead += f"{text} is a script for {name} (its #! line): "
         if name.endswith("\r"):
             lead += "the line ends in a carriage return, as on DOS; "
         text = name
-    return Fault(errnos=(ELOOP,), text=f"{lead}and so on")
+    yield Fault(errnos=(ELOOP,), text=f"{lead}and so on")
 
 
-def _loader(path: bytes, lead: str) -> Fault | None:
+def _loader(path: bytes, lead: str) -> Iterator[Fault]:
     """The kernel loads it together with the program; what loader it would need itself does not count."""
     found = _access(path)
     if found is not None:
-        return Fault(errnos=found.errnos, text=lead + found.text)
-    start = _read(path)
-    if start is None:
-        return None
-    data = head(start)
+        yield Fault(errnos=found.errnos, text=lead + found.text)
+        return
+    data = head(_read(path))
     reason = "is a script" if data.script else _mismatch(data)
-    return Fault(errnos=_FORMAT, text=f"{lead}it {reason}") if reason else None
+    if reason:
+        yield Fault(errnos=_FORMAT, text=f"{lead}it {reason}")
 
 
 def _mismatch(data: Head) -> str:

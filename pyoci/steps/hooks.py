@@ -142,7 +142,7 @@ def _run(
 def _not_started(hook: Hook, error: OSError) -> tuple[str, str]:
     text = os.strerror(error.errno or 0)
     # Looked up where we are: it is there that the hook's path counts.
-    why = program_file.why(program_file.fault(os.fsencode(hook.path)), error.errno)
+    why = program_file.why(program_file.faults(os.fsencode(hook.path)), error.errno)
     return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}", why
 
 

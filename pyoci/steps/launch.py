@@ -99,7 +99,7 @@ class ExecuteProgram(Step):
         # Under a filter that allows little, nothing more could be asked: it is looked at just before. Not where a
         # helper shares our descriptors, who takes the next one to appear for the filter's listener.
         look = context.handover is None
-        fault = program_file.fault(program) if look and filter is not None else None
+        found = program_file.faults(program) if look and filter is not None else ()
         report(context, GO)
         signals.reset()
         try:
@@ -109,8 +109,8 @@ class ExecuteProgram(Step):
             image.execve(program)
         except OSError as error:
             if look and filter is None:
-                fault = program_file.fault(program)
-            failure = failed(self, error, program_file.why(fault, error.errno))
+                found = program_file.faults(program)
+            failure = failed(self, error, program_file.why(found, error.errno))
             failure.message = f"exec {os.fsdecode(program)}: {os_error_text(error)}"  # the file, as runc says
             raise failure from error
 

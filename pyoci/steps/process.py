@@ -143,7 +143,7 @@ class FindProgram(Step):
                 return name
             prefix = "stat " if errno in (ENOENT, ENOTDIR) else ""
             text = f"{prefix}{self.name}: {reason}" if prefix else reason
-            why = program_file.why(program_file.fault(name), EACCES) if errno == EACCES else ""
+            why = program_file.why(program_file.faults(name), EACCES) if errno == EACCES else ""
             raise self._failed(text, errno, why or "the path is looked up inside the container's root")
         found = b""
         for directory in self.search:
@@ -156,7 +156,7 @@ class FindProgram(Step):
         # What is there and cannot be executed is no program, for runc and for engines that tell 126 and 127 by it.
         where = f"searched {':'.join(self.search)} of process.env" if self.search else "process.env has no PATH"
         if found:
-            why = program_file.why(program_file.fault(found), EACCES)
+            why = program_file.why(program_file.faults(found), EACCES)
             where += f"; {why or f'{os.fsdecode(found)} is there, but this user cannot execute it'}"
         raise self._failed("executable file not found in $PATH", ENOENT, where)
 

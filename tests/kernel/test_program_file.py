@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.kernel.libc import MACHINE
-from pyoci.kernel.program_file import Head, fault, head, why
+from pyoci.kernel.program_file import Head, faults, head, why
 from tests import reporter
 from tests.isolation import in_namespace
 
@@ -199,7 +199,7 @@ def test_the_kernel_agrees(tmp_path: Path, name: str) -> None:
         subprocess.run([path], check=False)
     assert caught.value.errno == errno
     begin = time.monotonic()
-    assert why(fault(os.fsencode(path)), errno) == text.replace("HERE", str(tmp_path))
+    assert why(faults(os.fsencode(path)), errno) == text.replace("HERE", str(tmp_path))
     assert time.monotonic() - begin < 1
 
 
@@ -207,20 +207,32 @@ def test_nothing_is_said_of_what_works(tmp_path: Path) -> None:
     for number, good in enumerate(("/bin/sh", "/usr/bin/env")):
         copy = tmp_path / f"{number}"
         shutil.copy(good, copy)
-        assert fault(os.fsencode(copy)) is None
+        assert faults(os.fsencode(copy)) == ()
     script("/usr/bin/env sh")(tmp_path / "script")
-    assert fault(os.fsencode(tmp_path / "script")) is None
-    assert why(None, ENOENT) == ""
+    assert faults(os.fsencode(tmp_path / "script")) == ()
+    assert why((), ENOENT) == ""
 
 
 def test_another_reason_is_not_put_forward(tmp_path: Path) -> None:
     file(b"echo\n")(tmp_path / "program")
-    assert why(fault(os.fsencode(tmp_path / "program")), ENOENT) == ""
+    assert why(faults(os.fsencode(tmp_path / "program")), ENOENT) == ""
+
+
+def test_a_program_of_a_second_machine_without_its_loader(tmp_path: Path) -> None:
+    """Which of the two is the reason the kernel says: ENOENT where it takes such programs."""
+    path = tmp_path / "program"
+    file(elf(machine=3, loader=b"/none/ld.so", wide=False))(path)
+    found = faults(os.fsencode(path))
+    assert why(found, ENOEXEC) == f"{path} is for i386, this machine is {MACHINE}"
+    assert why(found, ENOENT) == f"{path} needs the loader /none/ld.so (PT_INTERP): /none/ld.so does not exist"
+    with pytest.raises(OSError) as caught:
+        subprocess.run([path], check=False)
+    assert caught.value.errno in (ENOEXEC, ENOENT)
 
 
 def test_an_endless_or_foreign_path() -> None:
     for path in (b"/" + b"x/" * 5000, b"x" * 300, b"nul\0", b"/dev/null/x"):
-        assert (fault(path) or Head()) is not None  # and nothing is raised
+        assert why(faults(path), ENOEXEC) == ""  # and nothing is raised
 
 
 def refused_to(uid: int, options: str, *names: str) -> list[str]:
@@ -234,7 +246,7 @@ def refused_to(uid: int, options: str, *names: str) -> list[str]:
             file(REPORTER)(Path(place))
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-        return [why(fault(name.encode()), EACCES) for name in names]
+        return [why(faults(name.encode()), EACCES) for name in names]
 
     return in_namespace(body)
 

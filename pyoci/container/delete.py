@@ -13,6 +13,8 @@ from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
 _DEADLINE = 10_000  # ms for a killed process to be gone, as runc waits
+_ENDING = 2.0  # seconds that a process which is about to end may stay in the cgroup
+_DYING = 10.0  # and one of a create that was killed, which ends by itself as soon as it notices
 _AGAIN = 100  # ms, after which what keeps it from that is taken away once more
 _LOCK = "delete.lock"
 _UNDOING = 3_000  # ms for a create that is ended to undo what it has made
@@ -194,11 +196,11 @@ def _remove_cgroups(container: Container) -> None:
         members.kill(cgroups)
     try:
         left = cgroups if container.unit is None else stop_unit(container)
-        removal.remove(left)
+        removal.remove(left, _DYING if container.creating else _ENDING)
     except Error as error:
         if not container.cgroups_made:
             return
-        if container.private_pid and error.hint:
+        if container.private_pid and "still in it" in error.hint:
             error.hint += f", and not of {container.id}, which has ended: end it or move it away, and delete again"
         raise
 

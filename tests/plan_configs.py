@@ -70,6 +70,7 @@ def around(raw: Raw, **changes: Any) -> plan.Surroundings:
         "bundle": "/bundle",
         "rootfs": "/bundle/rootfs",
         "host": ROOT,
+        "keyring": "_ses.web.1",
         "layout": layout,
         "cgroups": {name: f"{point}/web" for name, point in layout.mounts.items()},
         "device_rules": (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),),

@@ -211,6 +211,7 @@ def _around(read: config.Config, layout: Layout) -> plan.Surroundings:
     linux = read.linux
     return plan.Surroundings(
         id="web",
+        keyring="_ses.web.1",
         bundle="/bundle",
         rootfs="/bundle/" + (read.root.path if read.root is not None else ""),
         host=Host(euid=0, egid=0, user_namespace=False, kcore=True),

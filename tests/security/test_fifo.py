@@ -53,7 +53,10 @@ def test_nobody_else_can_open_it(arena: Arena, user: int, attacker: int) -> None
     """Whether the program's user or another one: it waits in no fifo, and `start` says what the process does."""
     fifo = created(arena, user)
     attack = writer(attacker, fifo)
-    assert attack.communicate(timeout=20)[0] == "Permission denied\n"
+    try:
+        assert attack.communicate(timeout=20)[0] == "Permission denied\n"
+    finally:
+        attack.kill()
     done = arena("start", "c")
     assert (done.returncode, done.stderr) == (0, "")
     assert arena.status("c") == "running"

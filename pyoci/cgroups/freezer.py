@@ -93,8 +93,7 @@ def release(pid: int) -> None:
     where = layout.detect()
     if "freezer" not in where.mounts:
         return
-    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-        children = {int(number) for number in file.read().split()}
+    children = {int(number) for number in textfile.read(f"/proc/self/task/{os.getpid()}/children").split()}
     with Tree() as tree, tree.open(f"{where.mounts['freezer']}{where.own['freezer']}".rstrip("/")) as directory:
         for child in sorted({pid} | children):
             try:

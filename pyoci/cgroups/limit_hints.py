@@ -10,6 +10,7 @@ from errno import EACCES, EINVAL, ENODEV, ENOENT, ERANGE
 from pyoci import os
 
 from ..config import id_list
+from ..kernel import textfile
 from . import files
 from .files import Tree
 from .limit import Write
@@ -133,15 +134,8 @@ def _missing(tree: Tree, path: str, write: Write) -> str:
 
 def unmounted(controller: str) -> str:
     """Why v1 has no hierarchy with that controller."""
-    try:
-        file = os.open("/proc/cgroups", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            lines = [line.split(b"\t") for line in os.read(file, 65536).split(b"\n")]
-        finally:
-            os.close(file)
-    except OSError:
-        lines = []
-    known = {fields[0]: fields for fields in lines if len(fields) == 4}
+    lines = textfile.lines(textfile.read_if_there("/proc/cgroups"))
+    known = {fields[0]: fields for fields in (line.split(b"\t") for line in lines) if len(fields) == 4}
     name = os.fsencode(controller)
     place = f"the {controller} controller is not mounted here, or its hierarchy is not ours to write"
     if known and name not in known:

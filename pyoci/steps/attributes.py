@@ -13,7 +13,7 @@ from errno import EPERM
 from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import StepError
-from pyoci.kernel import mount
+from pyoci.kernel import mount, textfile
 from pyoci.kernel.constants import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
@@ -174,14 +174,13 @@ class Mounted:
 
 def mounts(context: Context) -> list[Mounted]:
     """Every mount of this process's mount namespace; names are bytes that others chose, with octal escapes."""
-    with open(os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc), "rb") as file:
-        return [Mounted(line) for line in file.read().split(b"\n") if line]
+    return [Mounted(line) for line in textfile.lines(textfile.read("self/mountinfo", context.proc))]
 
 
 def mount_id(context: Context, descriptor: int) -> int:
     """The kernel's number of the mount that a descriptor is on."""
-    with open(os.open(f"self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc), "rb") as file:
-        [line] = [line for line in file.read().split(b"\n") if line.startswith(b"mnt_id:")]
+    lines = textfile.lines(textfile.read(f"self/fdinfo/{descriptor}", context.proc))
+    [line] = [line for line in lines if line.startswith(b"mnt_id:")]
     return int(line.partition(b":")[2])
 
 

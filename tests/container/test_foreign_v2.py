@@ -11,6 +11,7 @@ import pytest
 from tests.container.box import Box
 from tests.container.runcs import Theirs, runc
 from tests.container.test_foreign import test_from_created_to_deleted as live
+from tests.container.test_foreign import without_cgroups
 
 __all__ = ["runc"]
 pytestmark = [pytest.mark.root, pytest.mark.guest]
@@ -25,6 +26,7 @@ def test_limits_are_changed_in_turn(runc: str, box: Box) -> None:
     theirs = Theirs(runc, box)
 
     def change(config: dict[str, Any]) -> None:
+        without_cgroups(config)
         config["linux"]["resources"] |= {
             "memory": {"limit": 64 << 20},
             "cpu": {"quota": 20000, "period": 50000, "shares": 512},

@@ -15,7 +15,7 @@ from pyoci.log import log
 _DEADLINE = 10_000  # ms for a killed process to be gone, as runc waits
 _ENDING = 2.0  # seconds that a process which is about to end may stay in the cgroup
 _DYING = 10.0  # and one of a create that was killed, which ends by itself as soon as it notices
-_AGAIN = 100  # ms, after which what keeps it from that is taken away once more
+_AGAIN = 20  # ms, after which what keeps it from that is taken away once more
 _LOCK = "delete.lock"
 _UNDOING = 3_000  # ms for a create that is ended to undo what it has made
 

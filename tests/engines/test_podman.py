@@ -154,7 +154,7 @@ def test_pod(podman: Podman) -> None:
         podman("restart", "--time", "0", "a")
         podman("stop", "--time", "0", "b")
         podman("start", "b")
-        start("c", "--pid", "container:a")
+        start("c", "--pod", "pod", "--pid", "container:a")
         assert running() == {"a", "b", "c"}
         podman("rm", "--force", "--time", "0", "c")
         assert running() == {"a", "b"}

@@ -173,6 +173,8 @@ def steps(raw: Raw) -> set[tuple[str, str]]:
     found = set()
     for layout in LAYOUTS:
         read = config.read(_complete(raw, layout.version))
+        if read.process is not None and not read.process.args:  # which the rules refuse
+            continue
         try:
             made = plan.make(read, _around(read, layout))
             entered = plan_exec.make(read, ENTRANCE)

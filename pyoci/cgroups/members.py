@@ -150,7 +150,9 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
         try:
             if not _kill_file(paths):
                 _freeze(paths, frozen=True)
-                _signal_all(paths, signal)
+            # cgroup.kill signals the first thread of each process, and one that has ended does not pass it on
+            # (Linux 6.18): such a process lives on in its other threads. A pidfd's signal is for all of them.
+            _signal_all(paths, signal)
         finally:
             thaw_all(paths)
         return

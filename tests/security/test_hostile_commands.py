@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,30 @@ def test_one_that_looks_like_a_zombie_is_deleted(either_arena: Arena, paused: bo
             assert either_arena.status(made.id) == "paused"
         assert either_arena("delete", "--force", made.id, timeout=20).stderr == ""
         assert not lives(made.pid)
+
+
+@pytest.mark.parametrize("command", [("kill", "c", "KILL"), ("delete", "--force", "c")])
+def test_another_that_looks_like_a_zombie_ends_with_the_first(either_arena: Arena, command: tuple[str, ...]) -> None:
+    """Without a pid namespace nobody but the cgroup knows of it, and cgroup.kill does not reach it."""
+    arena = either_arena
+
+    def change(config: dict[str, Any]) -> None:
+        linux = config["linux"]
+        linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "pid"]
+
+    attack(arena, NOTHING, change=change)
+    pids = []
+    for number, actions in enumerate(([NOTHING, "leader"], [NOTHING])):
+        pid_file = arena.directory / f"pid-{number}"
+        done = arena("exec", "--detach", "--pid-file", str(pid_file), "c", "/hostile", *actions)
+        assert done.stderr == ""
+        pids.append(int(pid_file.read_text()))
+    stat = Path(f"/proc/{pids[0]}/stat")
+    until(lambda: stat.read_bytes().rpartition(b")")[2].split()[0] == b"Z", "its first thread has ended")
+    assert all(lives(pid) for pid in pids)
+    assert arena(*command, timeout=20).stderr == ""
+    for pid in pids:
+        until(lambda pid=pid: not lives(pid), "it has ended")  # type: ignore[misc]
 
 
 def test_events_of_one_that_looks_like_a_zombie(arena: Arena) -> None:

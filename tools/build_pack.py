@@ -33,6 +33,8 @@ PIECES = {
 }
 # Needed after its own piece, besides modules of their own.
 LATE_PIECES = {"run": ["started"]}
+# Over before anybody notices that they have begun: reading everything that they may import would be most of their work.
+QUICK = ("state", "list", "features", "help", "version")
 
 
 class _Strip(ast.NodeTransformer):
@@ -162,7 +164,9 @@ def late(pieces: dict[str, list[str]], ever: dict[str, list[str]]) -> dict[str, 
     found = {}
     for module in ever:
         command = module.removeprefix("pyoci.cli.")
-        if command != module:  # or what commands share: of no use and no harm
+        if command in QUICK:
+            found[command] = []
+        elif command != module:  # or what commands share: of no use and no harm
             later = LATE_PIECES.get(command, [])
             there = {name for piece in ("trust", "main", command, *later) for name in pieces.get(piece, ())}
             found[command] = [*later, *sorted({*order(module, ever)} - there)]

@@ -25,7 +25,7 @@ class JoinSessionKeyring(Step):
     name: str
 
     def describe(self) -> str:
-        return f"join the session keyring {self.name}"
+        return "join the container's session keyring"  # without its name, which is another one each time
 
     def execute(self, context: Context) -> None:
         try:

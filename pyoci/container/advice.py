@@ -5,11 +5,14 @@ Imported only when there is something to say. The first lines are runc's.
 
 from __future__ import annotations
 
+from errno import EACCES
+
 from pyoci import os
 from pyoci.container import records
-from pyoci.errors import ConfigError, DamagedError, NotFoundError, StateError
+from pyoci.errors import ConfigError, DamagedError, Error, NotFoundError, StateError
 
 # Where runtimes and their engines keep containers, below /run and below a user's $XDG_RUNTIME_DIR.
+_SYSTEM = "/run/pyoci"  # --root of root, as of all who have no $XDG_RUNTIME_DIR
 _ROOTS = ("pyoci", "runc", "crun", "containerd/runc/*", "docker/runtime-*/*")
 _FILES = ("state.json", "status")  # of pyoci, runc and youki; of crun
 
@@ -55,6 +58,18 @@ def _matches(directory: str, part: str) -> list[str]:
 
 def _holds(root: str, id: str) -> bool:
     return any(os.path.lexists(f"{root}/{id}/{name}") for name in _FILES)
+
+
+def closed(root: str, id: str) -> Error:
+    """Which directory an ordinary user may not open: --root, or that of the container `id` in it; "" for any."""
+    inside = bool(id) and os.access(root, os.X_OK, effective_ids=True)
+    path = f"{root}/{id}" if inside else root
+    if not inside and root == _SYSTEM and not os.variable("XDG_RUNTIME_DIR"):
+        hint = f"$XDG_RUNTIME_DIR is not set, and without it --root is root's own, {_SYSTEM}: "
+        hint += f"export XDG_RUNTIME_DIR=/run/user/{os.geteuid()}, or name a directory with --root"
+    else:
+        hint = f"uid {os.geteuid()} may not open it: it is somebody else's"
+    return Error(f"open {path}: permission denied", pointer="--root", errno=EACCES, hint=hint)
 
 
 def without_state(root: str, id: str) -> NotFoundError:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyoci import os as pyoci_os
+from pyoci.cli.list import containers
 from pyoci.container import advice, state
 from pyoci.errors import Error
 from tests.container.box import Box, Done
+from tests.isolation import in_namespace
 
 
 def hint(done: Done) -> str:
@@ -55,6 +59,41 @@ def test_without_a_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     for uid, told in ((0, False), (1000, True)):
         monkeypatch.setattr(pyoci_os, "geteuid", lambda uid=uid: uid)
         assert ("$XDG_RUNTIME_DIR is not set" in advice.missing("/run/pyoci", "pyoci-web").hint) == told
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("variable", ["", "/run/user/1000"])
+def test_a_root_that_a_user_may_not_open(variable: str) -> None:
+    """As an ordinary user meets on a machine on which root has containers: which directory, and what to do."""
+
+    def said(command: Callable[[], object]) -> tuple[str, str, str]:
+        with pytest.raises(Error) as caught:
+            command()
+        return caught.value.message, caught.value.pointer, caught.value.hint
+
+    def body() -> list[tuple[str, str, str]]:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run"], check=True)
+        for path, mode in (
+            ("/run/pyoci", 0o700),
+            ("/run/pyoci/a", 0o700),
+            ("/run/open", 0o755),
+            ("/run/open/a", 0o700),
+        ):
+            Path(path).mkdir(mode=mode)
+        os.setresuid(1000, 1000, 1000)
+        pyoci_os.variable = lambda name: variable
+        loads = [said(lambda root=root: state.load(root, "a")) for root in ("/run/pyoci", "/run/pyoci/x", "/run/open")]  # type: ignore[misc]
+        return [*loads, said(lambda: containers("/run/pyoci", False)), said(lambda: containers("/run/pyoci/x", True))]
+
+    closed, below, own, listed, listed_below = in_namespace(body)
+    assert closed == listed and below == listed_below
+    assert closed[:2] == ("open /run/pyoci: permission denied", "--root")
+    assert below[:2] == ("open /run/pyoci/x: permission denied", "--root")
+    assert own == ("open /run/open/a: permission denied", "--root", "uid 1000 may not open it: it is somebody else's")
+    assert below[2] == own[2]
+    unset = "$XDG_RUNTIME_DIR is not set, and without it --root is root's own, /run/pyoci: "
+    unset += "export XDG_RUNTIME_DIR=/run/user/1000, or name a directory with --root"
+    assert closed[2] == (own[2] if variable else unset)
 
 
 def test_an_id_that_is_too_long() -> None:

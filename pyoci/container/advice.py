@@ -75,15 +75,15 @@ def closed(root: str, id: str) -> Error:
 def without_state(root: str, id: str) -> NotFoundError:
     """There is a directory of that name, and no state.json in it."""
     return NotFoundError(
-        hint=f"{root}/{id} is there without a state.json: its create or delete is under way or was killed; "
-        f"{command(root, 'delete', '--force', id)} removes it"
+        hint=f"{root}/{id} is there without a state.json: its create or delete is under way, or was killed; "
+        f"{command(root, 'delete', '--force', id)} removes it in the second case"
     )
 
 
 def damaged(root: str, id: str, problem: ConfigError | records.Damage, name: str = "state.json") -> DamagedError:
     """What is wrong with which file, and the way out."""
     path = f"{root}/{id}/{name}"
-    out = f"{command(root, 'delete', '--force', id)} ends and removes what can be told of the container all the same"
+    out = f"{command(root, 'delete', '--force', id)} stops and removes whatever state.json still identifies"
     if isinstance(problem, records.Newer):
         return DamagedError(f"{path}{problem}", hint=f"use the newer pyoci; {out}")
     return DamagedError(problem.message if isinstance(problem, ConfigError) else f"{path}{problem}", hint=out)
@@ -95,7 +95,7 @@ def in_use(root: str, id: str, status: str) -> StateError:
     force = command(root, "delete", "--force", id)
     ways = {
         "": f"{root}/{id} is there, but no container that pyoci can read",
-        "damaged": f"its state.json is damaged: {force} removes what can be told of it",
+        "damaged": f"its state.json is damaged: {force} stops and removes whatever it still identifies",
         "stopped": f"it is stopped: {delete} removes it",
         "created": f"it is created: {delete} ends and removes it",
     }

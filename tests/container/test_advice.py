@@ -124,7 +124,7 @@ def test_an_id_in_use(box: Box) -> None:
     assert hint(box("delete", "a")) == f"`pyoci --root {box.root} kill a KILL` ends it; {force} ends it first"
     written = (box.root / "a/state.json").read_text()
     (box.root / "a/state.json").write_text("{")
-    assert again() == f"its state.json is damaged: {force} removes what can be told of it"
+    assert again() == f"its state.json is damaged: {force} stops and removes whatever it still identifies"
     (box.root / "a/state.json").write_text(written)
     assert box("kill", "a", "KILL").stderr == ""
     box.wait("a", "stopped")
@@ -158,9 +158,9 @@ def test_a_directory_without_state(box: Box) -> None:
     (box.root / "a").mkdir()
     done = box("state", "a")
     assert 'msg="container does not exist"' in done.stderr
-    assert hint(done).startswith(
-        f"{box.root}/a is there without a state.json: its create or delete is under way or was"
-    )
+    told = hint(done)
+    begin = f"{box.root}/a is there without a state.json: its create or delete is under way, or was killed; "
+    assert told.startswith(begin) and told.endswith("delete --force a` removes it in the second case")
     assert box("delete", "--force", "a").stderr == "" and os.listdir(box.root) == []
 
 

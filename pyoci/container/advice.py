@@ -13,7 +13,7 @@ from pyoci.errors import ConfigError, DamagedError, Error, NotFoundError, StateE
 
 # Where runtimes and their engines keep containers, below /run and below a user's $XDG_RUNTIME_DIR.
 _SYSTEM = "/run/pyoci"  # --root of root, as of all who have no $XDG_RUNTIME_DIR
-_ROOTS = ("pyoci", "runc", "crun", "containerd/runc/*", "docker/runtime-*/*")
+_ROOTS = ("pyoci", "runc", "crun", "containerd/runc/*", "k3s/containerd/runc/*", "docker/runtime-*/*")
 _FILES = ("state.json", "status")  # of pyoci, runc and youki; of crun
 
 
@@ -90,7 +90,10 @@ def damaged(root: str, id: str, problem: ConfigError | records.Damage, name: str
 
 
 def in_use(root: str, id: str, status: str) -> StateError:
-    """create found a container of that name: what it is, and how to get rid of it. status: "" if nobody can tell."""
+    """create found a container of that name: what it is, and how to get rid of it.
+
+    status: "" if nobody can tell; of another runtime's container a sentence that begins with its path.
+    """
     delete = command(root, "delete", id)
     force = command(root, "delete", "--force", id)
     ways = {
@@ -99,7 +102,10 @@ def in_use(root: str, id: str, status: str) -> StateError:
         "stopped": f"it is stopped: {delete} removes it",
         "created": f"it is created: {delete} ends and removes it",
     }
-    hint = ways.get(status, f"it is {status}: {force} ends and removes it")
+    if status.startswith("/"):
+        hint = status
+    else:
+        hint = ways.get(status, f"it is {status}: {force} ends and removes it")
     return StateError("container with given ID already exists", hint=f"{hint}; or choose another ID")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("runc", "state.json"),
         ("crun", "status"),
         ("containerd/runc/k8s.io", "state.json"),
+        ("k3s/containerd/runc/k8s.io", "state.json"),
         ("docker/runtime-runc/moby", "state.json"),
     ],
 )
@@ -63,7 +65,7 @@ def test_without_a_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("variable", ["", "/run/user/1000"])
-def test_a_root_that_a_user_may_not_open(variable: str) -> None:
+def test_a_root_that_a_user_may_not_open(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an ordinary user meets on a machine on which root has containers: which directory, and what to do."""
 
     def said(command: Callable[[], object]) -> tuple[str, str, str]:
@@ -81,8 +83,9 @@ def test_a_root_that_a_user_may_not_open(variable: str) -> None:
         ):
             Path(path).mkdir(mode=mode)
         os.setresuid(1000, 1000, 1000)
-        pyoci_os.variable = lambda name: variable
-        loads = [said(lambda root=root: state.load(root, "a")) for root in ("/run/pyoci", "/run/pyoci/x", "/run/open")]  # type: ignore[misc]
+        monkeypatch.setattr(pyoci_os, "variable", lambda name: variable)
+        roots = ("/run/pyoci", "/run/pyoci/x", "/run/open")
+        loads = [said(partial(state.load, root, "a")) for root in roots]
         return [*loads, said(lambda: containers("/run/pyoci", False)), said(lambda: containers("/run/pyoci/x", True))]
 
     closed, below, own, listed, listed_below = in_namespace(body)
@@ -129,6 +132,11 @@ def test_an_id_in_use(box: Box) -> None:
     assert box("kill", "a", "KILL").stderr == ""
     box.wait("a", "stopped")
     assert again() == f"it is stopped: {delete} removes it"
+    (box.root / "a/state.json").rename(box.directory / "state.json")
+    (box.root / "a/status").write_text("{}")
+    assert again() == f"{box.root}/a is a container of crun"
+    (box.root / "a/status").unlink()
+    (box.directory / "state.json").rename(box.root / "a/state.json")
 
 
 @pytest.mark.root

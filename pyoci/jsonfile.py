@@ -175,12 +175,26 @@ def _scan(reader: _Reader, text: str, what: str) -> Any:
     except RecursionError:
         _fail(what, _too_deep(MAX_DEPTH))
     except ValueError as error:  # json.JSONDecodeError
-        reason = getattr(error, "msg", str(error)).removesuffix(" at")
-        _fail(what, f"not JSON: {reason[:1].lower()}{reason[1:]}" + _place(text, getattr(error, "pos", start)))
+        reason, at = getattr(error, "msg", str(error)).removesuffix(" at"), getattr(error, "pos", start)
+        _fail(what, f"not JSON: {reason[:1].lower()}{reason[1:]}" + _place(text, at), hint=_slip(text, at))
     end = _skip_space(text, end)
     if end < len(text):
         _fail(what, "text after the value" + _place(text, end), hint="a file holds one JSON value and white space")
     return value
+
+
+def _slip(text: str, at: int) -> str:
+    """What other notations have and JSON does not, if it is that where the reader has given up; else ""."""
+    here = text[at + 1 :].lstrip()[:1] if text[at : at + 1] == "," else text[at : at + 1]
+    if here in ("}", "]") and (text[at : at + 1] == "," or text[:at].rstrip()[-1:] == ","):
+        return f"there is a comma before the {here}: behind the last one of a list there must be none"
+    if here == "'":
+        return "strings stand in double quotes"
+    if here in ("/", "#"):
+        return "JSON has no comments"
+    if here == "\ufeff":
+        return "the file begins with a byte order mark: save it without one"
+    return ""
 
 
 def _scan_value(reader: _Reader, text: str, start: int) -> tuple[Any, int]:

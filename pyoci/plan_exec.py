@@ -58,6 +58,7 @@ class Entrance(Record):
     umask: int
     cgroups: dict[str, str]
     optional_cgroups: bool = False
+    asked_cgroups: bool = False  # they are those that --cgroup names
     fallback_cgroup: str = ""  # v2: where the container's first process is now, if that is another one
     keyring: str = ""  # the container's session keyring
     preserve: int = 0
@@ -123,7 +124,10 @@ def _prepare(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[
     if entrance.cgroups:
         steps.append(
             enter.OpenCgroups(
-                paths=entrance.cgroups, optional=entrance.optional_cgroups, fallback=entrance.fallback_cgroup
+                paths=entrance.cgroups,
+                optional=entrance.optional_cgroups,
+                fallback=entrance.fallback_cgroup,
+                asked=entrance.asked_cgroups,
             )
         )
     affinity = config.process.exec_cpu_affinity

@@ -82,6 +82,25 @@ def test_accepts_what_json_accepts_or_says_why_not(source: str) -> None:
         assert ours == without_null_members(json.loads(source))
 
 
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        ('{"a": 1,}', "there is a comma before the }: behind the last one of a list there must be none"),
+        ('{"a": [1,\n ]}', "there is a comma before the ]: behind the last one of a list there must be none"),
+        ("{'a': 1}", "strings stand in double quotes"),
+        ('{"a": 1, // one\n "b": 2}', "JSON has no comments"),
+        ("# config\n{}", "JSON has no comments"),
+        ("\ufeff{}", "the file begins with a byte order mark: save it without one"),
+        ('{"a": }', ""),
+        ('{"a": tru', ""),
+    ],
+)
+def test_what_other_notations_have(data: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match="not JSON: ") as caught:
+        jsonfile.parse(data.encode(), "x")
+    assert caught.value.hint == hint
+
+
 @given(st.binary(max_size=40))
 def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
     try:

@@ -34,7 +34,7 @@ def hint(tree: Tree, paths: dict[str, str], write: Write, errno: int) -> str:
         if write.file in ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.max"):
             return _bandwidth(tree, path, write) or write.hint
         if write.file == "cpu.rt_runtime_us":
-            return _realtime(tree, path) or write.hint
+            return _realtime(tree, path, write) or write.hint
         return write.hint
     return ""
 
@@ -59,13 +59,14 @@ def _memory(tree: Tree, path: str, write: Write) -> str:
     both = _number(tree, path, "memory.memsw.limit_in_bytes")
     if write.file == "memory.limit_in_bytes":
         if 0 <= both < int(write.text):
-            return f"more than the limit of memory and swap together, memory.swap, which is {both}: raise that too"
+            both_text = f"memory.swap, which is {both} in whole pages"
+            return f"more than the limit of memory and swap together, {both_text}: raise that too"
         return ""
     what = f"memory.swap is the limit of memory and swap together: {write.text} bytes are less than"
     if memory >= _NO_LIMIT:
         return f"{what} memory alone may be, which has no limit: set memory.limit too, to {write.text} or less"
     if int(write.text) < memory:
-        return f"{what} memory.limit, which is {memory}: give at least that, or -1 for no limit"
+        return f"{what} memory.limit, which is {memory} in whole pages: give at least that, or -1 for no limit"
     return ""
 
 
@@ -95,7 +96,10 @@ def _above(tree: Tree, path: str, quota: int) -> str:
     return ""
 
 
-def _realtime(tree: Tree, path: str) -> str:
+def _realtime(tree: Tree, path: str, write: Write) -> str:
+    period = _number(tree, path, "cpu.rt_period_us")
+    if 0 <= period < int(write.text):
+        return f"more than cpu.realtimePeriod, which is {period} microseconds: the time is a part of each period"
     while (path := path.rpartition("/")[0]) not in ("", files.ROOT):
         if _read(tree, path, "cpu.rt_runtime_us") == "0":
             return f"{path} has no real-time to pass on: write a number into its cpu.rt_runtime_us first"
@@ -107,7 +111,10 @@ def _cpuset(tree: Tree, path: str, write: Write) -> str:
     try:
         id_list.ranges(write.text.strip())
     except ValueError as error:
-        return f'{error}: write numbers and ranges, as in "0-3,7"'
+        reason = str(error)
+        if reason.startswith("strconv"):  # Go's words, for what is read as Go reads it
+            reason = f"{reason.split(chr(34))[1]!r} is no number"
+        return f'{reason}: write numbers and ranges, as in "0-3,7"'
     what, parent = "processors" if write.file == "cpuset.cpus" else "memory nodes", path.rpartition("/")[0]
     for name in (f"{write.file}.effective", write.file):
         if found := _read(tree, parent, name):

@@ -32,8 +32,15 @@ def parse_signal(text: str) -> int:
     else:
         number = _named(text.upper().removeprefix("SIG"))
     if not 0 <= number < _signal.NSIG:
-        raise Error(f"unknown signal {quote(text)}")
+        raise Error(f"unknown signal {quote(text)}", hint=_guess(text))
     return number
+
+
+def _guess(text: str) -> str:
+    from pyoci.near import did_you_mean
+
+    names = [name for name in dir(_signal) if name[:3] == "SIG" and name[3] != "_"]
+    return did_you_mean(f"SIG{text.upper().removeprefix('SIG')}", names)
 
 
 def _named(name: str) -> int:

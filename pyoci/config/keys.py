@@ -1,7 +1,7 @@
 """Keys that are not the specification's: written in another case, misspelled, or somebody's own. Pure.
 
 Go's decoder, and so runc, takes a key for a property whose name differs from it by case only, if the exact name is not
-there. Whoever wrote "CPU" has a limit with runc; without this he would have none with us, in silence. All other keys
+there. Whoever wrote "CPU" has a limit with runc; without this there would be none with us, in silence. All other keys
 are ignored, as config.md wants it ("Extensibility"), and told if they look like a slip. Maps whose keys are names of
 somebody else (annotations, sysctl, unified, ...) are left alone.
 

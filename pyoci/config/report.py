@@ -179,7 +179,9 @@ def _hint(error: ValidationError) -> str:
     wanted: Any = error.validator_value
     value: Any = error.instance
     if keyword == "type":
-        return suggestions.for_type(str(wanted), value)
+        return suggestions.for_type(str(wanted), value, str(error.absolute_path[-1]) if error.absolute_path else "")
+    if keyword == "required":
+        return suggestions.for_missing(next(key for key in wanted if repr(key) in error.message))
     if keyword == "pattern":
         return suggestions.for_pattern(wanted, value)
     if keyword == "enum" and isinstance(value, str):

@@ -53,9 +53,25 @@ def for_rlimit(name: str) -> str:
     return f"did you mean 'RLIMIT_{guess}'?" if guess else ""
 
 
-def for_type(wanted: str, value: object) -> str:
-    """The same for a value of another type."""
+# What the members that have to be there look like, as far as their names do not tell.
+_MISSING = {
+    "ociVersion": 'write "ociVersion": "1.3.0", the version of the specification that pyoci implements',
+    "destination": "it is the place of the mount, a path in the container that begins with /",
+    "args": 'it is the program and its arguments, each an item of its own: ["/bin/echo", "hello"]',
+    "cwd": 'it is where the program begins, such as "/"',
+}
+
+
+def for_missing(key: str) -> str:
+    """What to write for a member that has to be there, "" where its name says it."""
+    return _MISSING.get(key, "")
+
+
+def for_type(wanted: str, value: object, key: str = "") -> str:
+    """The same for a value of another type, which is the member `key`."""
     if wanted == "integer":
+        if key in ("uid", "gid") and type(value) is str and not value.strip().isdigit():
+            return "write the number: names are not looked up"
         return _for_integer(value)
     if wanted == "boolean":
         if type(value) is str and value.lower() in ("true", "false"):

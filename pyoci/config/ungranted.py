@@ -22,9 +22,10 @@ def warnings(sets: Capabilities, held: int) -> list[str]:
         unknown.append(f"and {len(sets.unknown) - _MOST} more")
     lines = []
     unavailable = _names(sets.wanted() & ~held)
-    for names, reason in ((unknown, "unknown"), (unavailable, "unavailable, as pyoci does not hold them itself")):
-        if names:
-            lines.append(f"ignoring unknown or unavailable capabilities: {', '.join(names)}: {reason}")
+    if unknown:
+        lines.append(f"ignoring unknown capabilities: {', '.join(unknown)}")
+    if unavailable:
+        lines.append(f"ignoring unavailable capabilities: {', '.join(unavailable)}: pyoci does not hold them itself")
     for capability in _names(sets.inheritable & ~sets.bounding):
         lines.append(f"ignoring inheritable capability {capability}: it is not in bounding")
     for capability in _names(sets.effective & ~sets.permitted):
@@ -32,12 +33,10 @@ def warnings(sets: Capabilities, held: int) -> list[str]:
     for capability in _names(sets.permitted & ~sets.bounding):
         lines.append(f"permitted capability {capability} ends with execve: it is not in bounding")
     for capability in _names(sets.ambient & ~sets.raisable()):
-        missing = [
-            name
-            for name, mask in (("permitted", sets.permitted), ("inheritable", sets.inheritable & sets.bounding))
-            if not mask & 1 << NAMES.index(capability)
-        ]
-        reason = f"it is not in {' and '.join(missing)}"
+        bit = 1 << NAMES.index(capability)
+        of = (("permitted", sets.permitted), ("inheritable", sets.inheritable), ("bounding", sets.bounding))
+        first, *more = [name for name, mask in of if not mask & bit]
+        reason = f"it is neither in {' nor in '.join([first, *more])}" if more else f"it is not in {first}"
         lines.append(f"can't raise ambient capability {capability}: operation not permitted: {reason}")
     return lines
 

@@ -17,7 +17,7 @@ from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, program_user, surroundings
-from pyoci.errors import ConfigError, DamagedError, Error, StateError
+from pyoci.errors import ConfigError, DamagedError, Error, ForeignError, StateError
 from pyoci.kernel import capability, procfs, signals
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
@@ -168,8 +168,8 @@ def _warn_of_systemd_path(path: str) -> None:
     slice, *rest = path.split(":")
     if len(rest) == 2 and "/" not in path and (not slice or slice.endswith(".slice")):
         log.warning(
-            f"linux.cgroupsPath {path!r} has the form that systemd's driver reads, slice:prefix:name: without "
-            "--systemd-cgroup it is the path of a cgroup of that name"
+            f"config.json#/linux/cgroupsPath: {path!r} has the form that systemd's driver reads, slice:prefix:name: "
+            "without --systemd-cgroup it is the path of a cgroup of that name"
         )
 
 
@@ -359,6 +359,8 @@ def _in_use(root: str, id: str) -> StateError:
         found = state.status(state.load(root, id))
     except DamagedError:
         found = "damaged"
+    except ForeignError as error:
+        found = error.message
     except (Error, OSError):
         found = ""
     return advice.in_use(root, id, found)

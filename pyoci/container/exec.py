@@ -174,6 +174,7 @@ class _Execution:
             umask=options.umask if umask is None else umask,
             cgroups=placed,
             optional_cgroups=self.rootless and not options.cgroup,
+            asked_cgroups=bool(options.cgroup),
             fallback_cgroup=fallback,
             keyring=container.keyring if own_keyring else "",
             preserve=options.preserve_fds + listen,

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 
 from pyoci import jsonfile, os
-from pyoci.cgroups import members
+from pyoci.cgroups import files, layout, members
 from pyoci.cgroups.files import Tree
 from pyoci.container import foreign, records, state
 from pyoci.container.records import Container, Damage, Members
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, Error
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 from pyoci.log import log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_TOLD = 8  # cgroups of the container's name
 _PROCESS = re.compile(rb'"init_process_pid": ?(\d{1,10}),\s*"init_process_start": ?(\d{1,20}),')
 
 
@@ -86,9 +87,14 @@ class Remains:
         """Say, when all is done, what was left and what nobody knows."""
         for path in dict.fromkeys(self.container.cgroups.values()):
             if os.path.isdir(path):
-                log.warning(f"the cgroup {path} is left: {_held(path)}")
+                log.warning(f"the cgroup {path} is left: {_held(path) or 'it is busy'}")
         if self.unknown:
             log.warning(f"{self.path} did not tell {', '.join(self.unknown)}: left as they are, if there are any")
+        if "its cgroups" in self.unknown:
+            for path in _named(self.container.id):
+                held = _held(path)
+                what = f"{held}: if they are its own, end them by hand" if held else "it is empty: rmdir removes it"
+                log.warning(f"the cgroup {path} has the container's name; {what}")
 
 
 def _list(value: Any) -> list[Any]:
@@ -125,8 +131,24 @@ def _is_cgroup(path: str) -> bool:
 
 
 def _held(path: str) -> str:
+    """Who is in the cgroup, "" for nobody."""
     try:
         found = members.pids({"": path})
     except OSError as error:
         return os.strerror(error.errno or 0)
-    return f"{len(found)} process(es) are in it, {', '.join(map(str, found[:8]))}" if found else "it is busy"
+    return f"{len(found)} process(es) are in it, {', '.join(map(str, found[:8]))}" if found else ""
+
+
+def _named(id: str) -> list[str]:
+    """The first cgroups that are called as the container, or as its scope: where its processes most likely are, if
+    nobody knows. The name alone is no proof, as a container may give it to a cgroup of its own."""
+    found: list[str] = []
+    try:
+        top = members.reference(layout.detect().mounts)
+        with Tree() as tree, tree.open(top) as hierarchy:
+            for parent, name in files.descendants(hierarchy.descriptor):
+                if name == id or name.endswith(f"-{id}.scope"):
+                    found.append(f"{os.readlink(f'/proc/self/fd/{parent}')}/{name}")
+    except (Error, OSError):  # there are no cgroups, or we may not see them
+        pass
+    return sorted(found, key=lambda path: (path.count("/"), path))[:_TOLD]

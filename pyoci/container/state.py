@@ -66,6 +66,8 @@ def open_root(root: str, make: bool = False) -> int:
         directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except NotADirectoryError as error:
         raise no_directory(root, error) from None
+    except PermissionError:
+        raise closed(root) from None
     status = os.fstat(directory)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1022 in (0o020, 0o002, 0o022):
         os.close(directory)
@@ -86,6 +88,13 @@ def no_directory(root: str, error: OSError) -> Error:
     return Error(f"{path or root} is not a directory", pointer="--root", errno=error.errno or 0)
 
 
+def closed(root: str, id: str = "") -> Error:
+    """The error of a --root, or of the directory of the container `id` in it, that we may not open."""
+    from pyoci.container import advice
+
+    return advice.closed(root, id)
+
+
 def open_directory(root: str, id: str) -> int:
     """A descriptor of the container's directory. Raises NotFoundError; Error if it is not ours."""
     check_id(id)
@@ -99,6 +108,8 @@ def open_directory(root: str, id: str) -> int:
         raise _missing(root, id) from None
     except NotADirectoryError as error:
         raise Error(f"{root}/{id} is not a directory", errno=error.errno or 0, hint="so it is no container") from None
+    except PermissionError:
+        raise closed(root, id) from None
     finally:
         os.close(parent)
     status = os.fstat(directory)

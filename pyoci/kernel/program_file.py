@@ -185,7 +185,7 @@ def _access(path: bytes) -> Fault | None:
 
 def _closed(path: bytes) -> Fault | None:
     """The first directory of the path that we may not go through."""
-    for end in range(1, len(path)):
+    for end in range(len(path)):
         directory = path[:end] or b"/"
         if path[end : end + 1] == b"/" and not os.access(directory, os.X_OK, effective_ids=True):
             status = os.stat(directory)

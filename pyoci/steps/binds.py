@@ -56,9 +56,10 @@ class OpenSource(Step):
         """A descriptor of the source, or -1 if it is for BindMount to open."""
         try:
             place = mount.open_place(self.source.encode("utf-8", "surrogateescape"))
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             found = through_root(self.source, self.rootfs)
             if found is None:
+                error.add_note(f"the source of a bind mount has to be on this host: {_missing(self.source)}")
                 raise
         else:
             if os.readlink(f"self/fd/{place}", dir_fd=context.proc) == os.path.abspath(self.source):
@@ -77,6 +78,17 @@ class OpenSource(Step):
             return path.open_in_root(root, targets.encode(name))
         finally:
             os.close(root)
+
+
+def _missing(source: str) -> str:
+    """What of the source is not there: the first directory of the way, or what a link at its end leads to."""
+    path = ""
+    for part in source.split("/"):
+        path += part
+        if path and not os.path.lexists(path):
+            return f"there is no {path}"
+        path += "/"
+    return f"{source} is a link to what is not there"
 
 
 def through_root(source: str, rootfs: str) -> tuple[str, str] | None:

@@ -25,12 +25,14 @@ class OpenCgroups(Step):
     """Open the container's cgroups: stage 1 is born in the v2 one and enters the others itself.
 
     `optional`: an unprivileged runtime goes on where it may not. `fallback`: for a v2 cgroup that is gone.
+    `asked`: they are what --cgroup names, below the container's.
     """
 
     pointer: str = "/linux/cgroupsPath"
     paths: dict[str, str]
     optional: bool = False
     fallback: str = ""
+    asked: bool = False
 
     def describe(self) -> str:
         return "open " + ", ".join(dict.fromkeys(self.paths.values()))
@@ -48,6 +50,10 @@ class OpenCgroups(Step):
                 why = error.message.removeprefix("unable to apply cgroup configuration: cannot open the cgroup: ")
                 begin = "unable to start container process: error adding pid of the new process to cgroups"
                 error.message = f"{begin}: {why}"
+                if self.asked:
+                    error.pointer = "--cgroup"
+                    if error.errno == ENOENT:
+                        error.hint = "there is no such cgroup below the container's; exec makes none"
                 raise
 
     def _unified(self) -> int:

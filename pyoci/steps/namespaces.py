@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EAGAIN, EINVAL, ENOSPC, EPERM
+from errno import EAGAIN, EINVAL, ENOENT, ENOSPC, ENOTDIR, EPERM
 
 from pyoci import os
 from pyoci.config.linux import Sysctl, sysctl_name
@@ -32,7 +32,12 @@ class OpenNamespace(Step):
 
     def execute(self, context: Context) -> None:
         # Whatever is there: a FIFO must not stop us, nor a terminal become ours. What is no namespace cannot be joined.
-        descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError as error:
+            failure = failed(self, error, self._hint() if error.errno in (ENOENT, ENOTDIR) else "")
+            failure.pointer += "/path"
+            raise failure from None
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
         found = namespace.kind(descriptor)
@@ -45,16 +50,19 @@ class OpenNamespace(Step):
 
     def _other(self, flag: int) -> StepError:
         """It is of another type, or no namespace at all."""
-        wanted = self.namespace
         kind = next((name for name, one in FLAGS.items() if one == flag), "")
-        file = _FILES.get(wanted.type, wanted.type)
         return StepError(
             f"{self.describe()}: it is {f'a {kind} namespace' if kind else 'no namespace'}: invalid argument",
             pointer=f"{self.pointer}/path",
             step=type(self).__name__,
             errno=EINVAL,
-            hint=f"a {wanted.type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on",
+            hint=self._hint(),
         )
+
+    def _hint(self) -> str:
+        type = self.namespace.type
+        file = _FILES.get(type, type)
+        return f"a {type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on"
 
     def _hosts(self, sysctl: Sysctl) -> StepError:
         return StepError(

@@ -144,7 +144,8 @@ class FindProgram(Step):
             prefix = "stat " if errno in (ENOENT, ENOTDIR) else ""
             text = f"{prefix}{self.name}: {reason}" if prefix else reason
             why = program_file.why(program_file.faults(name), EACCES) if errno == EACCES else ""
-            raise self._failed(text, errno, why or "the path is looked up inside the container's root")
+            hint = why or "the path is looked up inside the container's root"
+            raise self._failed(text, errno, self._blank() or hint if errno in (ENOENT, ENOTDIR) else hint)
         found = b""
         for directory in self.search:
             candidate = os.fsencode(os.path.join(directory or ".", self.name))
@@ -158,7 +159,13 @@ class FindProgram(Step):
         if found:
             why = program_file.why(program_file.faults(found), EACCES)
             where += f"; {why or f'{os.fsdecode(found)} is there, but this user cannot execute it'}"
+        else:
+            where = self._blank() or where
         raise self._failed("executable file not found in $PATH", ENOENT, where)
+
+    def _blank(self) -> str:
+        """A command line as a shell reads it is one argument here."""
+        return "there is a blank in it: every argument is an item of args of its own" if " " in self.name else ""
 
     def _failed(self, reason: str, errno: int, hint: str) -> StepError:
         return StepError(

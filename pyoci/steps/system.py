@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci.kernel import procfs
 from pyoci.kernel.libc import c_char_p, c_size_t, function
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Context, Step, failed
 
 _sethostname = function("sethostname", c_char_p, c_size_t)
 _setdomainname = function("setdomainname", c_char_p, c_size_t)
@@ -48,4 +48,8 @@ class SetSysctl(Step):
         return f"set the kernel parameter {self.key.replace('/', '.')} to {self.value}"
 
     def execute(self, context: Context) -> None:
-        procfs.write(context.proc, f"sys/{self.key}", self.value)
+        try:
+            procfs.write(context.proc, f"sys/{self.key}", self.value)
+        except FileNotFoundError as error:
+            name = self.key.replace("/", ".")
+            raise failed(self, error, f"the kernel has no parameter {name}, or not in this namespace") from None

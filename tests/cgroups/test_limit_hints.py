@@ -31,7 +31,7 @@ def said(paths: dict[str, str], resources: dict[str, Any]) -> str:
         (
             {"memory": {"limit": 64 * MB, "swap": 32 * MB}},
             f"memory.swap is the limit of memory and swap together: {32 * MB} bytes are less than memory.limit, which "
-            f"is {64 * MB}: give at least that, or -1 for no limit",
+            f"is {64 * MB} in whole pages: give at least that, or -1 for no limit",
         ),
         (
             {"memory": {"swap": 32 * MB}},
@@ -47,9 +47,13 @@ def said(paths: dict[str, str], resources: dict[str, Any]) -> str:
             {"cpu": {"quota": 5000, "burst": 6000}},
             "the burst, cpu.burst, must not be more than the quota: 6000 is more than 5000",
         ),
+        (
+            {"cpu": {"realtimeRuntime": 9999999999}},
+            "more than cpu.realtimePeriod, which is 1000000 microseconds: the time is a part of each period",
+        ),
         ({"cpu": {"cpus": "0,4000"}}, "{parent} has the processors {cpus}: name some of those, not 0,4000"),
         ({"cpu": {"mems": "900"}}, "{parent} has the memory nodes {mems}: name some of those, not 900"),
-        ({"cpu": {"cpus": "1-x"}}, 'strconv.ParseUint: parsing "x": invalid syntax: write numbers and ranges, as in '),
+        ({"cpu": {"cpus": "1-x"}}, "'x' is no number: write numbers and ranges, as in "),
         (
             {"blockIO": {"throttleReadBpsDevice": [{"major": 4000, "minor": 9, "rate": 1}]}},
             "this machine has no block device 4000:9: `lsblk` shows the numbers of those it has",
@@ -83,8 +87,8 @@ def test_more_memory_than_memory_and_swap(v1: dict[str, str]) -> None:
     manager.create(v1, Undo())
     try:
         limit(v1, {"memory": {"limit": MB, "swap": MB}})
-        text = f"more than the limit of memory and swap together, memory.swap, which is {MB}: raise that too"
-        assert said(v1, {"memory": {"limit": 2 * MB}}) == text
+        text = f"more than the limit of memory and swap together, memory.swap, which is {MB} in whole pages: raise that"
+        assert said(v1, {"memory": {"limit": 2 * MB}}) == f"{text} too"
     finally:
         manager.remove(v1)
 

@@ -42,3 +42,13 @@ def test_what_is_no_signal_is_refused(text: str) -> None:
     with pytest.raises(Error) as caught:
         parse_signal(text)
     assert caught.value.message == f'unknown signal "{text}"'
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [("SIGTRM", "did you mean 'SIGTERM'?"), ("trem", "did you mean 'SIGTERM'?"), ("SIG_DFL", ""), ("65", "")],
+)
+def test_a_slip(text: str, hint: str) -> None:
+    with pytest.raises(Error) as caught:
+        parse_signal(text)
+    assert caught.value.hint == hint

@@ -58,7 +58,7 @@ def at(key: str) -> str:
             [
                 (
                     "/process/capabilities",
-                    "ignoring unknown or unavailable capabilities: NET_ADMIN (did you mean CAP_NET_ADMIN?): unknown",
+                    "ignoring unknown capabilities: NET_ADMIN (did you mean CAP_NET_ADMIN?)",
                 )
             ],
         ),

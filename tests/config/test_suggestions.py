@@ -69,6 +69,10 @@ def memory(value: Any) -> dict[str, Any]:
         (process(args="sh"), "write a list, in square brackets"),
         (process(args=["sleep", 5]), 'write "5", in quotes'),
         (process(env=["A=1", True]), 'write "true", in quotes'),
+        (process(user={"uid": "root", "gid": 0}), "write the number: names are not looked up"),
+        (process(user={"uid": 0, "gid": " 5"}), "write 5, without quotes"),
+        ({**MINIMAL, "mounts": [{}]}, "it is the place of the mount, a path in the container that begins with /"),
+        ({**MINIMAL, "root": {}}, ""),
     ],
 )
 def test_hint(raw: dict[str, Any], hint: str) -> None:

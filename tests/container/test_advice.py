@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pyoci import os as pyoci_os
+from pyoci.cli.list import containers
 from pyoci.container import advice, state
 from pyoci.errors import Error
 from tests.container.box import Box, Done
+from tests.isolation import in_namespace
 
 
 def hint(done: Done) -> str:
@@ -33,6 +38,7 @@ def runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("runc", "state.json"),
         ("crun", "status"),
         ("containerd/runc/k8s.io", "state.json"),
+        ("k3s/containerd/runc/k8s.io", "state.json"),
         ("docker/runtime-runc/moby", "state.json"),
     ],
 )
@@ -55,6 +61,42 @@ def test_without_a_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     for uid, told in ((0, False), (1000, True)):
         monkeypatch.setattr(pyoci_os, "geteuid", lambda uid=uid: uid)
         assert ("$XDG_RUNTIME_DIR is not set" in advice.missing("/run/pyoci", "pyoci-web").hint) == told
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("variable", ["", "/run/user/1000"])
+def test_a_root_that_a_user_may_not_open(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ordinary user meets on a machine on which root has containers: which directory, and what to do."""
+
+    def said(command: Callable[[], object]) -> tuple[str, str, str]:
+        with pytest.raises(Error) as caught:
+            command()
+        return caught.value.message, caught.value.pointer, caught.value.hint
+
+    def body() -> list[tuple[str, str, str]]:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", "/run"], check=True)
+        for path, mode in (
+            ("/run/pyoci", 0o700),
+            ("/run/pyoci/a", 0o700),
+            ("/run/open", 0o755),
+            ("/run/open/a", 0o700),
+        ):
+            Path(path).mkdir(mode=mode)
+        os.setresuid(1000, 1000, 1000)
+        monkeypatch.setattr(pyoci_os, "variable", lambda name: variable)
+        roots = ("/run/pyoci", "/run/pyoci/x", "/run/open")
+        loads = [said(partial(state.load, root, "a")) for root in roots]
+        return [*loads, said(lambda: containers("/run/pyoci", False)), said(lambda: containers("/run/pyoci/x", True))]
+
+    closed, below, own, listed, listed_below = in_namespace(body)
+    assert closed == listed and below == listed_below
+    assert closed[:2] == ("open /run/pyoci: permission denied", "--root")
+    assert below[:2] == ("open /run/pyoci/x: permission denied", "--root")
+    assert own == ("open /run/open/a: permission denied", "--root", "uid 1000 may not open it: it is somebody else's")
+    assert below[2] == own[2]
+    unset = "$XDG_RUNTIME_DIR is not set, and without it --root is root's own, /run/pyoci: "
+    unset += "export XDG_RUNTIME_DIR=/run/user/1000, or name a directory with --root"
+    assert closed[2] == (own[2] if variable else unset)
 
 
 def test_an_id_that_is_too_long() -> None:
@@ -85,11 +127,16 @@ def test_an_id_in_use(box: Box) -> None:
     assert hint(box("delete", "a")) == f"`pyoci --root {box.root} kill a KILL` ends it; {force} ends it first"
     written = (box.root / "a/state.json").read_text()
     (box.root / "a/state.json").write_text("{")
-    assert again() == f"its state.json is damaged: {force} removes what can be told of it"
+    assert again() == f"its state.json is damaged: {force} stops and removes whatever it still identifies"
     (box.root / "a/state.json").write_text(written)
     assert box("kill", "a", "KILL").stderr == ""
     box.wait("a", "stopped")
     assert again() == f"it is stopped: {delete} removes it"
+    (box.root / "a/state.json").rename(box.directory / "state.json")
+    (box.root / "a/status").write_text("{}")
+    assert again() == f"{box.root}/a is a container of crun"
+    (box.root / "a/status").unlink()
+    (box.directory / "state.json").rename(box.root / "a/state.json")
 
 
 @pytest.mark.root
@@ -119,9 +166,9 @@ def test_a_directory_without_state(box: Box) -> None:
     (box.root / "a").mkdir()
     done = box("state", "a")
     assert 'msg="container does not exist"' in done.stderr
-    assert hint(done).startswith(
-        f"{box.root}/a is there without a state.json: its create or delete is under way or was"
-    )
+    told = hint(done)
+    begin = f"{box.root}/a is there without a state.json: its create or delete is under way, or was killed; "
+    assert told.startswith(begin) and told.endswith("delete --force a` removes it in the second case")
     assert box("delete", "--force", "a").stderr == "" and os.listdir(box.root) == []
 
 

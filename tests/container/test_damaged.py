@@ -153,7 +153,10 @@ def test_the_file_the_reason_and_the_way_out(write: Write, tmp_path: Path, text:
         state.load(root, "a")
     assert caught.value.message.startswith(f"{root}/a/state.json"), caught.value.message
     assert DAMAGE[text] in caught.value.message
-    assert f"`pyoci --root {root} delete --force a` ends and removes what can be told" in caught.value.hint
+    assert (
+        f"`pyoci --root {root} delete --force a` stops and removes whatever state.json still identifies"
+        in caught.value.hint
+    )
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:

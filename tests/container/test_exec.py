@@ -308,7 +308,7 @@ def test_a_process_from_a_file(box: Box) -> None:
 
 
 def test_without_privileges(box: Box) -> None:
-    """An ordinary user enters his own container, once it is started."""
+    """An ordinary user enters a container of their own, once it is started."""
 
     def change(config: dict[str, Any]) -> None:
         del config["linux"]["cgroupsPath"], config["linux"]["resources"]

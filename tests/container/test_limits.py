@@ -191,7 +191,7 @@ def test_a_path_for_systemd_without_it(box: Box, form: str, warned: bool) -> Non
     limited = box.bundle("exit", "0", change=lambda config: config["linux"].update(cgroupsPath=path))
     done = box("run", "--bundle", str(limited), "a")
     assert done.returncode == 0
-    text = f"linux.cgroupsPath '{path}' has the form that systemd's driver reads, slice:prefix:name: without --systemd"
+    text = f"config.json#/linux/cgroupsPath: '{path}' has the form that systemd's driver reads, slice:prefix:name"
     assert (text in done.stderr) == warned and (done.stderr == "") == (not warned)
 
 

@@ -106,6 +106,44 @@ def test_of_an_empty_one_nothing_is_told(box: Box, text: bytes) -> None:
         Path(path).rmdir()
 
 
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("name", ["{id}", "docker-{id}.scope"])
+def test_a_cgroup_of_its_name_is_named_with_who_is_in_it(box: Box, name: str, empty: bool) -> None:
+    """Where an operator has to look; another one whose name is longer is none of it."""
+    id = f"{box.mark}x"
+    own, other = (f"/{box.mark}/{name.format(id=one)}" for one in (id, f"{id}-2"))
+    bundle = box.bundle("sleep", change=lambda config: config["linux"].update(cgroupsPath=own))
+    assert box("run", "--detach", "--bundle", str(bundle), id).stderr == ""
+    path = box.root / id / "state.json"
+    before = json.loads(path.read_text())
+    places = list(dict.fromkeys(before["cgroup_paths"].values()))
+    for place in places:
+        Path(place.removesuffix(own) + other).mkdir()
+    path.write_text("{")
+    pid = before["init_process_pid"]
+    if empty:
+        end(pid, places)
+    done = box("delete", "--force", id)
+    assert done.returncode == 0, done.stderr
+    assert f"{other} has" not in done.stderr
+    what = (
+        "it is empty: rmdir removes it" if empty else f"1 process(es) are in it, {pid}: if they are its own, end them"
+    )
+    assert f"{own} has the container's name; {what}" in done.stderr
+    if not empty:
+        end(pid, places)
+    for place in places:
+        Path(place).rmdir()
+        Path(place.removesuffix(own) + other).rmdir()
+
+
+def end(pid: int, cgroups: list[str]) -> None:
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    until(lambda: not alive(pid), "it has ended")
+    for path in cgroups:
+        until(lambda path=path: not Path(path, "cgroup.procs").read_text(), "it is empty")  # type: ignore[misc]
+
+
 def test_a_process_that_is_not_told_keeps_its_cgroup(box: Box) -> None:
     """Being in a cgroup that a damaged file names is no reason to die."""
     assert box("run", "--detach", "--bundle", str(box.bundle("sleep")), "a").stderr == ""

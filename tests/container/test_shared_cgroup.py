@@ -242,7 +242,7 @@ def test_undoing_a_create_kills_nobody_else(
     either_box: Box, stranger: Callable[[list[Path]], subprocess.Popen[bytes]]
 ) -> None:
     """A cgroup that was there before, and somebody who comes into it while a container without a pid namespace is
-    created: when that fails, he lives, and the cgroup stays."""
+    created: when that fails, that process lives, and the cgroup stays."""
     box = either_box
     gate = box.gate()
 

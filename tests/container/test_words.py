@@ -42,6 +42,8 @@ def test_exec_into_a_cgroup_that_is_not_there(box: Box, where: str) -> None:
     done = box("exec", "--cgroup", where, "c", "/reporter", "exit", "0")
     refused(done, "unable to start container process: error adding pid of the new process to cgroups: /sys/fs/cgroup/")
     assert re.search(" adding pid .*o such file or directory", done.stderr)
+    assert "\n  pointer: --cgroup\n" in done.stderr
+    assert done.stderr.endswith("\n  hint: there is no such cgroup below the container's; exec makes none\n")
 
 
 def test_exec_into_a_cgroup_that_takes_no_processes(either_box: Box) -> None:

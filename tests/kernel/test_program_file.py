@@ -261,5 +261,17 @@ def test_a_user_who_may_not() -> None:
 
 
 @pytest.mark.root
+def test_a_root_directory_that_is_closed() -> None:
+    def body() -> str:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=000", "none", "/mnt"], check=True)
+        file(REPORTER)(Path("/mnt/program"))
+        os.chroot("/mnt")
+        os.setresuid(1000, 1000, 1000)
+        return why(faults(b"/program"), EACCES)
+
+    assert in_namespace(body) == "/ has mode 0000 and belongs to 0:0: uid 1000 may not go through it"
+
+
+@pytest.mark.root
 def test_a_file_system_without_programs() -> None:
     assert refused_to(0, "noexec", "/mnt/program") == ["/mnt/program is on a file system that is mounted noexec"]

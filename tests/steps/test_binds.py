@@ -284,3 +284,24 @@ def test_a_context_without_a_root_is_not_needed_for_sources(source: Path) -> Non
         return sorted(os.listdir(directory))
 
     assert in_namespace(body) == ["below", "file"]
+
+
+def test_a_source_that_is_not_there(source: Path) -> None:
+    """Which part of the way is missing, or that it is a link to nothing."""
+    (source / "link").symlink_to(source / "gone")
+    missing = {
+        source / "gone": f"there is no {source}/gone",
+        source / "gone/for/good": f"there is no {source}/gone",
+        source / "link": f"{source}/link is a link to what is not there",
+    }
+
+    def body() -> list[tuple[int, str]]:
+        found = []
+        for path in missing:
+            with pytest.raises(StepError) as caught:
+                bind(context(), path, "/x", "bind")
+            found.append((caught.value.errno, caught.value.hint))
+        return found
+
+    lead = "the source of a bind mount has to be on this host: "
+    assert in_namespace(body) == [(ENOENT, lead + text) for text in missing.values()]

@@ -38,4 +38,6 @@ def test_a_path_that_does_not_exist(box: Box) -> None:
     bundle = box.bundle("report", change=lambda config: entry(config, "network", "/proc/1/ns/none"))
     done = box("run", "--bundle", str(bundle), "missing")
     assert done.returncode == 1
-    assert "no such file or directory" in done.stderr.lower() and "/linux/namespaces/" in done.stderr
+    assert "open the network namespace /proc/1/ns/none: /proc/1/ns/none: no such file or directory" in done.stderr
+    assert re.search(r"pointer: /linux/namespaces/\d/path\n", done.stderr)
+    assert "hint: a network namespace is a file like /proc/PID/ns/net, or one that" in done.stderr

@@ -209,6 +209,13 @@ def test_not_found(box: Box, name: str, env: list[str], text: str) -> None:
     assert text in done.stderr.splitlines()[0].replace('\\"', '"')
 
 
+@pytest.mark.parametrize("name", ["echo hello", "/reporter exit 0"])
+def test_a_command_line_in_one_argument(box: Box, name: str) -> None:
+    done = run(box, process(args=[name], env=["PATH=/"]))
+    assert done.returncode == 1
+    assert "hint: there is a blank in it: every argument is an item of args of its own" in done.stderr
+
+
 def test_a_file_that_is_no_program(box: Box) -> None:
     done = run(box, process(args=["plain"], env=["PATH=/bin:/"]), {"plain": "x"})
     assert "hint: searched /bin:/ of process.env; /plain has mode 0644: it is executable for nobody" in done.stderr

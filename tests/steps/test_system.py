@@ -57,6 +57,8 @@ def test_what_cannot_be_set(key: str, value: str) -> None:
     with pytest.raises(StepError) as caught:
         in_namespace(lambda: carry_out(context(), sysctl(key, value)), CLONE_NEWNET)
     assert caught.value.pointer == f"/linux/sysctl/{key}"
+    told = "the kernel has no parameter net.ipv4.none, or not in this namespace"
+    assert caught.value.hint == (told if key.endswith("none") else "")
 
 
 def test_a_container_with_all_of_it(look: Look) -> None:

@@ -80,7 +80,7 @@ def test_of_another_container(either: Scopes) -> None:
 
 
 def test_delete_kills_nobody_else(either: Scopes) -> None:
-    """Of a container that has ended, in whose scope somebody else is: StopUnit would kill him."""
+    """Of a container that has ended, in whose scope somebody else is: StopUnit would kill that process."""
     bundle = either.bundle("sleep")
     assert either("run", "-d", "-b", bundle, "a").stderr == ""
     place = either.slice() / either.unit(bundle)

@@ -80,7 +80,9 @@ def test_an_interrupt_ends_it_by_the_signal() -> None:
         while True:
             os.write(writer, bytes(4096))
     os.set_blocking(writer, True)
-    with subprocess.Popen([*AS_FILE, "help"], env=LAUNCHED, stdout=writer, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*AS_FILE, "help"], env=LAUNCHED, stdout=writer, stderr=subprocess.PIPE, text=True
+    ) as process:
         wchan = Path(f"/proc/{process.pid}/wchan")
         deadline = time.monotonic() + 20
         while wchan.read_text() not in ("pipe_write", "fifo_pipe_write", "anon_pipe_write"):

@@ -195,7 +195,7 @@ def test_a_controller_that_is_refused_does_not_stop_the_others(in_v2: InV2, slee
             with pytest.raises(StepError) as caught:
                 limit(deep, {"memory": {"limit": 1 << 24}})
             assert caught.value.pointer == "/linux/resources/memory/limit"
-            assert caught.value.hint == "the memory controller is not available here"
+            assert caught.value.hint.startswith("the memory controller is not available here: ")
             if "pids" in Path(planned[""], "cgroup.controllers").read_text().split():
                 limit_pids(deep, 5)
                 assert Path(deep[""], "pids.max").read_text() == "5\n"

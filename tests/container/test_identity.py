@@ -101,7 +101,6 @@ def damaged(box: Box, change: Callable[[dict[str, Any]], object]) -> None:
     [
         lambda record: record.pop("uts"),
         lambda record: record.update(uts=[]),
-        lambda record: record.update(uts="uts:[4026531838]"),
         lambda record: record.update(uts=None),
         lambda record: record["uts"].reverse(),
         lambda record: record["uts"].__setitem__(0, 1),
@@ -117,6 +116,13 @@ def test_a_record_that_is_not_the_namespace_s(box: Box, change: Callable[[dict[s
     refused(box("exec", "c", "/reporter"), "the container's first process is not in its uts namespace any more")
     path.write_text(before)
     assert box("exec", "c", "/reporter", "exit", "7").returncode == 7
+
+
+@pytest.mark.root
+def test_a_record_that_is_none(box: Box) -> None:
+    started(box)
+    damaged(box, lambda record: record.update(uts="uts:[4026531838]"))
+    refused(box("exec", "c", "/reporter"), "state.json#/pyoci/identity: not an object of arrays of numbers")
 
 
 @pytest.mark.root

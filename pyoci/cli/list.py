@@ -45,6 +45,10 @@ def containers(root: str, root_given: bool) -> list[dict[str, Any]]:
         raise Error(f"open {root}: no such file or directory", pointer="--root", errno=error.errno or 0) from None
     except NotADirectoryError as error:
         raise state.no_directory(root, error) from None
+    except PermissionError as error:
+        from pyoci.container import advice
+
+        raise advice.denied(root, "", error) from None
     rows = []
     for name in names:
         if name.startswith("@"):  # ours, such as the cache of seccomp filters: no container has such a name

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.container import records
-from pyoci.errors import ConfigError, DamagedError, NotFoundError, StateError
+from pyoci.errors import ConfigError, DamagedError, Error, NotFoundError, StateError
 
 # Where runtimes and their engines keep containers, below /run and below a user's $XDG_RUNTIME_DIR.
 _ROOTS = ("pyoci", "runc", "crun", "containerd/runc/*", "docker/runtime-*/*")
+SYSTEM = "/run/pyoci"  # the default --root of root
 _FILES = ("state.json", "status")  # of pyoci, runc and youki; of crun
 
 
@@ -28,6 +29,17 @@ def missing(root: str, id: str) -> NotFoundError:
     elif os.geteuid() != 0 and not os.variable("XDG_RUNTIME_DIR"):
         texts.append("$XDG_RUNTIME_DIR is not set, and without it a user's own containers are not looked for")
     return NotFoundError(hint=", but ".join(texts) if found else "; ".join(texts))
+
+
+def denied(root: str, id: str, error: OSError) -> Error:
+    """The error of a --root, or of a container's directory in it if `id` is given, that is closed to us."""
+    closed = not id or not os.path.lexists(f"{root}/.")
+    hint = ""
+    if closed and root == SYSTEM and not os.variable("XDG_RUNTIME_DIR"):
+        user = f"/run/user/{os.geteuid()}"
+        hint = f"$XDG_RUNTIME_DIR is not set: without it --root is {SYSTEM}, root's; export XDG_RUNTIME_DIR={user}"
+    path = root if closed else f"{root}/{id}"
+    return Error(f"open {path}: permission denied", pointer="--root", errno=error.errno or 0, hint=hint)
 
 
 def _places() -> list[str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 
 from pyoci import jsonfile, os
-from pyoci.cgroups import members
+from pyoci.cgroups import layout, members, paths, systemd_names
 from pyoci.cgroups.files import Tree
 from pyoci.container import foreign, records, state
 from pyoci.container.records import Container, Damage, Members
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, Error
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 from pyoci.log import log
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_CGROUPS = "its cgroups"
 _PROCESS = re.compile(rb'"init_process_pid": ?(\d{1,10}),\s*"init_process_start": ?(\d{1,20}),')
 
 
@@ -38,7 +39,7 @@ class Remains:
         raw = self._value(directory)
         members = Members(raw)
         pid, start_time = self._tell("its first process", lambda: records.process(members), (0, 0))
-        cgroups: dict[str, str] = self._tell("its cgroups", lambda: _cgroups(members), {})
+        cgroups: dict[str, str] = self._tell(_CGROUPS, lambda: _cgroups(members), {})
         unit = self._tell("its unit of systemd", lambda: _unit(members), None)
         hooks: dict[str, Any] = self._tell("its poststop hooks", lambda: _hooks(members), {})
         config = raw["config"] if type(raw.get("config")) is dict else {}
@@ -89,6 +90,9 @@ class Remains:
                 log.warning(f"the cgroup {path} is left: {_held(path)}")
         if self.unknown:
             log.warning(f"{self.path} did not tell {', '.join(self.unknown)}: left as they are, if there are any")
+        if _CGROUPS in self.unknown:
+            for path in _customary(self.container.id):
+                log.warning(f"the cgroup {path} may be its own: {_held(path, 'nobody is in it')}; end it by hand")
 
 
 def _list(value: Any) -> list[Any]:
@@ -113,6 +117,17 @@ def _hooks(members: Members) -> dict[str, Any]:
     return foreign.hooks(members.object("config"))
 
 
+def _customary(id: str) -> list[str]:
+    """The cgroups, one of each place, that a container of that id has if its config.json names none."""
+    try:
+        where = layout.detect()
+    except Error:
+        return []
+    scope = systemd_names.directories(where, f"/system.slice/runc-{id}.scope")
+    found = [members.reference(one) for one in (paths.plan(where, None, id), scope)]
+    return [path for path in found if _is_cgroup(path)]
+
+
 def _is_cgroup(path: str) -> bool:
     """Whether the directory and the one above it are in a cgroup file system: not a hierarchy itself, nor anything of
     another file system, which an rmdir(2) of ours could hit."""
@@ -124,9 +139,9 @@ def _is_cgroup(path: str) -> bool:
     return kinds <= {CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC}
 
 
-def _held(path: str) -> str:
+def _held(path: str, empty: str = "it is busy") -> str:
     try:
         found = members.pids({"": path})
     except OSError as error:
         return os.strerror(error.errno or 0)
-    return f"{len(found)} process(es) are in it, {', '.join(map(str, found[:8]))}" if found else "it is busy"
+    return f"{len(found)} process(es) are in it, {', '.join(map(str, found[:8]))}" if found else empty

@@ -99,6 +99,10 @@ def open_directory(root: str, id: str) -> int:
         raise _missing(root, id) from None
     except NotADirectoryError as error:
         raise Error(f"{root}/{id} is not a directory", errno=error.errno or 0, hint="so it is no container") from None
+    except PermissionError as error:
+        from pyoci.container import advice
+
+        raise advice.denied(root, id, error) from None
     finally:
         os.close(parent)
     status = os.fstat(directory)

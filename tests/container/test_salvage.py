@@ -106,6 +106,26 @@ def test_of_an_empty_one_nothing_is_told(box: Box, text: bytes) -> None:
         Path(path).rmdir()
 
 
+def test_of_an_empty_one_the_cgroup_that_it_has_by_default_is_named(box: Box) -> None:
+    """With the processes in it: nobody else knows them any more."""
+    bundle = box.bundle("sleep", change=lambda config: config["linux"].pop("cgroupsPath"))
+    id = f"{box.mark}-salvage"
+    assert box("run", "--detach", "--bundle", str(bundle), id).stderr == ""
+    path = box.root / id / "state.json"
+    before = json.loads(path.read_text())
+    pid = before["init_process_pid"]
+    path.write_text("{")
+    done = box("delete", "--force", id)
+    assert done.returncode == 0, done.stderr
+    found = [line for line in done.stderr.splitlines() if "may be its own" in line]
+    assert len(found) == 1 and f"/{id} may be its own: 1 process(es) are in it, {pid}" in found[0], done.stderr
+    subprocess.run(["kill", "-9", str(pid)], check=True)
+    until(lambda: not alive(pid), "it has ended")
+    for cgroup in before["cgroup_paths"].values():
+        until(lambda: not Path(cgroup, "cgroup.procs").read_text(), "it is empty")  # noqa: B023
+        Path(cgroup).rmdir()
+
+
 def test_a_process_that_is_not_told_keeps_its_cgroup(box: Box) -> None:
     """Being in a cgroup that a damaged file names is no reason to die."""
     assert box("run", "--detach", "--bundle", str(box.bundle("sleep")), "a").stderr == ""

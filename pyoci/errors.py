@@ -15,6 +15,8 @@ System calls raise OSError; the call as it was made is the exception's first not
 
 from __future__ import annotations
 
+from errno import ENXIO
+
 
 class Error(Exception):
     """`message` is the first line on stderr and `msg` of the log; the rest explains it.
@@ -89,6 +91,13 @@ class StepError(Error):
 
 class HookError(Error):
     """A hook failed or ran past its timeout."""
+
+
+def cannot_open(path: str, error: OSError, option: str) -> Error:
+    """The error of a file that an option names and that cannot be opened, as Go spells it."""
+    reason = (error.strerror or str(error)).lower()
+    hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
+    return Error(f"open {path}: {reason}", pointer=option, errno=error.errno or 0, hint=hint)
 
 
 def system_call(error: OSError) -> str:

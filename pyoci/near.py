@@ -18,17 +18,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if not 2 < len(word) <= _LONGEST:
         return ""
     typed = word.lower()
+    letters = set(typed)
     best, least = "", max(1, min(3, len(word) // 4)) + 1
     for name in known:
-        if abs(len(name) - len(word)) < least and (slips := _slips(typed, name.lower())) < least:
+        if abs(len(name) - len(word)) >= least:
+            continue
+        other = name.lower()
+        # A slip takes one letter away and brings another one in, at most: most names are ruled out by this.
+        if len(letters.symmetric_difference(other)) < 2 * least and (slips := _slips(typed, other)) < least:
             best, least = name, slips
     return best
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'rootfsPropagation'?`, or ""."""
+def did_you_mean(word: str, known: Iterable[str], dashes: str = "") -> str:
+    """`did you mean 'rootfsPropagation'?`, or "". dashes: what stands before the name of a flag."""
     name = nearest(word, known)
-    return f"did you mean {name!r}?" if name else ""
+    return f"did you mean {dashes + name!r}?" if name else ""
 
 
 def _slips(one: str, other: str) -> int:

@@ -51,6 +51,17 @@ def take_variable(name: str) -> str | None:
     return None if value is None else fsdecode(value)
 
 
+def open_for_appending(name: Path, more: int = 0) -> int:
+    """A descriptor of a file to write to, made if it is not there. more: further flags of open(2).
+
+    Raises OSError: ENXIO for a FIFO that nobody reads, which open(2) would wait for.
+    """
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
+    file = posix.open(name, flags | more, 0o644)
+    posix.set_blocking(file, True)
+    return file
+
+
 def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
     try:
         return stat(name, follow_symlinks=follow_symlinks)

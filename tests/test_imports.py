@@ -106,6 +106,7 @@ pyoci.config.schema_table
 pyoci.config.seccomp
 pyoci.container
 pyoci.container.birth
+pyoci.container.capabilities
 pyoci.container.console
 pyoci.container.create
 pyoci.container.identity
@@ -213,6 +214,7 @@ pyoci.config.schema_table
 pyoci.config.seccomp
 pyoci.container
 pyoci.container.birth
+pyoci.container.capabilities
 pyoci.container.console
 pyoci.container.exec
 pyoci.container.exec_process

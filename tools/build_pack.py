@@ -161,7 +161,7 @@ def collect(package: str, generated: list[str]) -> Collected:
 
 def late(pieces: dict[str, list[str]], ever: dict[str, list[str]]) -> dict[str, list[str]]:
     """By command: the pieces and modules that it may import once its own piece is there."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for module in ever:
         command = module.removeprefix("pyoci.cli.")
         if command in QUICK:

@@ -76,7 +76,9 @@ order, each with the JSON pointer of the property that asks for it. It changes
 nothing and needs no privilege.""",
     "validate": """\
    The validate command prints every violation of the specification that config.json
-holds, with its JSON pointer. The exit status is 1 if there is any.""",
+holds, with its JSON pointer, and warns of what is deprecated, contradicts itself or
+means nothing. Of what has to do with a value of the wrong form nothing else is told
+until that is right. The exit status is 1 if there is any violation.""",
 }
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from errno import ENXIO
 
 from pyoci import os, pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
-from pyoci.cli.options import Options, check_count, defaults, did_you_mean, parse_bool, scan
+from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
 from pyoci.cli.output import ReaderGone, emit
-from pyoci.errors import Error, UsageError, os_error_text, system_call
+from pyoci.errors import Error, UsageError, cannot_open, os_error_text, system_call
 from pyoci.log import log, quote
 
 TYPE_CHECKING = False
@@ -23,6 +22,26 @@ else:
     import _signal
 
 UNKNOWN_COMMAND = 3  # runc's exit status
+# What docker, podman, systemd and the cgroups call what a command does.
+_OTHER_NAMES = {
+    "rm": "delete",
+    "remove": "delete",
+    "destroy": "delete",
+    "stop": "kill",
+    "signal": "kill",
+    "inspect": "state",
+    "status": "state",
+    "ls": "list",
+    "top": "ps",
+    "stats": "events",
+    "freeze": "pause",
+    "thaw": "resume",
+    "unfreeze": "resume",
+    "unpause": "resume",
+    "continue": "resume",
+    "check": "validate",
+    "init": "spec",
+}
 
 
 class _Bug(Error):
@@ -180,8 +199,12 @@ class CommandLine:
         self._settle()
         if name in MISSING:
             raise Error(f'pyoci does not implement "{name}" yet')
-        near = did_you_mean(name, COMMANDS)
-        error = Error(f"No help topic for '{name}'", hint=f"{near}; `pyoci help` lists the commands".lstrip("; "))
+        from pyoci.near import did_you_mean
+
+        meant = _OTHER_NAMES.get(name.lower())
+        near = f"did you mean {meant!r}?" if meant else did_you_mean(name, COMMANDS)
+        hint = " ".join(filter(None, (near, "`pyoci help` lists the commands")))
+        error = Error(f"No help topic for '{name}'", hint=hint)
         error.status = UNKNOWN_COMMAND
         raise error
 
@@ -192,9 +215,7 @@ class CommandLine:
         try:
             log.configure(path, form == "json", values["debug"] is True, _first_own_descriptor(values))
         except OSError as error:
-            reason = (error.strerror or "").lower()  # as Go spells it
-            hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
-            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0, hint=hint) from None
+            raise cannot_open(path, error, "--log") from None
         if form not in ("", "text", "json"):
             raise Error(f"invalid log-format: {form}", pointer="--log-format", hint="it is text or json")
         if "root" in self._given:

@@ -13,8 +13,6 @@ from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Value = str | int | bool | tuple[str, ...]
 
 BOOL, STRING, INT, DURATION = "bool", "string", "int", "duration"
@@ -134,8 +132,10 @@ def scan(
                 continue
             if not name or name[0] == "-":
                 raise UsageError(f"bad flag syntax: {token}")
-            near = did_you_mean(name, table, "--")
-            raise UsageError(f"flag provided but not defined: -{name}", hint=near)
+            from pyoci.near import did_you_mean
+
+            hint = did_you_mean(name, table, "--")
+            raise UsageError(f"flag provided but not defined: -{name}", hint=hint)
         if known.kind == BOOL:
             value: Value = _bool(name, text) if equals else True
         else:
@@ -166,17 +166,11 @@ def check_count(command: Command, arguments: list[str], argv0: str) -> None:
     stray = [text for text in arguments if text[:1] == "-" and text.strip("-")[:1].isalpha()]
     hint = f"{stray[0]} is not an option of {command.name}" if stray else ""
     if stray:
+        from pyoci.near import did_you_mean
+
         near = did_you_mean(stray[0].lstrip("-").partition("=")[0], _names(command), "--")
         hint += f": {near}" if near else ""
     raise UsageError(f'{argv0}: "{command.name}" requires {demand} argument(s)', hint=hint)
-
-
-def did_you_mean(word: str, known: Iterable[str], dashes: str = "") -> str:
-    """`did you mean --bundle?` if one of `known` is near `word`, else "". Only for errors: difflib takes its time."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word.lower(), [name for name in known if len(name) > 1], n=1, cutoff=0.6)
-    return f"did you mean {dashes}{near[0]}?" if near else ""
 
 
 def _names(command: Command) -> list[str]:

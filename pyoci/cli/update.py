@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pyoci import jsonfile, os
+from pyoci import os
 from pyoci.config import schema
 from pyoci.container import state
 from pyoci.container.update import update
-from pyoci.errors import ConfigError, Error
+from pyoci.errors import ConfigError, Error, StepError
 from pyoci.kernel import resctrl
-from pyoci.log import quote
+from pyoci.log import log, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,68 +18,91 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyoci.cli.options import Options
+    from pyoci.container.named_file import NamedFile
 
 _INT64, _UINT64 = (-(2**63), 2**63 - 1), (0, 2**64 - 1)
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_CHUNK = 65536
 _POINTER = "/linux/resources"
+_NUMBERS = {"/blockIO/weight": ("blkio-weight",), "/pids/limit": ("pids-limit",)}
+_MOST, _LONGEST = 5, 80  # keys in one warning, letters of one
 
 
 def main(options: Options) -> int:
     """With --resources every other flag but those of Intel RDT is ignored, as runc does it."""
     state.load(options.text("root"), options.arguments[0])  # that it does not exist is told first
     schemata = _schemata(options)
-    file = options.text("resources")
-    resources = from_file(file) if file else from_flags(options)
+    name = options.text("resources")
+    file = _named(name) if name else None
+    resources = from_flags(options) if file is None else from_file(file)
     try:
         update(options.text("root"), options.arguments[0], resources, schemata)
-    except ConfigError as error:
-        raise _placed(error, file) from None
+    except (ConfigError, StepError) as error:
+        place = error.pointer.removeprefix(_POINTER)
+        if place == error.pointer or not _holds(resources, place):  # it is about what was in force before
+            raise
+        raise _placed(error, place, file) from None
     return 0
 
 
-def from_file(file: str) -> Any:
-    """The object in `file`, "-" for the standard input, which has passed the schema. Errors name the option."""
-    name = "standard input" if file == "-" else file
-    try:
-        raw, remarks, fault = schema.look(_read(file, name), schema.RESOURCES, name)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise Error(f"open {file}: {reason}", pointer="--resources", errno=error.errno or 0) from None
-    except ConfigError as error:
-        error.pointer = "--resources"
-        raise
-    if fault is not None:
-        hint = schema.slip(remarks, *fault, name) or "it is an object like linux.resources of config.json"
-        raise ConfigError(f"{name}#{fault[0]}: {fault[1]}", pointer="--resources", hint=hint)
-    if remarks:
-        from pyoci.container import remarked
+def _named(path: str) -> NamedFile:
+    from pyoci.container.named_file import NamedFile
 
-        remarked.warn(remarks, name)
+    return NamedFile(path, "--resources", ("linux", "resources"))
+
+
+def from_file(file: NamedFile) -> Any:
+    """The object in `file`, which has passed the schema; the log tells of keys that mean nothing. Raises Error."""
+    try:
+        raw = file.read(schema.RESOURCES, standard_input=True)
+    except ConfigError as error:
+        if error.message.startswith(f"{file.name}#: "):
+            error.hint = "it is an object like linux.resources of config.json"
+        raise
+    if raw and not any(key in schema.RESOURCES[1] for key in raw):
+        _refuse_whole(raw, file)
+        log.warning(f"{file.name}: no member is one of linux.resources, nothing is changed: {_some(list(raw))}")
+    file.tell()
     return raw
 
 
-def _read(file: str, name: str) -> Any:
-    if file != "-":
-        return jsonfile.read(file, what=name)
-    data = b""
-    while part := os.read(0, _CHUNK):
-        data += part
-    return jsonfile.parse(data, name)
+def _refuse_whole(raw: dict[str, Any], file: NamedFile) -> None:
+    """Raises Error for a file that holds the limits, but not where they are looked for: they would be ignored."""
+    if any(key in raw for key in ("linux", "process", "ociVersion")):
+        what, there = "a whole config.json", "linux.resources"
+    elif "resources" in raw:
+        what, there = "an object with `resources`", "`resources`"
+    else:
+        return
+    hint = f"update takes what stands in its {there}"
+    raise ConfigError(f"{file.name}: no member is one of linux.resources: it is {what}", pointer=file.option, hint=hint)
 
 
-def _placed(error: ConfigError, file: str) -> ConfigError:
-    """A broken rule, told of the file or the flag that breaks it instead of config.json."""
-    place = error.pointer.removeprefix(_POINTER)
-    if file:
-        name = "standard input" if file == "-" else file
-        error.message = error.message.replace(f"config.json#{_POINTER}", f"{name}#")
-        error.pointer = "--resources"
+def _some(keys: list[str]) -> str:
+    return ", ".join(quote(key[:_LONGEST]) for key in keys[:_MOST]) + (", ..." if len(keys) > _MOST else "")
+
+
+def _holds(resources: Any, place: str) -> bool:
+    """Whether the update says anything at `place`, a pointer."""
+    value = resources
+    for key in place.split("/")[1:]:
+        if type(value) is dict:
+            if key not in value:
+                return False
+            value = value[key]
+    return True
+
+
+def _placed(error: Error, place: str, file: NamedFile | None) -> Error:
+    """A broken rule, or a value that the kernel refuses, told of the file or the flag instead of config.json."""
+    if file is not None:
+        if isinstance(error, ConfigError):
+            return file.placed(error, _POINTER)
+        error.pointer = file.pointer(place)
         return error
-    for flag, controller, key, _ in FLAGS:
-        if place == f"/{controller}/{key}":
-            error.message = error.message.replace(f"config.json#{error.pointer}", f"--{flag}")
-            error.pointer = f"--{flag}"
+    flags = [flag for flag, controller, key, _ in FLAGS if place == f"/{controller}/{key}"]
+    for flag in (*flags, *_NUMBERS.get(place, ())):
+        error.message = error.message.replace(f"config.json#{error.pointer}", f"--{flag}")
+        error.pointer = f"--{flag}"
     return error
 
 

@@ -52,7 +52,9 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
 
 def _root(directory: str, config: Config) -> Iterator[Violation]:
     """The root filesystem is not a part of the file, and of the bundle it is."""
-    path = os.path.join(directory, config.root.path if config.root is not None else "")
+    if config.root is None:  # a violation
+        return
+    path = os.path.join(directory, config.root.path)
     if not os.path.isdir(path):
         reason = f"{path} is not a directory" if os.path.lexists(path) else f"{path} is not there"
         yield Violation(pointer="/root/path", reason=reason)
@@ -75,6 +77,10 @@ def _calls(config: Config) -> Iterator[Violation]:
             yield Violation(pointer=pointer, reason=reason, hint=hint)
         else:
             others.append(name)
+    unseen = max(0, len(slips) + len(others) - seccomp_names.MOST)
+    if unseen:
+        reason = f"too many unknown names: the last {unseen} were not compared with the known ones"
+        yield Violation(pointer="/linux/seccomp/syscalls", reason=reason)
     if others:
         shown = ", ".join(others[:20]) + (f" and {len(others) - 20} more" if len(others) > 20 else "")
         reason = f"libseccomp {libseccomp.version()}, the installed one, does not know, and ignores: {shown}"

@@ -21,10 +21,10 @@ except ImportError:  # started without site (-S), and jsonschema is not in the d
 from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
-from pyoci import config
 from pyoci.config import advice, keys, rules, schema, suggestions
 from pyoci.config.schema_documents import DOCUMENTS
 from pyoci.config.schema_table import CONFIG
+from pyoci.config.sound import Sound
 from pyoci.config.violation import Violation
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
@@ -41,18 +41,17 @@ BASE = "https://spec.invalid/"  # for references to be relative to; .invalid exi
 def judged(raw: Any) -> tuple[list[Violation], list[Violation], Config | None]:
     """Violations in `raw` (null members dropped), none if `create` would accept it; warnings; and what was read.
 
-    The rules across properties are judged only if every property by itself is right, and advice is given only if they
-    are kept.
+    The rules across properties, and advice, are for all that has nothing to do with what breaks the schema.
     """
     try:
         raw, remarks = keys.settled(raw, CONFIG)
     except ConfigError as error:
         return [from_error(error)], [], None
-    found, warnings = violations(raw), list[Violation](remarks)
-    if found:
-        return [_with_guess(one, remarks) for one in found], warnings, None
-    read = config.read(raw)
-    return [], [*warnings, *advice.warnings(read)], read
+    found, rest = _judged(raw)
+    warnings = list[Violation](remarks)
+    if rest.config is not None:
+        warnings += [one for one in advice.warnings(rest.config) if rest.is_there(one.pointer)]
+    return [_with_guess(one, remarks) for one in found], warnings, rest.config
 
 
 def _with_guess(found: Violation, remarks: list[Remark]) -> Violation:
@@ -63,8 +62,26 @@ def _with_guess(found: Violation, remarks: list[Remark]) -> Violation:
 
 def violations(raw: Any) -> list[Violation]:
     """All violations in `raw`, whose keys are spelled as in the schema."""
+    return _judged(raw)[0]
+
+
+def _judged(raw: Any) -> tuple[list[Violation], Sound]:
     found = schema_violations(raw)
-    return found or _rule_violations(raw)
+    rest = Sound(raw, [_place_of(one) for one in found])
+    known = {(one.pointer, one.reason) for one in found}
+    broken = [] if rest.config is None else [one for one in rules.violations(rest.config) if rest.counts(one.pointer)]
+    more = [from_error(error) for error in (*rest.faults, *broken)]
+    return [*found, *(one for one in more if (one.pointer, one.reason) not in known)], rest
+
+
+def _place_of(found: Violation) -> str:
+    """Where it is that something is wrong: of what is missing its place, not that of the object around it."""
+    key, is_missing, _ = found.reason.rpartition(" is missing")
+    return (
+        f"{found.pointer}/{escape(key[1:-1])}"
+        if is_missing and found.reason == schema.missing(key[1:-1])
+        else found.pointer
+    )
 
 
 def schema_violations(raw: Any, document: str = "config-schema.json") -> list[Violation]:
@@ -96,14 +113,6 @@ def _place(value: Any, path: list[Any], order: dict[int, dict[str, int]]) -> lis
             place.append(key)
         value = value[key]
     return place
-
-
-def _rule_violations(raw: dict[str, Any]) -> list[Violation]:
-    try:
-        read = config.read(raw)
-        return [from_error(error) for error in rules.violations(read)]
-    except ConfigError as error:  # the reader stops at the first value that it cannot take
-        return [from_error(error)]
 
 
 def from_error(error: ConfigError) -> Violation:

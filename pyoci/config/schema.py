@@ -37,7 +37,7 @@ def check(raw: Any) -> tuple[Any, list[Remark]]:
     """
     raw, remarks, fault = look(raw, CONFIG)
     if fault is not None:
-        raise _error(raw, remarks, *fault)
+        raise error(raw, remarks, fault)
     return raw, remarks
 
 
@@ -68,24 +68,40 @@ def slip(remarks: list[Remark], pointer: str, reason: str = "", what: str = "con
     return ""
 
 
-def _error(raw: Any, remarks: list[Remark], pointer: str, reason: str) -> ConfigError:
-    """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
-    if guess := slip(remarks, pointer, reason):
-        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=guess)
+def error(
+    raw: Any, remarks: list[Remark], fault: tuple[str, str], name: str = "config.json", part: tuple[str, ...] = ()
+) -> ConfigError:
+    """The error for `fault`, with what to write instead, or what else is wrong, in the hint; this may be slow.
+
+    part: the keys that lead to where `raw` stands in a config.json. name: the file's, whose root `raw` is if it is
+    another file.
+    """
+    pointer, reason = fault
+    place = pointer if name != "config.json" else "".join(f"/{key}" for key in part) + pointer
+    made = ConfigError(f"{name}#{place}: {reason}", pointer=place)
+    made.hint = slip(remarks, pointer, reason, name) or _hint(raw, fault, name, part, len(place) - len(pointer))
+    return made
+
+
+def _hint(raw: Any, fault: tuple[str, str], name: str, part: tuple[str, ...], shown: int) -> str:
+    """What jsonschema knows. shown: letters of the pointers of `part` that are shown."""
     if _is_large(raw):
-        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="`pyoci validate` tells the rest")
+        return "" if part else "`pyoci validate` tells the rest"
     try:
         from pyoci.config import report
     except Error:
         raise
     except Exception:  # no jsonschema, or one that is being replaced: the first violation is still worth reporting
-        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer)
-    found = report.schema_violations(raw)
-    this = [one for one in found if (one.pointer, one.reason) == (pointer, reason)]
-    others = [str(one) for one in found if one not in this]
+        return ""
+    for key in reversed(part):
+        raw = {key: raw}
+    above = "".join(f"/{key}" for key in part)
+    found = [one for one in report.schema_violations(raw) if f"{one.pointer}/".startswith(f"{above}/")]
+    this = [one for one in found if (one.pointer, one.reason) == (above + fault[0], fault[1])]
+    others = [f"{name}#{one.pointer[len(above) - shown :]}: {one.reason}" for one in found if one not in this]
     more = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")
     hints = [*(one.hint for one in this if one.hint), *([more] if others else [])]
-    return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="; ".join(hints))
+    return "; ".join(hints)
 
 
 def _is_large(raw: Any) -> bool:

@@ -22,6 +22,7 @@ NEEDED = (
     *("capget", "capset", "prctl", "prlimit64", "setsid", "umask", "ioctl", "read", "write", "sendmsg", "recvmsg"),
     *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "openat", "statfs", "execve"),
 )
+EXECVE = "execve"  # makes the process the program
 CLONE_FLAGS = CLONE_PARENT | CLONE_PIDFD  # of clone(2), as stage 1 calls it
 
 

@@ -12,13 +12,13 @@ from errno import EINVAL, ENOMEM, EPERM
 from pyoci import channel, jsonfile, os, plan
 from pyoci.cgroups import members
 from pyoci.config import Config, read, rules, schema
-from pyoci.container import console, state
+from pyoci.container import capabilities, console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
 from pyoci.container.surroundings import host_root, program_user, surroundings
 from pyoci.errors import ConfigError, DamagedError, Error, ForeignError, StateError
-from pyoci.kernel import capability, procfs, signals
+from pyoci.kernel import procfs, signals
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
@@ -107,7 +107,7 @@ def make(
     """
     state.check_id(options.id)
     config, raw = load_config(options.bundle, needs_process=before_start is not None)
-    _warn_of_capabilities(config)
+    capabilities.warn(config)
     if not options.systemd_cgroup:
         _warn_of_systemd_path(config.linux.cgroups_path or "")
     if config.linux.personality is not None and config.linux.personality.flags:
@@ -148,19 +148,6 @@ def make(
         undo.add(interrupts.close)
         creation = _Creation(options, made, config, raw, container, terminal, undo)
         return creation.carry_out(interrupts, around.pipes, before_start)
-
-
-def _warn_of_capabilities(config: Config) -> None:
-    """Warnings for what cannot be granted; in a user namespace of its own the process holds everything at first."""
-    sets = config.process.capabilities if config.process is not None else None
-    if sets is None:
-        return
-    held = capability.get()[1] if config.linux.namespace("user") is None else -1
-    if not sets.can_be_granted(held):
-        from pyoci.config import ungranted
-
-        for line in ungranted.warnings(sets, held):
-            log.warning(line)
 
 
 def _warn_of_systemd_path(path: str) -> None:
@@ -345,6 +332,8 @@ class _Creation:
         from pyoci.kernel.seccomp import prepare
 
         program = seccomp.program(profile, self.options.root)
+        for line in () if program is None else program.warnings:
+            log.warning(line)
         return None if program is None else (prepare(program.bpf), program.flags)
 
 

@@ -15,12 +15,11 @@ from pyoci.container.console import ConsoleOwner, check_preserved, foreign_strea
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
-from pyoci.kernel import capability, procfs, signals, textfile
+from pyoci.kernel import procfs, signals, textfile
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
-from pyoci.log import log
 from pyoci.plan_exec import Entrance
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
@@ -80,7 +79,6 @@ class _Execution:
         _check_state(container, options.ignore_paused)
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
-        _warn_of_capabilities(config)
         placed = _place(container, options.cgroup)
         check_preserved(options.preserve_fds)
         self.terminal.check(config.process.terminal)
@@ -236,23 +234,22 @@ class _Execution:
 
     def _execute(self, birth: Birth, context: Context, profile: Seccomp) -> None:
         """A filter that forbids execve has kept the process from it, with an error or without a word."""
-        from pyoci.config.seccomp_allowance import refusal
+        from pyoci.config.seccomp_allowance import EXECVE, refusal
 
-        refused = refusal(profile, "execve") is not None
+        refused = refusal(profile, EXECVE)
         try:
             birth.execute()
         except StepError as error:
-            if refused and error.step == "ExecuteProgram":
+            if refused is not None and error.step == "ExecuteProgram":
                 from pyoci.container import forbidden
 
-                forbidden.explained(error, profile)
+                forbidden.explained(error, refused)
             raise
-        if refused:
+        if refused is not None:
             from pyoci.container import forbidden
             from pyoci.container.started import status_of
 
-            killed = forbidden.explanation(profile)
-            assert killed is not None
+            killed = forbidden.explanation(refused)
             if self.foreground is not None:
                 killed.program_status = status_of(context.pid, context.pidfd)
             raise killed
@@ -309,16 +306,3 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
     if container.cgroups_made and members.own(container.cgroups, container.cgroup_id) != container.cgroups:
         raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
-
-
-def _warn_of_capabilities(config: Config) -> None:
-    """Warnings for what cannot be granted."""
-    sets = config.process.capabilities if config.process is not None else None
-    if sets is None:
-        return
-    held = capability.get()[1] if os.geteuid() == 0 else -1
-    if not sets.can_be_granted(held):
-        from pyoci.config import ungranted
-
-        for line in ungranted.warnings(sets, held):
-            log.warning(line)

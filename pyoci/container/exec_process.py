@@ -14,6 +14,7 @@ from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
 from pyoci.config.rule import MAX_ID
 from pyoci.config.schema_table import CONFIG
+from pyoci.container import capabilities
 from pyoci.errors import ConfigError, Error
 from pyoci.log import quote
 from pyoci.record import Record
@@ -22,8 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyoci.config.keys import Remark
-
+_PART = ("process",)  # of config.json
 _CAPABILITY_SETS = ("bounding", "effective", "permitted")
 
 
@@ -44,22 +44,25 @@ class ProcessOptions(Record):
 
 
 def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config:
-    """A Config of the process, and what concerns it of the container. kept: of state.load_kept(). Raises Error."""
+    """A Config of the process, and what concerns it of the container. kept: of state.load_kept(). Raises Error.
+
+    The log tells of what create has not told of.
+    """
     own = read(kept["config"])
     process = _merged(_process(options, bundle), own.process)
-    return Config(**{**own.__dict__, "process": process})
+    config = Config(**{**own.__dict__, "process": process})
+    capabilities.warn(config, told=None if own.process is None else own.process.capabilities)
+    return config
 
 
 def _process(options: ProcessOptions, bundle: str) -> Process:
     if options.file:
-        raw, remarks, _ = schema.look(_load(options.file, "process.json"), schema.PROCESS, "process.json")
-        process = _checked(raw, "", "process.json", remarks)
-        if remarks:
-            from pyoci.container import remarked
-
-            remarked.warn(remarks, "process.json")
-        return process
-    return _checked(_changed(_configured(bundle), options), "/process", "config.json")
+        return _named(options.file)
+    raw = _changed(_configured(bundle), options)
+    fault = schema.walk(raw, schema.PROCESS)
+    if fault is not None:
+        raise schema.error(raw, [], fault, part=_PART)
+    return _checked(raw, "/process")
 
 
 def _configured(bundle: str) -> Any:
@@ -80,31 +83,26 @@ def _configured(bundle: str) -> Any:
     return raw["process"]
 
 
-def _load(path: str, what: str) -> Any:
-    try:
-        return jsonfile.read(path, what=what)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise Error(f"open {path}: {reason}", pointer="--process", errno=error.errno or 0) from None
+def _named(path: str) -> Process:
+    """That of --process."""
+    from pyoci.container.named_file import NamedFile
 
-
-def _checked(raw: Any, pointer: str, name: str, remarks: list[Remark] | None = None) -> Process:
-    """Raises ConfigError for the first violation of the schema or of a rule."""
-    remarks = remarks or []
-    fault = schema.walk(raw, schema.PROCESS)
-    if fault is not None:
-        place = f"{pointer}{fault[0]}"
-        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place, hint=schema.slip(remarks, *fault, name))
+    file = NamedFile(path, "--process", _PART)
+    raw = file.read(schema.PROCESS)
     try:
-        process = read_process(Node(raw, pointer))
-        assert process is not None
-        for violation in rules_process.violations(process):
-            raise violation
+        process = _checked(raw, "")
     except ConfigError as error:
-        if error.message.startswith("config.json#"):
-            error.message = f"{name}{error.message[11:]}"
-        error.hint = schema.slip(remarks, error.pointer, "", name) or error.hint
-        raise
+        raise file.placed(error, "") from None
+    file.tell()
+    return process
+
+
+def _checked(raw: Any, pointer: str) -> Process:
+    """Raises ConfigError for the first rule that is broken."""
+    process = read_process(Node(raw, pointer))
+    assert process is not None
+    for violation in rules_process.violations(process):
+        raise violation
     return process
 
 

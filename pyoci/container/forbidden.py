@@ -6,20 +6,19 @@ from errno import ENOSYS, EPERM
 
 from pyoci.config.node import Node
 from pyoci.config.seccomp import Seccomp, read_seccomp
-from pyoci.config.seccomp_allowance import Refusal, refusal
+from pyoci.config.seccomp_allowance import EXECVE, Refusal, refusal
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StepError
 
-_CALL = "execve"
+
+def of_program(profile: Seccomp | None) -> Refusal | None:
+    """What the profile answers when the process is to become the program, None if it lets it."""
+    return None if profile is None else refusal(profile, EXECVE)
 
 
-def explanation(profile: Seccomp | None) -> StepError | None:
-    """The error for a process that was killed when it should have become the program; None if its profile does not
-    say so."""
-    found = None if profile is None else refusal(profile, _CALL)
-    if found is None:
-        return None
+def explanation(found: Refusal) -> StepError:
+    """The error for a process that was killed when it should have become the program."""
     return StepError(
         "container process was killed before its program ran: the seccomp profile forbids execve",
         pointer=found.pointer,
@@ -28,9 +27,8 @@ def explanation(profile: Seccomp | None) -> StepError | None:
     )
 
 
-def explained(error: Error, profile: Seccomp | None) -> Error:
+def explained(error: Error, found: Refusal | None) -> Error:
     """`error` of an execve(2) that has failed, with a hint if it was the filter that has answered."""
-    found = None if profile is None else refusal(profile, _CALL)
     # ENOSYS: nobody traces, or the profile names no call as new as this one
     if found is not None and error.errno in (EPERM if found.errno is None else found.errno, ENOSYS):
         error.pointer, error.hint = found.pointer, _hint(found)
@@ -47,4 +45,4 @@ def profile_of(container: Container) -> Seccomp | None:
 
 
 def _hint(found: Refusal) -> str:
-    return f"the profile answers {_CALL}(2) with {found.action}; allow the call in linux.seccomp.syscalls"
+    return f"the profile answers {EXECVE}(2) with {found.action}; allow the call in linux.seccomp.syscalls"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci.container import seccomp_cache
 from pyoci.errors import ConfigError, StepError, system_call
 from pyoci.kernel import seccomp as kernel
-from pyoci.log import log, quote
+from pyoci.log import log
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Program", "program"]
 
 _IGNORED = "SECCOMP_FILTER_FLAG_TSYNC"  # the container's process has one thread
+_MOST = 20  # warnings
 _WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 _FLAGS = {
     "SECCOMP_FILTER_FLAG_LOG": (kernel.FLAG_LOG, "log"),
@@ -28,6 +29,7 @@ class Program(Record):
 
     bpf: bytes  # struct sock_filter[]
     flags: int  # SECCOMP_FILTER_FLAG_*
+    warnings: tuple[str, ...] = ()  # about the profile, for create to tell
 
 
 def program(seccomp: Seccomp, root: str) -> Program | None:
@@ -41,12 +43,11 @@ def program(seccomp: Seccomp, root: str) -> Program | None:
     flags = _flags(seccomp)
     log.debug(f"seccomp filter flags: {flags}")  # runc's words, which its tests look for
     key = seccomp_cache.key(seccomp)
-    bpf = seccomp_cache.load(root, key)
-    if bpf is None:
-        bpf = _compiled(seccomp, flags)
-        if not _warned(seccomp):  # a profile that is kept would be told of once, and never again
-            seccomp_cache.store(root, key, bpf, _library())
-    return Program(bpf=bpf, flags=flags)
+    kept = seccomp_cache.load(root, key)
+    if kept is None:
+        kept = _compiled(seccomp, flags), _warnings(seccomp)
+        seccomp_cache.store(root, key, *kept, _library())
+    return Program(bpf=kept[0], flags=flags, warnings=kept[1])
 
 
 def _compiled(seccomp: Seccomp, flags: int) -> bytes:
@@ -58,14 +59,12 @@ def _compiled(seccomp: Seccomp, flags: int) -> bytes:
     return bpf
 
 
-def _warned(seccomp: Seccomp) -> bool:
-    """Whether there are names that look like slips; the log tells of them."""
+def _warnings(seccomp: Seccomp) -> tuple[str, ...]:
     from pyoci.container import seccomp_names
 
-    found = seccomp_names.slips(seccomp)
-    for pointer, name, guess in found:
-        log.warning(f"config.json#{pointer}: unknown system call {quote(name)}, ignored; did you mean {guess!r}?")
-    return bool(found)
+    found = seccomp_names.warnings(seccomp)
+    more = [f"{len(found) - _MOST} more system calls are unknown: see `pyoci validate`"] if len(found) > _MOST else []
+    return (*found[:_MOST], *more)
 
 
 def _library() -> str:

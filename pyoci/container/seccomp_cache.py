@@ -5,7 +5,8 @@ and closed to everybody else, and the file must hash to what it says, be made fo
 kernel and generator, and by the libseccomp that is installed now. Anything else is no entry; the next `store`
 replaces it. A cache that cannot be written costs time only, so `store` never fails.
 
-An entry is: BLAKE2b-256 of all that follows; key and libseccomp's identity, one line; BPF.
+An entry is: BLAKE2b-256 of all that follows; key and libseccomp's identity, one line; the warnings about the profile,
+one line, with tabs between; BPF.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "key", "load", "store"]
 
 NAME = "@seccomp"
-GENERATOR = 1  # to be increased whenever the same profile compiles to something else
+GENERATOR = 2  # to be increased whenever the same profile compiles to something else
 _DIGEST = 32
-_LARGEST = _DIGEST + 4096 + 128 + MAX_INSTRUCTIONS * INSTRUCTION_SIZE  # digest, path and the rest of the line, BPF
+_WARNINGS = 16384  # bytes
+# Digest, path and the rest of the line, warnings, BPF.
+_LARGEST = _DIGEST + 4096 + 128 + _WARNINGS + MAX_INSTRUCTIONS * INSTRUCTION_SIZE
 _MOST_ENTRIES = 64
 _ABANDONED = 60.0  # seconds after which another writer's temporary file is no longer being written
 
@@ -46,8 +49,8 @@ def key(profile: Seccomp) -> str:
     return blake2b(repr(subject).encode(), digest_size=_DIGEST).hexdigest()
 
 
-def load(root: str, key: str) -> bytes | None:
-    """The BPF stored under `key` below the state directory `root`, None if there is none to be believed."""
+def load(root: str, key: str) -> tuple[bytes, tuple[str, ...]] | None:
+    """BPF and warnings stored under `key` below the state directory `root`, None if there is none to be believed."""
     directory = _open(root, make=False)
     if directory is None:
         return None
@@ -56,22 +59,31 @@ def load(root: str, key: str) -> bytes | None:
     finally:
         os.close(directory)
     digest, content = data[:_DIGEST], data[_DIGEST:]
-    line, _, bpf = content.partition(b"\n")
+    line, _, rest = content.partition(b"\n")
+    told, _, bpf = rest.partition(b"\n")
     name, _, made_by = line.partition(b" ")
     identity = os.fsdecode(made_by)
     if digest != _hash(content) or name != key.encode() or not bpf or len(bpf) % INSTRUCTION_SIZE:
         return None
-    return bpf if identity == _identity(identity.rpartition(" ")[2]) else None
+    if identity != _identity(identity.rpartition(" ")[2]):
+        return None
+    return bpf, tuple(told.decode("utf-8", "replace").split("\t")) if told else ()
 
 
-def store(root: str, key: str, bpf: bytes, library: str) -> None:
-    """Keep `bpf` for `key`. `library`: the file of libseccomp that made it; replacing that ends the entry."""
+def store(root: str, key: str, bpf: bytes, warnings: tuple[str, ...], library: str) -> None:
+    """Keep `bpf` and `warnings`, of which each is one printable line, for `key`.
+
+    `library`: the file of libseccomp that made it; replacing that ends the entry.
+    """
+    told = "\t".join(warnings).encode()
+    if len(told) > _WARNINGS:
+        return
     identity = _identity(library)
     directory = _open(root, make=True) if identity else None
     if directory is None:
         return
     try:
-        content = f"{key} {identity}\n".encode() + bpf
+        content = f"{key} {identity}\n".encode() + told + b"\n" + bpf
         _write(directory, key, _hash(content) + content)
         _prune(directory)
     except OSError:  # full, read-only, removed meanwhile

@@ -8,6 +8,7 @@ silence.
 from __future__ import annotations
 
 from pyoci.kernel import libseccomp
+from pyoci.log import quote
 from pyoci.near import nearest
 
 TYPE_CHECKING = False
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from pyoci.config.seccomp import Seccomp
 
-_MOST = 50  # names that are compared with every known one
+MOST = 500  # names that are compared with every known one
+_NEWER = ("futex_wait",)  # calls of newer kernels that are one letter away from older ones, futex_waitv here
 
 
 def unknown(profile: Seccomp) -> Iterator[tuple[str, str]]:
@@ -32,14 +34,26 @@ def unknown(profile: Seccomp) -> Iterator[tuple[str, str]]:
 
 def slips(profile: Seccomp) -> list[tuple[str, str, str]]:
     """Pointer, name and the known name that may be meant, of unknown names that look like a slip."""
-    found = [one for _, one in zip(range(_MOST), unknown(profile), strict=False)]
+    found = [one for _, one in zip(range(MOST), unknown(profile), strict=False)]
     if not found:
         return []
     known = libseccomp.names()
-    return [(pointer, name, guess) for pointer, name in found if (guess := _meant(name, known))]
+    return [
+        (pointer, name, guess)
+        for pointer, name in found
+        if not _is_newer(name, known) and (guess := nearest(name, known))
+    ]
 
 
-def _meant(name: str, known: list[str]) -> str:
-    """Unless one of the two names begins with the other: fchmodat2 and setxattrat are newer calls, and no slips."""
-    guess = nearest(name, known)
-    return "" if not guess or name.startswith(guess) or guess.startswith(name) else guess
+def warnings(profile: Seccomp) -> list[str]:
+    """A line for each slip."""
+    return [
+        f"config.json#{pointer}: unknown system call {quote(name)}, ignored; did you mean {guess!r}?"
+        for pointer, name, guess in slips(profile)
+    ]
+
+
+def _is_newer(name: str, known: list[str]) -> bool:
+    """Whether it is named as newer calls are, after an older one: fchmodat2, setxattrat, clone4."""
+    older = name.rstrip("0123456789")
+    return name in _NEWER or (older != name and older in known) or (name[-2:] == "at" and name[:-2] in known)

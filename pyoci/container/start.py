@@ -121,7 +121,7 @@ def _judge(said: bytes, container: Container) -> None:
         if error.step == "ExecuteProgram":
             from pyoci.container import forbidden
 
-            error = forbidden.explained(error, forbidden.profile_of(container))
+            error = forbidden.explained(error, forbidden.of_program(forbidden.profile_of(container)))
         raise error
     if not said.startswith(GO):
         _explain(container)
@@ -157,6 +157,6 @@ def _explain_by_filter(container: Container) -> None:
     that forbids the rest, too, has kept the process from saying so."""
     from pyoci.container import forbidden
 
-    killed = forbidden.explanation(forbidden.profile_of(container))
-    if killed is not None:
-        raise killed
+    found = forbidden.of_program(forbidden.profile_of(container))
+    if found is not None:
+        raise forbidden.explanation(found)

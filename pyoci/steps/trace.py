@@ -7,10 +7,9 @@ to know of the other.
 from __future__ import annotations
 
 import time
-from errno import ENXIO
 
 from pyoci import os
-from pyoci.errors import Error, os_error_text
+from pyoci.errors import cannot_open
 from pyoci.jsonfile import dumps
 
 TYPE_CHECKING = False
@@ -22,14 +21,10 @@ if TYPE_CHECKING:
 
 def begin(path: str) -> int:
     """Make the file, or empty it; its descriptor. Raises Error, also for a FIFO that nobody reads."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
-        file = os.open(path, flags, 0o644)
+        file = os.open_for_appending(path, os.O_TRUNC)
     except OSError as error:
-        hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
-        message = f"open {os_error_text(error)}"
-        raise Error(message, pointer="--trace", errno=error.errno or 0, hint=hint) from None
-    os.set_blocking(file, True)
+        raise cannot_open(path, error, "--trace") from None
     # The first event is ours, so that every other one can begin with the comma.
     _write(file, "[\n", {"name": "process_name", "ph": "M", "pid": os.getpid(), "args": {"name": "pyoci"}})
     return file

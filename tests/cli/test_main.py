@@ -181,12 +181,17 @@ def test_spec_has_a_rootless_of_its_own(run_cli: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("lst", "did you mean list?; `pyoci help` lists the commands"),
-        ("Delete", "did you mean delete?; `pyoci help` lists the commands"),
+        ("lst", "did you mean 'list'? `pyoci help` lists the commands"),
+        ("Delete", "did you mean 'delete'? `pyoci help` lists the commands"),
+        ("remove", "did you mean 'delete'? `pyoci help` lists the commands"),
+        ("rm", "did you mean 'delete'? `pyoci help` lists the commands"),
+        ("stop", "did you mean 'kill'? `pyoci help` lists the commands"),
+        ("inspect", "did you mean 'state'? `pyoci help` lists the commands"),
+        ("unpause", "did you mean 'resume'? `pyoci help` lists the commands"),
         ("docker", "`pyoci help` lists the commands"),
-        ("create --bundel /b x", "did you mean --bundle?"),
-        ("--roto /r list", "did you mean --root?"),
-        ("run x --detatch", "--detatch is not an option of run: did you mean --detach?"),
+        ("create --bundel /b x", "did you mean '--bundle'?"),
+        ("--roto /r list", "did you mean '--root'?"),
+        ("run x --detatch", "--detatch is not an option of run: did you mean '--detach'?"),
         ("run x --bogus", "--bogus is not an option of run"),
     ],
 )

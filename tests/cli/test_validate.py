@@ -13,7 +13,7 @@ from .conftest import Run
 BAD = {
     "ociVersion": "1.3.0",
     "root": {"path": "rootfs"},
-    "process": {"cwd": "/", "usr": {}, "terminal": 1},
+    "process": {"cwd": "/", "args": ["sh"], "usr": {}, "terminal": 1},
     "linux": {"rootfsPropagation": "rslve"},
 }
 
@@ -35,7 +35,8 @@ def test_text(run_cli: Run, tmp_path: Path) -> None:
         "    did you mean 'rslave'?\n"
         "warning: config.json#/process/usr: unknown key, ignored\n"
         "    did you mean 'user'?\n"
-        "2 violations, 1 warning\n"
+        f"warning: config.json#/root/path: {tmp_path}/rootfs is not there\n"
+        "2 violations, 2 warnings\n"
     )
 
 
@@ -45,7 +46,8 @@ def test_json(run_cli: Run, tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert [found["pointer"] for found in document["violations"]] == ["/process/terminal", "/linux/rootfsPropagation"]
     assert document["warnings"] == [
-        {"pointer": "/process/usr", "reason": "unknown key, ignored", "hint": "did you mean 'user'?"}
+        {"pointer": "/process/usr", "reason": "unknown key, ignored", "hint": "did you mean 'user'?"},
+        {"pointer": "/root/path", "reason": f"{tmp_path}/rootfs is not there", "hint": ""},
     ]
 
 
@@ -106,6 +108,46 @@ def test_what_is_deprecated_contradicts_itself_or_is_unknown(run_cli: Run, tmp_p
     assert others.endswith("newer_call_19 and 5 more") and "unshre" not in others
 
 
+def test_one_violation_hides_nothing_that_has_nothing_to_do_with_it(run_cli: Run, tmp_path: Path) -> None:
+    names = ["read", "unshar"]
+    config = {
+        "ociVersion": "1.3.0",
+        "root": {"path": "rootfs"},
+        "process": {
+            "cwd": "rel",
+            "args": ["sh"],
+            "terminal": "false",
+            "oomScoreAdj": 5000,
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}],
+        },
+        "hooks": {"prestart": [{"path": "/x"}]},
+        "linux": {
+            "resources": {"memory": {"limit": 9, "swap": 8}, "pids": {"limit": "5"}},
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}],
+            },
+        },
+    }
+    done = run_cli("validate", "--format", "json", "-b", bundle(tmp_path, config))
+    found = {name: [one["pointer"] for one in group] for name, group in json.loads(done.stdout).items()}
+    assert found == {
+        "violations": [
+            "/process/terminal",
+            "/linux/resources/pids/limit",
+            "/process/cwd",
+            "/process/rlimits/0/soft",
+            "/process/oomScoreAdj",
+        ],
+        "warnings": [
+            "/hooks/prestart",
+            "/linux/resources/memory/swap",
+            "/root/path",
+            "/linux/seccomp/syscalls/0/names/1",
+        ],
+    }
+
+
 def test_a_key_in_two_spellings(run_cli: Run, tmp_path: Path) -> None:
     here = bundle(tmp_path, {"ociVersion": "1.3.0", "root": {"path": "."}, "hooks": {}, "HOOKS": {}})
     done = run_cli("validate", "-b", here)
@@ -135,7 +177,7 @@ def test_a_key_cannot_write_to_the_terminal(run_cli: Run, tmp_path: Path) -> Non
         tmp_path, {"ociVersion": "1.3.0", "root": {"path": "r"}, "a\x1b[2J\nb": 1, "annotations": {"\x1b": 2}}
     )
     done = run_cli("validate", "-b", here)
-    assert (done.returncode, "\x1b" in done.stdout, done.stdout.count("\n")) == (1, False, 4)
+    assert (done.returncode, "\x1b" in done.stdout, done.stdout.count("\n")) == (1, False, 5)
 
 
 def test_unknown_format(run_cli: Run) -> None:

@@ -57,15 +57,17 @@ def test_every_violation_of_the_schema_at_once_in_the_files_order() -> None:
         "config.json#/linux/resources/blockIO/weightDevice/0: must be an object, not 3",
         "config.json#/linux/rootfsPropagation: must be one of private, shared, slave, unbindable, rprivate, rshared, "
         "rslave, runbindable, not 'rslve'",
+        "config.json#/process/args: args must not be empty",
     ]
-    assert report.violations(raw)[-1].hint == "did you mean 'rslave'?"
+    assert report.violations(raw)[-2].hint == "did you mean 'rslave'?"
     assert report.violations(raw)[3].hint == "did you mean 'RLIMIT_NOFILE'?"
 
 
 def test_what_is_missing_may_be_there_under_a_misspelled_key() -> None:
     violations, warnings, _ = report.judged({"ociVersoin": "1.3.0", "rot": {"path": "rootfs"}})
     assert [(found.pointer, found.hint) for found in violations] == [
-        ("", "config.json has 'ociVersoin': did you mean 'ociVersion'?")
+        ("", "config.json has 'ociVersoin': did you mean 'ociVersion'?"),
+        ("/root", "config.json has 'rot': did you mean 'root'?"),
     ]
     assert [(found.pointer, found.hint) for found in warnings] == [
         ("/ociVersoin", "did you mean 'ociVersion'?"),
@@ -95,9 +97,10 @@ def test_every_broken_rule_at_once() -> None:
         assert not violation.reason.startswith("config.json#"), "the pointer stands in front once"
 
 
-def test_rules_are_judged_only_if_the_schema_holds() -> None:
+def test_rules_are_judged_also_if_something_else_breaks_the_schema() -> None:
     assert lines({**GOOD, "process": {"cwd": "x", "args": [1]}}) == [
-        "config.json#/process/args/0: must be a string, not 1"
+        "config.json#/process/args/0: must be a string, not 1",
+        "config.json#/process/cwd: Cwd must be an absolute path",
     ]
 
 

@@ -152,8 +152,8 @@ def test_inheritable_beyond_bounding_is_told_and_the_rest_is_granted(box: Box) -
     done, _ = run(box, change)
     assert warnings(done) == ["ignoring inheritable capability CAP_CHOWN: it is not in bounding"]
     done = box("exec", "a", "/reporter", "report")
-    assert warnings(Done(done.args, 0, "", done.stderr)) == warnings(done) != []
-    status = report(Done(done.args, done.returncode, done.stdout, ""))["status"]
+    assert done.stderr == "", "create has told of it"
+    status = report(done)["status"]
     assert (int(status["CapInh"], 16), int(status["CapPrm"], 16)) == (1 << 5, 1 << 5)
 
 
@@ -169,15 +169,15 @@ def test_a_process_whose_keys_are_in_another_case(box: Box) -> None:
     done = box("exec", "--process", str(file), "c")
     told = warnings(done)
     assert [line.partition(":")[0] for line in told] == [
-        "process.json#/ARGS",
-        "process.json#/CWD",
-        "process.json#/ENV",
-        "process.json#/terminl",
+        f"{file}#/ARGS",
+        f"{file}#/CWD",
+        f"{file}#/ENV",
+        f"{file}#/terminl",
     ]
     assert "SEEN=1" in report(Done(done.args, 0, done.stdout, ""))["env"]
     process["args"] = ["/reporter"]
     file.write_text(json.dumps(process))
-    refused(box("exec", "--process", str(file), "c"), "process.json#/ARGS: the key is given twice: it is 'args'")
+    refused(box("exec", "--process", str(file), "c"), f"{file}#/ARGS: the key is given twice: it is 'args'")
 
 
 @pytest.mark.parametrize(("key", "typed"), [("cwd", "cwdd"), ("args", "arg")])
@@ -189,7 +189,7 @@ def test_what_a_process_lacks_may_be_misspelled(box: Box, key: str, typed: str) 
     file.write_text(json.dumps(process))
     done = box("exec", "--process", str(file), "c")
     assert done.returncode == 255
-    assert f"  hint: process.json has '{typed}': did you mean '{key}'?\n" in done.stderr
+    assert f"  hint: {file} has '{typed}': did you mean '{key}'?\n" in done.stderr
 
 
 def test_exec_finds_process_in_another_case_and_says_nothing(box: Box) -> None:
@@ -231,7 +231,10 @@ def test_update(box: Box) -> None:
     assert warnings(update(box, {"pids": {"limt": 20}})) == [
         f"{file}#/pids/limt: unknown key, ignored; did you mean 'limit'?"
     ]
-    assert warnings(update(box, {"pids": {}})) == []
+    assert warnings(update(box, {"pids": {}})) == warnings(update(box, {})) == []
+    assert warnings(update(box, {"unknownthing": 5})) == [
+        f'{file}: no member is one of linux.resources, nothing is changed: "unknownthing"'
+    ]
     rule = {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rwa"}
     assert warnings(update(box, {"devices": [{"allow": False, "access": "rwm"}, rule]})) == [
         "linux.resources.devices.1.access: letters other than r, w and m are ignored"
@@ -241,7 +244,23 @@ def test_update(box: Box) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ('{"pids": {"limit": "5"}}', "FILE#/pids/limit: must be an integer, not '5'", "like linux.resources"),
+        ('{"pids": {"limit": "5"}}', "FILE#/pids/limit: must be an integer, not '5'", "write 5, without quotes"),
+        (
+            '{"hugepageLimits": [{"pageSize": "2M", "limit": 9}]}',
+            "FILE#/hugepageLimits/0/pageSize: must be a size such as 2MB, not '2M'",
+            "did you mean '2MB'?",
+        ),
+        ("[]", "FILE#: must be an object, not an array", "it is an object like linux.resources of config.json"),
+        (
+            '{"ociVersion": "1.3.0", "linux": {"resources": {"pids": {"limit": 5}}}}',
+            "FILE: no member is one of linux.resources: it is a whole config.json",
+            "update takes what stands in its linux.resources",
+        ),
+        (
+            '{"resources": {"pids": {"limit": 5}}}',
+            "FILE: no member is one of linux.resources: it is an object with `resources`",
+            "update takes what stands in its `resources`",
+        ),
         ('{"memory": {"limit": -7}}', "FILE#/memory/limit: must be -1 (no limit) or more, not -7", ""),
         ('{"pids": {}, "PIDS": {}}', "FILE#/PIDS: the key is given twice: it is 'pids' in another case", ""),
         ("{", "FILE: not JSON", ""),
@@ -269,10 +288,15 @@ def test_a_misspelled_system_call_is_told_of_every_time(box: Box) -> None:
         rule = {"names": ["unshre", "mseal", "fchmodat2"], "action": "SCMP_ACT_ERRNO"}
         config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
 
+    inodes = set()
     for _ in range(2):
         done, _ = run(box, change)
         assert warnings(done) == [
             'config.json#/linux/seccomp/syscalls/0/names/0: unknown system call "unshre", ignored; '
             "did you mean 'unshare'?"
         ]
+        (kept,) = (box.root / "@seccomp").iterdir()
+        inodes.add(kept.stat().st_ino)
+        assert box("exec", "a", "/reporter").stderr == "", "create has told of it"
         assert box("delete", "--force", "a").returncode == 0
+    assert len(inodes) == 1, "it is not compiled again"

@@ -131,7 +131,7 @@ def test_a_forged_entry_is_not_believed(tmp_path: Path) -> None:
     made, key = program(strict, str(tmp_path)), seccomp_cache.key(strict)
     allowing = program(ALLOW_ALL, str(tmp_path))
     assert made is not None and allowing is not None
-    seccomp_cache.store(str(tmp_path), key, allowing.bpf, libseccomp.path())
+    seccomp_cache.store(str(tmp_path), key, allowing.bpf, (), libseccomp.path())
     assert program(strict, str(tmp_path)) == allowing, "that would be the danger"
     entry = tmp_path / seccomp_cache.NAME / key
     forged = entry.read_bytes()

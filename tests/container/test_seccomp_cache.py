@@ -19,6 +19,7 @@ from pyoci.kernel import libseccomp
 
 BPF = b"\x06\0\0\0\0\0\xff\x7f" * 50
 KEY = "a" * 64
+TOLD = ('one: "é"', "two")  # warnings
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def root(tmp_path: Path, library: Path) -> Path:
     """A state directory with one entry, stored under KEY."""
     directory = tmp_path / "root"
     directory.mkdir()
-    cache.store(str(directory), KEY, BPF, str(library))
-    assert cache.load(str(directory), KEY) == BPF
+    cache.store(str(directory), KEY, BPF, TOLD, str(library))
+    assert cache.load(str(directory), KEY) == (BPF, TOLD)
     return directory
 
 
@@ -48,17 +49,17 @@ def test_closed_to_others_whatever_the_umask(tmp_path: Path, library: Path) -> N
         directory.mkdir()
         old = os.umask(umask)
         try:
-            cache.store(str(directory), KEY, BPF, str(library))
+            cache.store(str(directory), KEY, BPF, TOLD, str(library))
         finally:
             os.umask(old)
         assert stat.S_IMODE((directory / cache.NAME).stat().st_mode) == 0o700
         assert stat.S_IMODE(entry(directory).stat().st_mode) == 0o600
-        assert cache.load(str(directory), KEY) == BPF
+        assert cache.load(str(directory), KEY) == (BPF, TOLD)
 
 
 def test_no_entry() -> None:
     assert cache.load("/no/such/root", KEY) is None
-    cache.store("/no/such/root", KEY, BPF, libseccomp.path())
+    cache.store("/no/such/root", KEY, BPF, TOLD, libseccomp.path())
     assert not Path("/no").exists()
 
 
@@ -67,7 +68,7 @@ def test_another_owner_is_not_believed(root: Path) -> None:
     os.chown(entry(root), 1, 0)
     assert cache.load(str(root), KEY) is None
     os.chown(entry(root), 0, 0)
-    assert cache.load(str(root), KEY) == BPF
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
     os.chown(root / cache.NAME, 1, 0)
     assert cache.load(str(root), KEY) is None
 
@@ -76,7 +77,7 @@ def test_another_owner_is_not_believed(root: Path) -> None:
 def test_a_directory_of_another_owner_is_left_alone(root: Path, library: Path) -> None:
     entry(root).unlink()
     os.chown(root / cache.NAME, 1, 0)
-    cache.store(str(root), KEY, BPF, str(library))
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
     assert list((root / cache.NAME).iterdir()) == []
 
 
@@ -84,17 +85,17 @@ def test_a_directory_of_another_owner_is_left_alone(root: Path, library: Path) -
 def test_a_mode_open_to_others_is_not_believed(root: Path, mode: int, library: Path) -> None:
     entry(root).chmod(mode)
     assert cache.load(str(root), KEY) is None
-    cache.store(str(root), KEY, BPF, str(library))
-    assert cache.load(str(root), KEY) == BPF
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o1700, 0o777])
 def test_a_directory_open_to_others_is_not_believed_but_repaired(root: Path, mode: int, library: Path) -> None:
     (root / cache.NAME).chmod(mode)
     assert cache.load(str(root), KEY) is None
-    cache.store(str(root), KEY, BPF, str(library))
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
     assert stat.S_IMODE((root / cache.NAME).stat().st_mode) == 0o700
-    assert cache.load(str(root), KEY) == BPF
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
 
 
 def test_links_are_not_followed(root: Path, tmp_path: Path, library: Path) -> None:
@@ -109,7 +110,7 @@ def test_links_are_not_followed(root: Path, tmp_path: Path, library: Path) -> No
     (root / cache.NAME).symlink_to(tmp_path / "directory")
     elsewhere.unlink()
     assert cache.load(str(root), KEY) is None
-    cache.store(str(root), KEY, BPF, str(library))
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
     assert (root / cache.NAME).is_symlink()
 
 
@@ -124,7 +125,7 @@ def test_something_else_in_its_place(root: Path, kind: str, library: Path) -> No
         entry(root).touch(0o600)
         os.truncate(entry(root), 2**40 if kind == "huge" else 0)
     assert cache.load(str(root), KEY) is None
-    cache.store(str(root), KEY, BPF, str(library))
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
     assert (cache.load(str(root), KEY) is None) == (kind == "directory")
     assert not list((root / cache.NAME).glob(".*")), "no temporary file stays"
 
@@ -148,7 +149,7 @@ def test_flipped_bits(root: Path) -> None:
             os.pwrite(file.fileno(), bytes([byte ^ 1 << at % 8]), at)
             assert cache.load(str(root), KEY) is None, at
             os.pwrite(file.fileno(), bytes([byte]), at)
-    assert cache.load(str(root), KEY) == BPF
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
 
 
 def test_every_truncation(root: Path) -> None:
@@ -159,18 +160,18 @@ def test_every_truncation(root: Path) -> None:
 
 def test_the_hash_of_something_else(root: Path, library: Path) -> None:
     whole = entry(root).read_bytes()
-    cache.store(str(root), "b" * 64, BPF * 2, str(library))
+    cache.store(str(root), "b" * 64, BPF * 2, (), str(library))
     other = (root / cache.NAME / ("b" * 64)).read_bytes()
     entry(root).write_bytes(other[:32] + whole[32:])
     assert cache.load(str(root), KEY) is None
     entry(root).write_bytes(other)  # whole and right, but another profile's
     assert cache.load(str(root), KEY) is None
     entry(root).write_bytes(whole)
-    assert cache.load(str(root), KEY) == BPF
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
 
 
 def test_a_size_that_is_no_number_of_instructions(root: Path, library: Path) -> None:
-    cache.store(str(root), KEY, BPF[:-1], str(library))
+    cache.store(str(root), KEY, BPF[:-1], (), str(library))
     assert cache.load(str(root), KEY) is None
 
 
@@ -179,8 +180,8 @@ def test_another_libseccomp_ends_the_entry(root: Path, library: Path, tmp_path: 
     shutil.copy2(library, newer)
     newer.rename(library)  # as a package manager does, time stamp and size unchanged
     assert cache.load(str(root), KEY) is None
-    cache.store(str(root), KEY, BPF, str(library))
-    assert cache.load(str(root), KEY) == BPF
+    cache.store(str(root), KEY, BPF, TOLD, str(library))
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
     library.unlink()
     assert cache.load(str(root), KEY) is None
 
@@ -189,8 +190,8 @@ def test_a_link_to_another_libseccomp_ends_the_entry(root: Path, library: Path, 
     link, newer = tmp_path / "link.so.2", tmp_path / "libseccomp.so.2.6.0"
     shutil.copy2(library, newer)
     link.symlink_to(library)
-    cache.store(str(root), KEY, BPF, str(link))
-    assert cache.load(str(root), KEY) == BPF
+    cache.store(str(root), KEY, BPF, TOLD, str(link))
+    assert cache.load(str(root), KEY) == (BPF, TOLD)
     link.unlink()
     link.symlink_to(newer)
     assert cache.load(str(root), KEY) is None
@@ -204,14 +205,14 @@ def test_old_entries_and_abandoned_files_go(root: Path, library: Path) -> None:
     os.utime(abandoned, (time.time() - 3600,) * 2)
     os.utime(entry(root), (time.time() - 3600,) * 2)
     for number in range(80):
-        cache.store(str(root), f"{number:064x}", BPF, str(library))
+        cache.store(str(root), f"{number:064x}", BPF, (), str(library))
     assert len(list(directory.glob("[!.]*"))) == 64
     assert not entry(root).exists() and not abandoned.exists() and fresh.exists()
 
 
 def _store_often(root: str, library: str, value: bytes) -> None:
     for _ in range(100):
-        cache.store(root, KEY, value, library)
+        cache.store(root, KEY, value, (), library)
 
 
 def test_concurrent_writers_never_show_half_an_entry(root: Path, library: Path) -> None:
@@ -223,7 +224,9 @@ def test_concurrent_writers_never_show_half_an_entry(root: Path, library: Path) 
         writer.start()
     seen = set()
     while any(writer.is_alive() for writer in writers):
-        seen.add(cache.load(str(root), KEY))
+        found = cache.load(str(root), KEY)
+        assert found is not None
+        seen.add(found[0])
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0] * 4

@@ -40,7 +40,8 @@ def test_unknown_names_once_each_with_the_place_of_the_first() -> None:
 
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("opne", "open"), ("raed", "read"), ("getrandm", "getrandom"), ("clock_getime", "clock_gettime")],
+    [("opne", "open"), ("raed", "read"), ("getrandm", "getrandom"), ("clock_getime", "clock_gettime")]
+    + [("execv", "execve"), ("reboo", "reboot"), ("mkdirr", "mkdir"), ("unshar", "unshare"), ("openatt", "openat")],
 )
 def test_slips(name: str, known: str) -> None:
     assert seccomp_names.slips(profile("read", name)) == [("/r/names/1", name, known)]
@@ -56,8 +57,20 @@ def test_the_profiles_of_engines_hold_no_slips(name: str) -> None:
     assert read is not None and seccomp_names.slips(read) == []
 
 
+def test_a_missing_last_letter_is_a_slip() -> None:
+    known = libseccomp.names()
+    cut = [name[:-1] for name in known if len(name) > 3 and name[:-1] not in known and name[-1].isalpha()]
+    told = {name for _, name, _ in seccomp_names.slips(profile(*cut))}
+    assert len(cut) > 300 and set(cut) - told <= {"futex_wait"}
+
+
+def test_foreign_names_in_front_of_it_do_not_hide_a_slip() -> None:
+    found = seccomp_names.slips(profile(*(f"foreign_call_{number}" for number in range(60)), "opennat"))
+    assert [name for _, name, _ in found] == ["opennat"]
+
+
 def test_many_unknown_names_cost_as_much_as_some() -> None:
-    few, many = (profile(*(f"raed{number}" for number in range(count))) for count in (100, 10_000))
+    few, many = (profile(*(f"raed{number}" for number in range(count))) for count in (500, 10_000))
     assert cost.instructions(lambda: seccomp_names.slips(many)) < 2 * cost.instructions(
         lambda: seccomp_names.slips(few)
     )

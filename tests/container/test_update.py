@@ -177,7 +177,7 @@ def test_a_refused_value_puts_all_back(box: Box) -> None:
     }
     done_ = update(box, resources)
     refused(done_, "pids")
-    assert "pointer: /linux/resources/pids/limit" in done_.stderr
+    assert f"pointer: {box.directory}/resources.json#/pids/limit" in done_.stderr
     assert {key: value(box, *key) for key in before} == before
     assert (box.root / "a/config.json").read_text() == kept
 

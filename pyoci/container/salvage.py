@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+CGROUPS = "its cgroups"  # of Remains.unknown
 _PROCESS = re.compile(rb'"init_process_pid": ?(\d{1,10}),\s*"init_process_start": ?(\d{1,20}),')
 
 
@@ -38,7 +39,8 @@ class Remains:
         raw = self._value(directory)
         members = Members(raw)
         pid, start_time = self._tell("its first process", lambda: records.process(members), (0, 0))
-        cgroups: dict[str, str] = self._tell("its cgroups", lambda: _cgroups(members), {})
+        cgroups: dict[str, str] = self._tell(CGROUPS, lambda: _cgroups(members), {})
+        inodes: dict[str, int] = self._tell("which cgroups they were", lambda: _inodes(members, cgroups), {})
         unit = self._tell("its unit of systemd", lambda: _unit(members), None)
         hooks: dict[str, Any] = self._tell("its poststop hooks", lambda: _hooks(members), {})
         config = raw["config"] if type(raw.get("config")) is dict else {}
@@ -54,6 +56,7 @@ class Remains:
             pid=pid,
             start_time=start_time,
             cgroups={controller: path for controller, path in cgroups.items() if _is_cgroup(path)},
+            cgroup_ids=inodes,
             unit=unit,
             hooks=hooks,
         )
@@ -99,6 +102,10 @@ def _cgroups(members: Members) -> dict[str, str]:
     if "cgroup_paths" not in members.raw:  # runc leaves it out only where there are none: here it is the damage
         raise members.damage("cgroup_paths", "missing")
     return members.cgroups()
+
+
+def _inodes(members: Members, cgroups: dict[str, str]) -> dict[str, int]:
+    return members.object("pyoci").cgroup_ids(cgroups) if "pyoci" in members.raw else {}
 
 
 def _unit(members: Members) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """Containers of one root whose cgroups are one, or lie one below the other. Imported only where that may be.
 
-A command of one container never kills what is in another one's cgroup, and never removes that. Other roots are not
-looked at: nobody knows which there are.
+A command of one container never kills what is in another one's cgroup, and never removes that. The containers of other
+roots and other runtimes are not looked at: nobody knows where they are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pyoci import os
 from pyoci.cgroups import members
 from pyoci.container import state
 from pyoci.container.state import Container
-from pyoci.errors import DamagedError, Error, NotFoundError, StateError, StepError
+from pyoci.errors import DamagedError, Error, ForeignError, NotFoundError, StateError, StepError
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -93,7 +93,7 @@ def _others(container: Container) -> Iterator[Other]:
             continue
         try:
             yield _other(container.root, name)
-        except (NotFoundError, FileNotFoundError):  # none yet, or none any more
+        except (NotFoundError, FileNotFoundError, ForeignError):  # none yet or any more, or another runtime's
             continue
         except (Error, OSError) as error:
             if _is_ours(f"{container.root}/{name}"):

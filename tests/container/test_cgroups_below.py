@@ -85,6 +85,29 @@ def test_names_are_compared_by_component(either_box: Box) -> None:
     assert (alive(first), alive(other)) == (False, True)
 
 
+@pytest.mark.parametrize("either_box", ["v2"], indirect=True)
+def test_undoing_a_create_does_not_kill_the_one_below(either_box: Box) -> None:
+    """It came while a container without a pid namespace was created."""
+    box = either_box
+    gate = box.gate()
+
+    def change(config: dict[str, Any]) -> None:
+        shared(config)
+        config["hooks"] = {"createRuntime": [gate.hook, {"path": "/bin/false"}]}
+
+    bundle = box.bundle("sleep", change=at(f"/{box.mark}/outer", change))
+    creating = box.begin("create", "--bundle", str(bundle), "outer")
+    gate.wait()
+    inner = start(box, "inner", "outer/inner")
+    gate.open()
+    done = creating.end()
+    assert done.returncode == 1 and "createRuntime hook" in done.stderr, done
+    assert alive(inner) and box.status("inner") == "running" and not (box.root / "outer").exists()
+    place = cgroups(box, "inner")[0].parent
+    assert box("delete", "--force", "inner").stderr == ""
+    place.rmdir()
+
+
 @pytest.mark.parametrize("text", ['{"cgroup_paths": 7}', "", "{"])
 def test_one_that_cannot_be_read_may_be_the_one(box: Box, text: str) -> None:
     left = left_over(box)

@@ -8,7 +8,7 @@ but the one that is asked for (CVE-2024-21626 began with a forgotten descriptor 
 
 from __future__ import annotations
 
-from errno import ENODEV, EOPNOTSUPP
+from errno import ENODEV, ENOENT, EOPNOTSUPP
 
 from pyoci import os
 
@@ -25,6 +25,16 @@ ROOT = "/sys/fs/cgroup"
 
 _SAFE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Known(str):
+    """The path of a cgroup that has to be the one with this inode, which until the next boot no other one gets.
+
+    What has its place by now is another's: to Tree.open() the cgroup is gone. Nothing else tells one path from the
+    other, so that whatever takes paths acts on the descriptor whose inode was compared, and never on a successor.
+    """
+
+    inode: int = 0
 
 
 class Directory:
@@ -92,7 +102,22 @@ class Tree:
         except OSError as error:
             error.filename = path
             raise
+        if not is_known(path, os.fstat(descriptor).st_ino):
+            os.close(descriptor)
+            raise FileNotFoundError(ENOENT, "another cgroup has its place", path)
         return Directory(descriptor, path)
+
+
+def known(path: str, inode: int) -> Known:
+    """`path`, of the cgroup with `inode` only; 0: of any."""
+    found = Known(path)
+    found.inode = inode
+    return found
+
+
+def is_known(path: str, inode: int) -> bool:
+    """Whether what is at `path` now, which has this inode, is what it stands for."""
+    return not isinstance(path, Known) or path.inode in (0, inode)
 
 
 def keyed(content: bytes, key: bytes) -> bytes:

@@ -28,20 +28,62 @@ def reference(paths: dict[str, str]) -> str:
     return next(iter(paths.values()))
 
 
-def identity(paths: dict[str, str]) -> int:
-    """The inode of the cgroup, which until the next boot no other one gets; 0 if it is gone."""
+def identities(paths: dict[str, str]) -> dict[str, int]:
+    """The inodes of the cgroups, by controller, which until the next boot no others get; none of one that is gone."""
+    found = {}
+    with Tree() as tree:
+        for path in dict.fromkeys(paths.values()):
+            inode = _inode(tree, path)
+            if inode:
+                found.update({controller: inode for controller in paths if paths[controller] == path})
+    return found
+
+
+def _inode(tree: Tree, path: str) -> int:
+    """0 if it is gone."""
     try:
-        return os.stat(reference(paths), follow_symlinks=False).st_ino
-    except FileNotFoundError:
+        with tree.open(path) as directory:
+            return os.fstat(directory.descriptor).st_ino
+    except OSError as error:
+        if not vanished(error):
+            raise
         return 0
 
 
-def own(paths: dict[str, str], identity_then: int) -> dict[str, str]:
-    """`paths`, or {} if another cgroup has their place by now: the one of `identity_then` was removed, by whomever.
+def own(paths: dict[str, str], inodes: dict[str, int]) -> dict[str, str]:
+    """`paths`, each of them known by its inode (files.Known), or {} if another cgroup has their place by now: the one
+    that the container was made with was removed, by whomever.
 
-    identity_then 0: nobody knows. One that is gone has no successor yet: its paths are still its own.
+    A controller without an inode: nobody knows. One that is gone has no successor yet: its path is still its own.
     """
-    return paths if not identity_then or not paths or identity(paths) in (0, identity_then) else {}
+    known: dict[str, str] = {name: files.known(path, inodes.get(name, 0)) for name, path in paths.items()}
+    if known:
+        place = reference(known)
+        with Tree() as tree:
+            inode = _inode(tree, str(place))
+        if inode and not files.is_known(place, inode):
+            return {}
+    return known
+
+
+def exists(paths: dict[str, str]) -> bool:
+    """Whether the cgroup is there, and the one that it was."""
+    with Tree() as tree:
+        return bool(_inode(tree, reference(paths)))
+
+
+def have_children(paths: dict[str, str]) -> bool:
+    """Whether there are cgroups below it, in any hierarchy."""
+    with Tree() as tree:
+        for path in dict.fromkeys(paths.values()):
+            try:
+                with tree.open(path) as directory:
+                    if files.has_children(directory.descriptor):
+                        return True
+            except OSError as error:
+                if not vanished(error):
+                    raise
+    return False
 
 
 def pids(paths: dict[str, str]) -> list[int]:

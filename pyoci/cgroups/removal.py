@@ -10,6 +10,8 @@ from pyoci import os
 
 from ..errors import Error
 from ..kernel import textfile
+from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from ..kernel.path import filesystem_type
 from ..kernel.process import pidfd_open
 from . import files, members
 from .files import Directory, Tree, vanished
@@ -79,8 +81,9 @@ def _wait_change(pid: int, events: int, deadline: float) -> bool:
 def remove(paths: dict[str, str], timeout: float = 2.0) -> None:
     """Remove the container's cgroup from every hierarchy, with what was made below it, children first.
 
-    Waits up to `timeout` seconds in all for processes that are about to end. What is gone already is fine; a directory
-    on which something is mounted is not ours and stays. Raises Error naming what is left and who holds it.
+    Waits up to `timeout` seconds in all for processes that are about to end; as long as there is one, nothing below it
+    is removed either. What is gone already is fine; a directory on which something is mounted is not ours and stays, as
+    does one that is not in a cgroup file system. Raises Error naming what is left and who holds it.
     """
     deadline = time.monotonic() + timeout
     left: dict[str, OSError] = {}
@@ -121,27 +124,37 @@ def _remove(tree: Tree, path: str, deadline: float) -> None:
     parent_path, _, name = path.rpartition("/")
     try:
         with tree.open(parent_path or "/") as parent:
+            if filesystem_type(parent.descriptor) not in (CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC):
+                return  # a hierarchy itself, or an ordinary directory that a state.json names
+            if not files.is_known(path, os.stat(name, dir_fd=parent.descriptor, follow_symlinks=False).st_ino):
+                return
             if not _rmdir(parent.descriptor, name):
-                _remove_populated(parent, name, deadline)
+                _remove_populated(parent, name, path, deadline)
     except OSError as error:
         if not vanished(error):
             raise
 
 
-def _remove_populated(parent: Directory, name: str, deadline: float) -> None:
-    """Remove a cgroup that has children, or processes that are ending."""
+def _remove_populated(parent: Directory, name: str, path: str, deadline: float) -> None:
+    """Remove a cgroup that has children, or processes that are ending.
+
+    Its empty children go only when no process is left in all of it: one that stays is another's, and so may they be.
+    """
     pause = 1
     with parent.child(name) as directory:  # EXDEV if it is a mount point, whose children are not ours
+        if not files.is_known(path, os.fstat(directory.descriptor).st_ino):
+            return
         while True:
+            if not _wait(directory, deadline):
+                raise OSError(EBUSY, os.strerror(EBUSY), directory.path)
             for holder, child in files.descendants(directory.descriptor):
                 _rmdir(holder, child)
             if _rmdir(parent.descriptor, name):
                 return
-            if not _wait(directory, deadline) or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise OSError(EBUSY, os.strerror(EBUSY), directory.path)
-            if not _rmdir(parent.descriptor, name):  # empty, still busy: the kernel has no event for that
-                select.poll().poll(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+            select.poll().poll(pause)  # empty, still busy: the kernel has no event for that
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def _rmdir(parent: int, name: str) -> bool:

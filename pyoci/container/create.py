@@ -270,13 +270,13 @@ class _Creation:
 
     def _note_cgroups(self, context: Context) -> None:
         """Write down that the cgroups are there, and ours."""
-        identity = members.identity(context.cgroups) if context.cgroups else 0
-        self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_id=identity)
+        inodes = members.identities(context.cgroups)
+        self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_ids=inodes)
         if not self.plan.private_pid:
             if not context.cgroups:
                 log.warning(_UNTRACKED)
             if context.cgroups_new:
-                self.undo.add(_kill_members, context.cgroups, identity)
+                self.undo.add(_kill_members, self.container)
 
     def _refuse_shared(self) -> None:
         """The cgroup was there before: it must not be another container's. Both are on record before they make it, so
@@ -361,9 +361,11 @@ def _remove_directory(root: int, id: str, directory: int) -> None:
         state.remove_directory(root, id)
 
 
-def _kill_members(cgroups: dict[str, str], identity: int) -> None:
+def _kill_members(container: Container) -> None:
     """What hooks have left in the cgroups that were made for a container without a pid namespace of its own."""
-    members.kill(members.own(cgroups, identity))
+    from pyoci.container.kill import kill_cgroup
+
+    kill_cgroup(container)
 
 
 def _explained(error: Error, context: Context, made: plan.Plan) -> Error:

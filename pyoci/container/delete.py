@@ -6,7 +6,7 @@ import fcntl
 
 from pyoci import os
 from pyoci.container import poststart, state
-from pyoci.container.kill import kill_cgroup, refuse_to_kill_others, send, thaw
+from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
@@ -112,7 +112,10 @@ def _lock(root: str, id: str, directory: int) -> int:
 
 
 def stop(container: Container) -> None:
-    """Kill the process and wait, by its descriptor, until it is gone; whatever the status says of a dead create."""
+    """Kill the process and wait, by its descriptor, until it is gone; whatever the status says of a dead create.
+
+    Raises StateError, before anything is done, if that would kill another container's.
+    """
     if not state.is_alive(container.pid, container.start_time):
         return
     try:
@@ -120,9 +123,9 @@ def stop(container: Container) -> None:
     except ProcessLookupError:
         return
     try:
+        if not container.private_pid and container.cgroups_made:
+            kill_cgroup(container)
         try:
-            if not container.private_pid and container.cgroups_made:
-                kill_cgroup(container)
             send(container, 9)
         except StateError:
             return
@@ -184,18 +187,23 @@ def _remove_cgroups(container: Container) -> None:
     """Remove the cgroups that create has made, if they are still those, or, if it was killed before, that are empty.
 
     The kernel has ended all of a container with a pid namespace of its own: whoever is left in its cgroup is another's,
-    and an error. Without one, as in runc, those who are left are the container's, and are killed.
+    and an error. Without one, as in runc, those who are left are the container's, and are killed. What is another
+    container's is neither killed nor removed: an error, too.
     """
     from pyoci.cgroups import members, removal
 
-    cgroups = members.own(container.cgroups, container.cgroup_id)
+    cgroups = members.own(container.cgroups, container.cgroup_ids)
     if not cgroups:
         return
     if container.cgroups_made and not container.private_pid:
-        refuse_to_kill_others(container)
-        members.kill(cgroups)
+        kill_cgroup(container)
     try:
-        left = cgroups if container.unit is None else stop_unit(container)
+        if members.have_children(cgroups):
+            from pyoci.container import sharing
+
+            sharing.refuse_to_remove(container)
+        known = Container(**{**container.__dict__, "cgroups": cgroups})
+        left = cgroups if container.unit is None else stop_unit(known)
         removal.remove(left, _DYING if container.creating else _ENDING)
     except Error as error:
         if not container.cgroups_made:

@@ -50,7 +50,7 @@ def usage(container: Container) -> dict[str, Any]:
 
 def _own(container: Container) -> dict[str, str]:
     """Its cgroups; none if a rootless one could not get them, whatever else is at the planned paths."""
-    return members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
+    return members.own(container.cgroups, container.cgroup_ids) if container.cgroups_made else {}
 
 
 def stream(container: Container, interval: int) -> Iterator[dict[str, Any]]:

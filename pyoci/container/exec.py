@@ -76,7 +76,7 @@ class _Execution:
     def carry_out(self) -> int:
         options = self.options
         container, kept = state.load_kept(options.root, options.id)
-        _check_state(container, options.ignore_paused)
+        container = _checked(container, options.ignore_paused)
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
         placed = _place(container, options.cgroup)
@@ -296,7 +296,8 @@ def _busy(error: StepError, path: str, asked: bool) -> StepError:
     )
 
 
-def _check_state(container: Container, ignore_paused: bool) -> None:
+def _checked(container: Container, ignore_paused: bool) -> Container:
+    """The container, with its cgroups known by their inodes. Raises StateError if it cannot have a process more."""
     found = state.status(container)
     if found == "stopped":
         raise StateError(_STOPPED)
@@ -304,5 +305,7 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
         raise StateError("cannot exec in a container that is still being created")
     if found == "paused" and not ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-    if container.cgroups_made and members.own(container.cgroups, container.cgroup_id) != container.cgroups:
+    cgroups = members.own(container.cgroups, container.cgroup_ids)
+    if container.cgroups_made and cgroups != container.cgroups:
         raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
+    return Container(**{**container.__dict__, "cgroups": cgroups or container.cgroups})

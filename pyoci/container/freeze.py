@@ -55,11 +55,14 @@ def resume(root: str, id: str) -> None:
         container = state.read(root, id, directory)
         if state.status(container) != "paused":
             raise StateError("container not paused")
-        _explained("resume", container, lambda: members.thaw(_own(container)))
+        cgroups = _own(container)
+        if not cgroups:
+            raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
+        _explained("resume", container, lambda: members.thaw(cgroups))
 
 
 def _own(container: Container) -> dict[str, str]:
-    return members.own(container.cgroups, container.cgroup_id)
+    return members.own(container.cgroups, container.cgroup_ids)
 
 
 def _explained(command: str, container: Container, action: Callable[[], None]) -> None:

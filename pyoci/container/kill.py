@@ -46,7 +46,6 @@ def _kill_left(container: Container, signal: int, all: bool) -> None:
     """
     what = ""
     if signal == SIGKILL and not container.private_pid and container.cgroups_made:
-        refuse_to_kill_others(container)
         if kill_cgroup(container):
             return
         what = "unable to kill all processes: "
@@ -54,31 +53,14 @@ def _kill_left(container: Container, signal: int, all: bool) -> None:
         raise StateError(f"{what}container not running")
 
 
-def refuse_to_kill_others(container: Container) -> None:
-    """Raises StateError if somebody is in the cgroup of a container whose first process is gone, and another container
-    has that cgroup too: an older pyoci let that happen."""
-    from pyoci.cgroups import members
-
-    cgroups = members.own(container.cgroups, container.cgroup_id)
-    if not cgroups or not members.is_populated(cgroups):
-        return
-    from pyoci.container import sharing
-
-    for other in sharing.others(container):
-        raise StateError(
-            f"unable to kill all processes: the cgroup of {container.id} is the one of container {other.id} too",
-            hint=f"whose processes they are nobody can tell; end {other.id} first: {members.reference(cgroups)}",
-        )
-
-
 def thaw(container: Container) -> None:
     """After SIGKILL: processes of a paused container die of it on v1 only then, and so do those in a cgroup below that
     the container has frozen itself. Asked late, so that a pause that came meanwhile does not keep them."""
     freezer = container.cgroups.get("freezer")
-    if state.is_frozen(container.cgroups) or (freezer is not None and _has_children(freezer)):
+    if state.is_frozen(container) or (freezer is not None and _has_children(freezer)):
         from pyoci.cgroups import members
 
-        members.thaw_all(members.own(container.cgroups, container.cgroup_id))
+        members.thaw_all(members.own(container.cgroups, container.cgroup_ids))
 
 
 def _has_children(cgroup: str) -> bool:
@@ -89,12 +71,19 @@ def _has_children(cgroup: str) -> bool:
 
 
 def kill_cgroup(container: Container) -> bool:
-    """Kill every process in the container's cgroup; False if that is gone, or has become another's."""
+    """Kill every process in the container's cgroup and below it; False if that is gone, or has become another's.
+
+    Raises StateError, and kills nobody, if another container of the root has processes there.
+    """
     from pyoci.cgroups import members
 
-    cgroups = members.own(container.cgroups, container.cgroup_id)
-    if not cgroups or not members.identity(cgroups):
+    cgroups = members.own(container.cgroups, container.cgroup_ids)
+    if not cgroups or not members.exists(cgroups):
         return False
+    if members.is_populated(cgroups):
+        from pyoci.container import sharing
+
+        sharing.refuse_to_kill(container)
     members.kill(cgroups)
     return True
 

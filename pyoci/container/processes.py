@@ -28,7 +28,7 @@ def pids(root: str, id: str) -> list[int]:
     """
     container = state.load(root, id)
     try:
-        cgroups = members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
+        cgroups = members.own(container.cgroups, container.cgroup_ids) if container.cgroups_made else {}
         if not cgroups:
             return _without(container)
         found = members.pids(cgroups)

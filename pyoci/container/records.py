@@ -45,7 +45,7 @@ class Container(Record):
     cgroups: dict[str, str]
     unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
-    cgroup_id: int = 0  # of the one that was made (members.identity): another may have its path by now
+    cgroup_ids: dict[str, int] = {}  # inodes of those that were made, by controller: others may have their paths by now
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
     identity: dict[str, list[int]] = {}  # what these are (identity.py); none of one that is old or not ours
     private_pid: bool = True  # it has a pid namespace of its own
@@ -131,6 +131,17 @@ class Members:
                 raise self.damage("cgroup_paths", f"{path or 'an empty path'} is no cgroup")
         return found
 
+    def cgroup_ids(self, cgroups: dict[str, str]) -> dict[str, int]:
+        """Controller -> inode. An older pyoci noted that of one hierarchy only."""
+        found = self.get("cgroup_ids", dict, {})
+        if any(type(inode) is not int for inode in found.values()):
+            raise self.damage("cgroup_ids", "not an object of numbers")
+        inode = self.number("cgroup_id", _MAX_TIME, 0)
+        if inode and not found:
+            first = next((name for name in ("devices", "freezer", "pids", "") if name in cgroups), None)
+            return {name: inode for name, path in cgroups.items() if first is not None and path == cgroups[first]}
+        return found
+
     def damage(self, key: str, reason: str) -> Damage:
         return Damage(f"#{self.pointer}/{key}: {reason}")
 
@@ -174,7 +185,7 @@ def from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
         cgroups=members.cgroups(),
         unit=unit(own),
         cgroups_made=own.get("cgroups_made", bool, True),
-        cgroup_id=own.number("cgroup_id", _MAX_TIME, 0),
+        cgroup_ids=own.cgroup_ids(members.cgroups()),
         namespaces=tuple([(one.get("type", str), one.get("path", str)) for one in config.objects("namespaces")]),
         identity=own.numbers("identity"),
         private_pid=own.get("private_pid", bool),
@@ -244,7 +255,7 @@ def to_json(container: Container) -> dict[str, Any]:
             "cgroup_driver": "cgroupfs" if container.unit is None else "systemd",
             "unit": container.unit,
             "cgroups_made": container.cgroups_made,
-            "cgroup_id": container.cgroup_id,
+            "cgroup_ids": container.cgroup_ids,
             "bundle": container.bundle,
             "annotations": container.annotations,
             "identity": container.identity,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _TOLD = 8  # cgroups of the container's name
+CGROUPS = "its cgroups"  # of Remains.unknown
 _PROCESS = re.compile(rb'"init_process_pid": ?(\d{1,10}),\s*"init_process_start": ?(\d{1,20}),')
 
 
@@ -39,7 +40,8 @@ class Remains:
         raw = self._value(directory)
         members = Members(raw)
         pid, start_time = self._tell("its first process", lambda: records.process(members), (0, 0))
-        cgroups: dict[str, str] = self._tell("its cgroups", lambda: _cgroups(members), {})
+        cgroups: dict[str, str] = self._tell(CGROUPS, lambda: _cgroups(members), {})
+        inodes: dict[str, int] = self._tell("which cgroups they were", lambda: _inodes(members, cgroups), {})
         unit = self._tell("its unit of systemd", lambda: _unit(members), None)
         hooks: dict[str, Any] = self._tell("its poststop hooks", lambda: _hooks(members), {})
         config = raw["config"] if type(raw.get("config")) is dict else {}
@@ -55,6 +57,7 @@ class Remains:
             pid=pid,
             start_time=start_time,
             cgroups={controller: path for controller, path in cgroups.items() if _is_cgroup(path)},
+            cgroup_ids=inodes,
             unit=unit,
             hooks=hooks,
         )
@@ -90,7 +93,7 @@ class Remains:
                 log.warning(f"the cgroup {path} is left: {_held(path) or 'it is busy'}")
         if self.unknown:
             log.warning(f"{self.path} did not tell {', '.join(self.unknown)}: left as they are, if there are any")
-        if "its cgroups" in self.unknown:
+        if CGROUPS in self.unknown:
             for path in _named(self.container.id):
                 held = _held(path)
                 what = f"{held}: if they are its own, end them by hand" if held else "it is empty: rmdir removes it"
@@ -105,6 +108,10 @@ def _cgroups(members: Members) -> dict[str, str]:
     if "cgroup_paths" not in members.raw:  # runc leaves it out only where there are none: here it is the damage
         raise members.damage("cgroup_paths", "missing")
     return members.cgroups()
+
+
+def _inodes(members: Members, cgroups: dict[str, str]) -> dict[str, int]:
+    return members.object("pyoci").cgroup_ids(cgroups) if "pyoci" in members.raw else {}
 
 
 def _unit(members: Members) -> dict[str, Any] | None:

@@ -333,7 +333,7 @@ def status(container: Container) -> str:
     if container.creating:
         return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
     alive = is_alive(container.pid, container.start_time)
-    if is_frozen(container.cgroups) and (alive or _is_populated(container)):
+    if is_frozen(container) and (alive or _is_populated(container)):
         return "paused"
     waiting = os.path.lexists(f"{container.root}/{container.id}/{FIFO}")
     found = process(container.pid) if alive else None
@@ -342,15 +342,29 @@ def status(container: Container) -> str:
     return "created" if waiting and (found[2] or container.by_runc) else "running"
 
 
-def is_frozen(cgroups: dict[str, str]) -> bool:
-    """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused."""
-    freezer = cgroups.get("freezer")
-    path = f"{freezer}/freezer.self_freezing" if freezer is not None else f"{cgroups.get('', '')}/cgroup.freeze"
-    return textfile.read_if_there(path) == b"1\n"
+def is_frozen(container: Container) -> bool:
+    """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused.
+
+    It is the one that the container was made with, by its inode: what has its path by now is another's."""
+    controller = "freezer" if "freezer" in container.cgroups else ""
+    path = container.cgroups.get(controller)
+    if path is None or not container.cgroups_made:
+        return False
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if container.cgroup_ids.get(controller, 0) not in (0, os.fstat(directory).st_ino):
+            return False
+        name = "freezer.self_freezing" if controller else "cgroup.freeze"
+        return textfile.read_if_there(name, directory) == b"1\n"
+    finally:
+        os.close(directory)
 
 
 def _is_populated(container: Container) -> bool:
     """Whether a process is left in the cgroup that was made, or below it."""
     from pyoci.cgroups import members  # rare: the container's process has ended
 
-    return members.is_populated(members.own(container.cgroups, container.cgroup_id))
+    return members.is_populated(members.own(container.cgroups, container.cgroup_ids))

@@ -45,8 +45,10 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
-        if container.cgroups and not members.own(container.cgroups, container.cgroup_id):
+        cgroups = members.own(container.cgroups, container.cgroup_ids)
+        if container.cgroups and not cgroups:
             raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
+        container = Container(**{**container.__dict__, "cgroups": cgroups})
         if schemata and not container.rdt_path:
             raise Error(
                 "updating a non-existent Intel RDT configuration is not supported",

@@ -101,15 +101,15 @@ def test_what_is_asked_may_refuse_it(planned: dict[str, str]) -> None:
 
 def test_another_one_of_the_same_name(planned: dict[str, str]) -> None:
     manager.create(planned, Undo())
-    first = members.identity(planned)
-    assert first and members.own(planned, first) == planned
+    first = members.identities(planned)
+    assert set(first) == set(planned) and members.own(planned, first) == planned and members.exists(planned)
     manager.remove(planned)
-    assert members.identity(planned) == 0
+    assert members.identities(planned) == {} and not members.exists(planned)
     assert members.own(planned, first) == planned  # gone, and nobody has its place
     manager.create(planned, Undo())
-    assert members.identity(planned) not in (0, first)
+    assert not set(members.identities(planned).values()) & set(first.values())
     assert members.own(planned, first) == {}
-    assert members.own(planned, 0) == planned  # nobody knows
+    assert members.own(planned, {}) == planned  # nobody knows
     manager.remove(planned)
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,28 @@ def test_what_is_held_is_named(kind: dict[str, str], sleeper: Callable[[], int])
     assert caught.value.hint in [f"process {process} (sleep) in state {state} is still in it" for state in "SR"]
     os.kill(process, 9)
     manager.remove(kind)
+
+
+def test_as_long_as_somebody_is_there_nothing_below_goes(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
+    """Who stays is another's, and so may the empty ones be: of a systemd's slices, say."""
+    manager.create(kind, Undo())
+    process = sleeper()
+    manager.join(kind, process)
+    for path in dict.fromkeys(kind.values()):
+        os.makedirs(f"{path}/slice/empty")
+    with pytest.raises(Error, match="^unable to remove container's cgroup"):
+        manager.remove(kind, 0.05)
+    assert all(os.path.isdir(f"{path}/slice/empty") for path in kind.values())
+    os.kill(process, 9)
+    manager.remove(kind)
+    assert not any(os.path.exists(path) for path in kind.values())
+
+
+def test_no_ordinary_directory_is_removed(tmp_path: Path) -> None:
+    """A state.json names it, or a hierarchy itself: after a reboot, say, with other places for the hierarchies."""
+    (tmp_path / "one/below").mkdir(parents=True)
+    manager.remove({"pids": f"{tmp_path}/one", "": f"{tmp_path}/one/below"})
+    assert (tmp_path / "one/below").is_dir()
 
 
 def test_children_first(kind: dict[str, str]) -> None:

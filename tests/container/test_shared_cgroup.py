@@ -230,7 +230,7 @@ def test_two_that_an_older_pyoci_let_have_one_cgroup(box: Box) -> None:
     kept = file.read_text()
     state = json.loads(kept)
     state["cgroup_paths"] = other["cgroup_paths"]
-    del state["pyoci"]["cgroup_id"]
+    del state["pyoci"]["cgroup_ids"]
     file.write_text(json.dumps(state))
     for command in (("delete", "a"), ("delete", "--force", "a"), ("kill", "a", "KILL")):
         refused(box(*command), "unable to kill all processes: the cgroup of a is the one of container b too")

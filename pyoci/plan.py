@@ -180,7 +180,9 @@ class _Shape:
         if late:
             steps.append(sync.HideProcess())
         if self.user is not None:
-            steps.append(namespaces.BecomeRoot(drop_groups=False))
+            # Where something was joined they are gone already.
+            may_drop = not self.joined and may_set_groups(self.config, around.host)
+            steps.append(namespaces.BecomeRoot(drop_groups=may_drop))
         return tuple(steps)
 
     def enter(self, around: Surroundings) -> tuple[Step, ...]:

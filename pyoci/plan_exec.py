@@ -191,7 +191,7 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
         steps.append(enter.EnterRoot())
     if "user" in entrance.joins:
         steps.append(namespaces.BecomeRoot(drop_groups=entrance.set_groups))
-    steps += process.session()
+    steps += process.session(existing=True)
     if wanted.terminal:
         from pyoci.steps import terminal
 

@@ -186,10 +186,11 @@ class ProcessPlan:
         self.keep = 3 + around.preserve
         self.helpless = False  # whoever loads the filter can send its listener
 
-    def session(self) -> tuple[Step, ...]:
+    def session(self, existing: bool = False) -> tuple[Step, ...]:
         if not self.around.keyring:
             return ()
-        return (*keyring_label(self.process), identity.JoinSessionKeyring(name=self.around.keyring))
+        join = identity.JoinSessionKeyring(name=self.around.keyring, existing=existing)
+        return (*keyring_label(self.process), join)
 
     def terminal(self) -> tuple[Step, ...]:
         if not self.process.terminal:

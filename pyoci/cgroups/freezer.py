@@ -86,21 +86,34 @@ def _freeze_v1(directory: Directory, deadline: float, interrupts: Interrupts | N
             poll.poll(pause)
 
 
-def release(pid: int) -> None:
-    """Kill our child `pid` and all our other children, and move them to where we are: a frozen v1 cgroup keeps what is
-    killed until it is thawed, which may be its owner's business. On v2 they die there. Raises OSError.
+def release(pids: set[int]) -> None:
+    """Kill these children of ours, and move those that a v1 cgroup keeps frozen to where we are: what is killed there
+    ends only once it is thawed, which may be its owner's business. On v2 they die as they are. Raises OSError.
     """
     where = layout.detect()
+    for pid in sorted(pids):
+        try:
+            os.kill(pid, members.SIGKILL)  # not reaped yet: no other process has its number
+            if _is_frozen(pid, where):
+                with Tree() as tree, tree.open(_place(where, where.own["freezer"])) as directory:
+                    directory.write("cgroup.procs", str(pid))
+        except ProcessLookupError:
+            pass
+
+
+def _is_frozen(pid: int, where: layout.Layout) -> bool:
+    """Whether the process is in a v1 cgroup that is frozen, or about to be, or below one."""
     if "freezer" not in where.mounts:
-        return
-    children = {int(number) for number in textfile.read(f"/proc/self/task/{os.getpid()}/children").split()}
-    with Tree() as tree, tree.open(f"{where.mounts['freezer']}{where.own['freezer']}".rstrip("/")) as directory:
-        for child in sorted({pid} | children):
-            try:
-                os.kill(child, members.SIGKILL)  # not reaped yet: no other process has its number
-                directory.write("cgroup.procs", str(child))
-            except ProcessLookupError:
-                pass
+        return False
+    for line in textfile.lines(textfile.read_if_there(f"/proc/{pid}/cgroup")):
+        _, controllers, path = line.split(b":", 2)
+        if b"freezer" in controllers.split(b","):
+            return members.frozen_at({"freezer": _place(where, os.fsdecode(path))}) != ""
+    return False
+
+
+def _place(where: layout.Layout, path: str) -> str:
+    return f"{where.mounts['freezer']}{path}".rstrip("/")
 
 
 def _poll(interrupts: Interrupts | None) -> select.poll:

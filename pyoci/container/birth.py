@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci import channel, os
 from pyoci.container import identity, init
 from pyoci.errors import Error, os_error_text
-from pyoci.kernel import signals
+from pyoci.kernel import signals, textfile
 from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ENDING = signals.ENDING
 _SOON = 200  # ms in which a process that was killed has ended, unless something keeps it
+_AT_LAST = 10_000  # ms, after which it is left to itself: a system call that hangs (state D) may last for good
 
 
 class Birth:
@@ -45,6 +46,8 @@ class Birth:
         self.console = console
         self.meanwhile = meanwhile
         self.first: tuple[int, int] | None = None  # pid and pidfd of stage 1, until it is reaped
+        # Our children before the clone: another one, of whom nobody has told us yet, is stage 1's or the helper's.
+        self.before: set[int] | None = None
 
     def clone(self, born: Callable[[], object]) -> None:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
@@ -54,6 +57,8 @@ class Birth:
         assert_single_thread()
         ours = context.channel
         context.channel = self.other_end
+        if plan.two_stage or plan.helper:
+            self.before = children()
         try:
             body = self._stage_one if plan.two_stage else self._main
             flags = 0 if plan.two_stage else plan.clone_flags
@@ -85,7 +90,7 @@ class Birth:
 
     def _of_helper(self, pid: int, pidfd: int) -> tuple[int, int]:
         """The process that the helper has made. Raises the error that kept it from doing so."""
-        self.context.undo.add(end, pid, pidfd)
+        self.context.undo.add(self._end, pid, pidfd)
         message = self._receive(pidfd)
         if message.kind != "born":
             raise Error(f"the helper said {message.kind!r}")
@@ -95,6 +100,7 @@ class Birth:
         plan, context = self.plan, self.context
         if plan.two_stage:
             pid, pidfd = self._second(pid, pidfd)
+        self.before = None  # all are known; who comes from here on may be a hook's daemon
         context.pid, context.pidfd = pid, pidfd
         context.undo.add(end, pid, pidfd)
         born()
@@ -124,7 +130,7 @@ class Birth:
             if message.kind != "stage2":
                 raise Error(f"stage 1 said {message.kind!r}")
         except BaseException:
-            end(first, pidfd)
+            self._end(first, pidfd)
             raise
         self.first = first, pidfd
         context.undo.add(self._end_first)
@@ -141,6 +147,9 @@ class Birth:
             assert self.context.interrupts is not None
             self.context.interrupts.wait(self.first[1])
             self._end_first()
+
+    def _end(self, pid: int, pidfd: int) -> None:
+        end(pid, pidfd, self.before)
 
     def _end_first(self) -> None:
         if self.first is not None:
@@ -250,26 +259,36 @@ def _debug(plan: Plan) -> None:
     log.debug(f"nsexec[{os.getpid()}]: affinity: {mask:#x}")
 
 
-def end(pid: int, pidfd: int) -> None:
-    """Kill and reap a process of ours: what undoes a clone."""
+def children() -> set[int]:
+    """Those of this process. They may be others' than ours: of the shell that has become pyoci, of a hook."""
+    return {int(number) for number in textfile.read_if_there(f"/proc/self/task/{os.getpid()}/children").split()}
+
+
+def end(pid: int, pidfd: int, before: set[int] | None = None) -> None:
+    """Kill and reap a process of ours: what undoes a clone. One that does not end is left, with a warning.
+
+    before: our children when it was cloned, if it may have made one for us that we do not know yet.
+    """
     try:
         pidfd_send_signal(pidfd, 9)
     except ProcessLookupError:
         pass
-    if has_ended(pidfd, _SOON) or _release(pid):
+    if has_ended(pidfd, _SOON) or (_release(pid, before) and has_ended(pidfd, _AT_LAST)):
         wait_status(pid)
+    else:
+        log.warning(f"process {pid} was killed and has not ended yet")
     os.close(pidfd)
 
 
-def _release(pid: int) -> bool:
+def _release(pid: int, before: set[int] | None) -> bool:
     """Free what we have killed, and what it has made for us, of a frozen v1 cgroup; a warning if we may not."""
     from pyoci.cgroups import freezer
 
     try:
-        freezer.release(pid)
+        freezer.release({pid} if before is None else {pid} | (children() - before))
         return True
     except OSError as error:
-        log.warning(f"process {pid} was killed and will end once its cgroup is thawed: {os_error_text(error)}")
+        log.warning(f"cannot take process {pid} out of a frozen cgroup: {os_error_text(error)}")
         return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+from time import monotonic
 
 from pyoci import os
 from pyoci.container import poststart, state
@@ -129,7 +130,8 @@ def stop(container: Container) -> None:
             send(container, 9)
         except StateError:
             return
-        for _ in range(_DEADLINE // _AGAIN):
+        deadline = monotonic() + _DEADLINE / 1000
+        while monotonic() < deadline:  # by the clock: with many cgroups below it each round takes its time
             thaw(container)  # which a process of it may freeze as often
             if has_ended(pidfd, _AGAIN):
                 return

@@ -130,6 +130,8 @@ def _expected(container: Container, found: dict[str, list[int]], own_user: list[
 
     There a namespace of a path has to be the one at that path, and a new one has to belong to the container's user
     namespace, a new one of those to ours: without the container's privileges no process can make itself such ones.
+    A path that is gone, as /proc/PID/ns/net of a process that has ended, tells nothing: then it has to belong to one of
+    these two.
     """
     if container.identity:
         return {kind: _recorded(container, kind, path, found, own_user) for kind, path in container.namespaces}
@@ -139,12 +141,24 @@ def _expected(container: Container, found: dict[str, list[int]], own_user: list[
         if not path:
             expected[kind] = found[kind][:2] + (own_user if kind == "user" else user)
             continue
-        try:
-            there = _inode(os.stat(path))
-        except OSError:
-            there = []
-        expected[kind] = found[kind] if there == found[kind][:2] else there
+        there = _at(path, found[kind])
+        if there:
+            expected[kind] = found[kind] if there == found[kind][:2] else there
+        else:
+            owners = (own_user,) if kind == "user" else (own_user, user)
+            expected[kind] = found[kind] if found[kind][2:] in owners else []
     return expected
+
+
+def _at(path: str, found: list[int]) -> list[int]:
+    """The namespace at the path, [] if none is there, or one that tells nothing: the number in /proc may have become
+    another process's."""
+    try:
+        there = _inode(os.stat(path))
+    except OSError:
+        return []
+    is_namespace = there[0] == found[0]  # all are files of one file system
+    return [] if not is_namespace or (there != found[:2] and path.startswith("/proc/")) else there
 
 
 def _recorded(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import select
 import struct
+from time import monotonic
 
 from pyoci import os
 from pyoci.container.state import Container
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SECONDS = 30  # for the service manager to take the message, as in runc
+_DRAINING = 0.1  # seconds for what is left at the end
 _NAME = "notify.sock"
 _SCM_CREDENTIALS = 2
 
@@ -87,8 +89,9 @@ class Relay:
         return True
 
     def drain(self) -> None:
-        """What has been sent and not been read."""
-        while self.fileno() >= 0 and self.receive():
+        """What has been sent and not been read; not what somebody goes on sending, faster than it can be passed on."""
+        deadline = monotonic() + _DRAINING
+        while self.fileno() >= 0 and self.receive() and monotonic() < deadline:
             pass
 
     def wait(self) -> None:

@@ -14,6 +14,16 @@ _set_permissions = syscall("keyctl", number("keyctl"), c_int, c_int, c_uint)
 _describe = syscall("keyctl", number("keyctl"), c_int, c_int, c_void_p, c_size_t)
 
 
+def find_session(name: str) -> None:
+    """Join the session keyring `name`, or make one if there is none that may be searched."""
+    _join(_KEYCTL_JOIN_SESSION_KEYRING, name.encode())
+
+
+def new_session() -> None:
+    """Make and join a session keyring without a name, which nobody else can join."""
+    _join(_KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
 def join_session(name: str) -> None:
     """Make and join the session keyring `name`, and let processes of the same user search it."""
     key = _join(_KEYCTL_JOIN_SESSION_KEYRING, name.encode())

@@ -6,7 +6,7 @@ from errno import EINVAL, ENOSYS, EPERM, EROFS
 
 from pyoci import os
 from pyoci.config.capabilities import Capabilities
-from pyoci.errors import StepError
+from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import capability, keyring, prctl, textfile
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
@@ -20,19 +20,37 @@ class JoinSessionKeyring(Step):
     keyctl(2) joins the oldest keyring of that name that it may search, whoever has made it and whatever is in it, and
     makes one only if there is none. So create takes a name that nobody can have used before, keyring_name(), and exec,
     which wants the one that there is, takes the same.
+
+    `existing`: for exec. Whoever has the container's user id may take every permission away from its keyring, without a
+    capability: so nothing is looked at or changed there. Then exec gets a new one, of that name, or without a name if
+    that one is refused; never the caller's.
     """
 
     name: str
+    existing: bool = False
 
     def describe(self) -> str:
         return "join the container's session keyring"  # without its name, which is another one each time
 
     def execute(self, context: Context) -> None:
         try:
-            keyring.join_session(self.name)
+            if self.existing:
+                self._find(context)
+            else:
+                keyring.join_session(self.name)
         except OSError as error:
             if error.errno != ENOSYS:
                 raise
+
+    def _find(self, context: Context) -> None:
+        try:
+            keyring.find_session(self.name)
+        except OSError as error:
+            if error.errno == ENOSYS:
+                raise
+            keyring.new_session()
+            why = os_error_text(error)
+            context.channel.send("warning", f"unable to join session keyring: {why}: the process has a new one")
 
 
 def keyring_name(id: str) -> str:

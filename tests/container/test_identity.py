@@ -68,16 +68,38 @@ def test_without_a_record_the_owner_counts(mount: list[int], user: list[int]) ->
     assert expected == {"mount": [*mount[:2], *user[:2]], "user": [*user[:2], 4, 1]}
 
 
-def test_without_a_record_a_path_counts() -> None:
+def test_without_a_record_a_path_counts(tmp_path: Path) -> None:
+    """Where it tells nothing any more the owner has to be the container's user namespace or the runtime's."""
     status = os.stat("/proc/self/ns/net")
     there = [status.st_dev, status.st_ino]
+    kept = tmp_path / "net"
+    kept.symlink_to("/proc/self/ns/net")  # as a mount of it, which no other process can take the place of
+    (tmp_path / "file").touch()
+    other, foreign, ours = [there[0], 1], [7, 8], [4, 1]
     for path, found, expected in (
-        ("/proc/self/ns/net", [*there, 7, 8], [*there, 7, 8]),
-        ("/proc/self/ns/net", [4, 1, 7, 8], there),
-        ("/proc/self/ns/nope", [4, 1, 7, 8], []),
+        ("/proc/self/ns/net", [*there, *foreign], [*there, *foreign]),
+        (str(kept), [*there, *foreign], [*there, *foreign]),
+        (str(kept), [*other, *ours], there),
+        *(
+            (path, [*other, *owner], [*other, *owner] if owner == ours else [])
+            for path in ("/proc/self/ns/net", "/proc/self/ns/nope", "/proc/4194305/ns/net", str(tmp_path / "file"))
+            for owner in (ours, foreign, [])
+        ),
     ):
         made = container(namespaces=(("network", path),))
-        assert identity._expected(made, {"network": found}, [4, 1]) == {"network": expected}
+        assert identity._expected(made, {"network": found}, ours) == {"network": expected}, (path, found)
+
+
+@pytest.mark.parametrize("owner", ["runtime", "container", "other"])
+@pytest.mark.parametrize("kind", ["network", "user"])
+def test_the_owner_where_a_path_is_gone(kind: str, owner: str) -> None:
+    """In a container with a user namespace; that one has to be a child of the runtime's, as no program can make it."""
+    own, user = [4, 1], [4, 2]
+    found = {"user": [*user, *own]}
+    found[kind] = [4, 2 if kind == "user" else 3, *{"runtime": own, "container": user, "other": [4, 9]}[owner]]
+    made = container(namespaces=((kind, "/proc/4194305/ns/x"),))
+    accepted = owner == "runtime" or (owner == "container" and kind == "network")
+    assert (identity._expected(made, found, own)[kind] == found[kind]) is accepted
 
 
 def test_a_process_that_does_not_send_all() -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from pyoci.container.notify import Relay
+from pyoci.container.state import Container
 from tests.container.box import SOON, Box, until
 
 pytestmark = pytest.mark.root
@@ -252,3 +255,39 @@ def test_without_a_manager(box: Box) -> None:
     done = box("run", "--bundle", str(path), "a")
     assert "NOTIFY_SOCKET" not in done.stdout
     assert '"/run/notify":{"error":"ENOENT"}' in done.stdout
+
+
+def test_a_flood_does_not_keep_us(tmp_path: Path) -> None:
+    """For each message that is read there is another one; the manager takes them all."""
+    manager = Manager(tmp_path / "manager")
+    taking = threading.Thread(target=lambda: [manager.sock.recv(100) for _ in iter(lambda: over.is_set(), True)])
+    over = threading.Event()
+    manager.sock.settimeout(None)
+
+    class Flooded(Relay):
+        def receive(self, leaving: bool = False) -> bool:
+            sender.send(b"STATUS=x")
+            return super().receive(leaving)
+
+    def too_late(number: int, frame: object) -> None:
+        raise AssertionError("drain() has not returned")
+
+    relay = Flooded(Container(root="/r", id="c", bundle="/b", rootfs="/b", created="", annotations={}, cgroups={}))
+    relay.target, relay.ready = str(manager.path), True
+    relay.container = Container(**{**relay.container.__dict__, "pid": os.getpid()})
+    sender, relay.sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    relay.sock.setblocking(False)
+    before = signal.signal(signal.SIGALRM, too_late)
+    signal.alarm(20)
+    taking.start()
+    try:
+        relay.drain()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        over.set()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"STATUS=end", str(manager.path))
+        taking.join()
+        for one in (relay.sock, sender, manager.sock):
+            one.close()

@@ -12,9 +12,11 @@
  *   mkdir=PATH           make a directory, which may be there already
  *   write=PATH:TEXT      write to a file, in one write(2)
  *   mount=PATH           an empty tmpfs over a directory
+ *   keyring=HEX          give its session keyring these permissions (keyctl_setperm(3)); 0 revokes it
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -100,6 +102,12 @@ static int name(const char *hex) {
     return prctl(PR_SET_NAME, bytes);
 }
 
+static int keyring(unsigned permissions) {
+    if (permissions == 0)
+        return (int)syscall(SYS_keyctl, KEYCTL_REVOKE, KEY_SPEC_SESSION_KEYRING);
+    return (int)syscall(SYS_keyctl, KEYCTL_SETPERM, KEY_SPEC_SESSION_KEYRING, permissions);
+}
+
 static void *wait_for_ever(void *unused) {
     for (;;)
         pause();
@@ -140,6 +148,8 @@ static int carry_out(char *action, uid_t uid, gid_t gid) {
         return mkdir(value, 0755) < 0 && errno != EEXIST ? -1 : 0;
     if (strcmp(action, "mount") == 0)
         return mount("none", value, "tmpfs", 0, NULL);
+    if (strcmp(action, "keyring") == 0)
+        return keyring((unsigned)strtoul(value, NULL, 16));
     if (strcmp(action, "write") == 0 && (text = strchr(value, ':')) != NULL) {
         *text++ = '\0';
         return put(value, text);

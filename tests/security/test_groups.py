@@ -64,3 +64,25 @@ def test_the_caller_has_them(arena: Arena) -> None:
     assert groups(done.stdout) == [str(one) for one in GROUPS]
     bundle = arena.bundle("/bin/cat", "/proc/self/status")
     assert groups(arena.run(bundle, extra_groups=GROUPS).stdout) == []
+
+
+@pytest.mark.parametrize("offsets", [False, True])
+def test_a_hook_in_a_new_user_namespace_has_none(arena: Arena, offsets: bool) -> None:
+    """createContainer hooks run before the process becomes the user; with time offsets it is made in two stages."""
+
+    def change(config: dict[str, Any]) -> None:
+        kinds = ("pid", "mount", "user", "time")
+        config["linux"]["namespaces"] = [{"type": kind} for kind in kinds]
+        for kind in ("uidMappings", "gidMappings"):
+            config["linux"][kind] = [{"containerID": 0, "hostID": 0, "size": 65536}]
+        config["mounts"] = [one for one in config["mounts"] if one["type"] in ("proc", "tmpfs")]
+        config.pop("hostname")
+        hook = f"grep Groups: /proc/self/status > {arena.directory}/groups"
+        config["hooks"] = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", hook]}]}
+        if offsets:
+            config["linux"]["timeOffsets"] = {"boottime": {"secs": 1}}
+
+    bundle = arena.bundle("/bin/true", change=change)
+    done = arena("run", "--bundle", str(bundle), "c", extra_groups=GROUPS)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert groups((arena.directory / "groups").read_text()) == []

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +18,13 @@ from pyoci.kernel import keyring
 from tests.container.execs import report_of_init, seen
 from tests.isolation import in_namespace
 from tests.security.harness import Arena
+from tests.security.hostile import NOTHING, attack
 
 pytestmark = pytest.mark.root
+
+# keyctl_setperm(3): of the possessor and of the user all but to change permissions; and but to view or to search.
+NO_CHANGE, NO_VIEW, NO_SEARCH = 0x1F1F0000, 0x1E1E0000, 0x17170000
+REVOKED = 0
 
 SYS_ADD_KEY, SYS_KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
 JOIN, SETPERM, SESSION, ANYBODY = 1, 5, -3, 0x3F3F3F3F
@@ -101,3 +109,42 @@ def test_what_was_seen_after_create_changes_nothing(arena: Arena) -> None:
     with planted(name, 12345) as serial:
         assert serial != str(container["session_keyring"])
         assert seen(arena)["session_keyring"] == container["session_keyring"]
+
+
+def without_capabilities(config: dict[str, Any]) -> None:
+    """Root without any: what a keyring allows its user is all that counts."""
+    config["process"]["capabilities"] = {}
+
+
+@pytest.mark.parametrize("action", [NOTHING, *(f"keyring={bits:x}" for bits in (NO_CHANGE, NO_VIEW))])
+def test_permissions_that_the_container_has_taken_away(arena: Arena, action: str) -> None:
+    """Nothing is asked of the keyring but to join it: else every exec failed."""
+    attack(arena, action, "say", change=without_capabilities)
+    serials = []
+    for _ in range(2):
+        found = in_the_container(arena)
+        serials.append(found["session_keyring"])
+        assert serials[-1] != own_serial()
+    assert serials[0] == serials[1]
+
+
+@pytest.mark.parametrize("bits", [NO_SEARCH, REVOKED])
+def test_a_keyring_that_cannot_be_joined_any_more(arena: Arena, bits: int) -> None:
+    """exec has a new one then, and never the caller's."""
+    attack(arena, f"keyring={bits:x}", "say", change=without_capabilities)
+    first, second = in_the_container(arena), in_the_container(arena)
+    assert first["session_keyring"] != own_serial() != second["session_keyring"]
+    for found in (first, second):
+        assert ";_ses.c." in found["session_keyring_description"]
+
+
+def in_the_container(arena: Arena) -> dict[str, Any]:
+    bundle = arena.root / "c"
+    rootfs = Path(json.loads((bundle / "state.json").read_text())["config"]["rootfs"])
+    shutil.copy(arena.reporter, rootfs / "reporter")
+    return seen(arena)
+
+
+def own_serial() -> int:
+    """The test's, and so the caller's."""
+    return int(ctypes.CDLL(None).syscall(SYS_KEYCTL, 0, SESSION, 0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
+from errno import EMFILE
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,29 @@ def test_everything_is_copied_as_it_is(rootfs: Path) -> None:
     assert found["type"] == "tmpfs"
     assert after == before
     assert walk(rootfs / "filled") == before
+
+
+@pytest.mark.parametrize("files", [2000, 500])
+def test_very_many_levels(tmp_path: Path, files: int) -> None:
+    """An image chooses how many; the error says what limits them."""
+    deepest = tmp_path / "root/filled" / "/".join("d" * 700)
+    deepest.mkdir(parents=True)
+    (deepest / "file").touch()
+
+    def body(made: Context) -> bool:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        carry_out(made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
+        return (deepest / "file").exists()
+
+    try:
+        if files > 1400:
+            assert at_root(tmp_path / "root", body)
+            return
+        with pytest.raises(StepError) as caught:
+            at_root(tmp_path / "root", body)
+        assert caught.value.errno == EMFILE and "RLIMIT_NOFILE" in caught.value.hint
+    finally:
+        subprocess.run(["rm", "-r", tmp_path / "root"], check=True)  # too deep for Python's
 
 
 def test_links_are_not_followed(rootfs: Path, tmp_path: Path) -> None:

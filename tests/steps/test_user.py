@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from pyoci import channel
+from pyoci.steps.identity import JoinSessionKeyring
+from pyoci.steps.step import Context
 from tests.container.box import Box
+from tests.isolation import in_namespace
 from tests.steps.look import Change, Config, Look, changes, namespaces, parse, process, user_namespace
 
 pytestmark = pytest.mark.root
@@ -171,3 +176,24 @@ def test_the_session_keyring_is_new(look: Look) -> None:
 @pytest.mark.parametrize("value", [0, 500, 1000])
 def test_oom_score_adj(look: Look, value: int) -> None:
     assert look(process(oomScoreAdj=value))["oom_score_adj"] == str(value)
+
+
+def test_a_session_keyring_that_is_refused() -> None:
+    """Then exec gets one without a name, and a warning; never the caller's. The kernel keeps names with a dot."""
+
+    def body() -> tuple[int, int, tuple[str, ...]]:
+        ours, other = channel.pair()
+        made = Context(None, None)  # type: ignore[arg-type]
+        made.channel = ours
+        call = ctypes.CDLL(None).syscall
+        keyctl = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+        before = call(keyctl, 0, -3, 0)
+        with pytest.raises(PermissionError):
+            JoinSessionKeyring(name=".name").execute(made)
+        assert call(keyctl, 0, -3, 0) == before
+        JoinSessionKeyring(name=".name", existing=True).execute(made)
+        return before, call(keyctl, 0, -3, 0), other.receive().fields
+
+    before, after, (warning,) = in_namespace(body, 0)
+    assert before != after > 0
+    assert warning.startswith("unable to join session keyring: operation not permitted")

@@ -1,0 +1,63 @@
+"""What is killed and does not end is waited for some seconds, not for good."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pyoci.container import birth, delete, state
+from pyoci.container.state import Container
+from pyoci.errors import Error
+from tests.container.unending import unending
+
+pytestmark = pytest.mark.root
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    def late(number: int, frame: object) -> None:
+        raise AssertionError(f"has not returned within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_birth_that_is_undone(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    monkeypatch.setattr(birth, "_AT_LAST", 300)
+    said: list[str] = []
+    monkeypatch.setattr(birth.log, "warning", said.append)
+    with unending() as (pid, pidfd):
+        with at_most(20):
+            birth.end(pid, pidfd, None if known else birth.children())
+        assert said == [f"process {pid} was killed and has not ended yet"]
+    assert os.waitpid(pid, 0x40000000)[1] == signal.SIGKILL
+
+
+def test_a_delete_whose_rounds_take_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with ten thousands of cgroups below the container's: the deadline is one of time, not of rounds."""
+    monkeypatch.setattr(delete, "_DEADLINE", 1000)
+    monkeypatch.setattr(delete, "thaw", lambda container: time.sleep(0.5))
+    with unending() as (pid, pidfd):
+        found = state.process(pid)
+        assert found is not None
+        container = Container(
+            root="/r", id="c", bundle="/b", rootfs="/b/rootfs", created="", annotations={}, cgroups={},
+            pid=pid, start_time=found[1], private_pid=True,
+        )  # fmt: skip
+        began = time.monotonic()
+        with at_most(20), pytest.raises(Error, match="container init still running"):
+            delete.stop(container)
+        assert time.monotonic() - began < 5
+    os.waitpid(pid, 0x40000000)
+    os.close(pidfd)

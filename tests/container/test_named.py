@@ -90,13 +90,6 @@ def test_process_of_config_json_has_suggestions_too(box: Box) -> None:
     assert "  pointer: /process/user/uid\n  hint: write 0, without quotes\n" in done.stderr
 
 
-def test_a_cgroup_that_is_not_there(box: Box) -> None:
-    started(box)
-    done = box("exec", "--cgroup", "nope", "c", "/reporter")
-    assert done.returncode == 255 and "nope: no such file or directory" in done.stderr.splitlines()[0]
-    assert "  pointer: --cgroup\n  hint: there is no such cgroup below /sys/fs/cgroup" in done.stderr
-
-
 @pytest.mark.parametrize(("variable", "told"), [("", True), ("/run/user/65534", False)])
 def test_a_root_that_is_closed_to_a_user(box: Box, variable: str, told: bool) -> None:
     """The default one, /run/pyoci, which is root's and closed."""

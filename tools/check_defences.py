@@ -57,6 +57,7 @@ def failed(place: Path, tests: tuple[str, ...]) -> str:
         return f"nothing ended within {LIMIT} s"
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stdout + done.stderr)
+    (place / "pytest.log").write_text(done.stdout)
     if done.returncode == 0:
         return ""
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
@@ -84,7 +85,7 @@ def main() -> int:
     begun = time.monotonic()
     everything = tuple(sorted({test for one in chosen for test in one.tests}))
     if broken := failed(place, everything):
-        print(f"{broken} fails as it is; see {place}")
+        print(f"{broken} fails as it is; see {place}/pytest.log")
         return 1
     unnoticed = 0
     for one in chosen:

@@ -65,6 +65,12 @@ static bool needs_seal(const char *command) {
     return is_one_of(command, commands);
 }
 
+/* Works without any compiled module but the interpreter's own; "" is --version and the help. */
+static bool stops_containers(const char *command) {
+    static const char *const commands[] = {"", "help", "h", "state", "list", "ps", "kill", "delete", NULL};
+    return is_one_of(command, commands);
+}
+
 static bool is_kept(const char *variable) {
     static const char *const names[] = {"PATH=", "HOME=", "USER=", "XDG_RUNTIME_DIR=", "NOTIFY_SOCKET=", "DBUS_",
                                         "LISTEN_"};
@@ -165,9 +171,11 @@ int main(int argc, char **argv) {
     mode_t mask = umask(0);
     default_signals();
 
-    bool sealing = argc > 0 && needs_seal(find_command(argv));
+    const char *command = argc > 0 ? find_command(argv) : "";
+    bool sealing = needs_seal(command);
     struct target target;
     find_target(&target);
+    check_version(&target, stops_containers(command));
     check_trust(&target, sealing);
     struct sealed sealed = {AT_FDCWD, target.interpreter, NULL};
     if (sealing)

@@ -6,11 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is run. Every path is absolute and free of symbolic links. */
+/* What is run. Every path is absolute, and free of symbolic links but for the two names. */
 struct target {
-    char interpreter[PATH_MAX]; /* the Python executable */
-    char package[PATH_MAX];     /* the directory of the package pyoci */
-    char main[PATH_MAX];        /* its file for this interpreter, start.cpython-3xx.pyc, or its __main__.py */
+    char launcher[PATH_MAX];         /* this program */
+    char interpreter_name[PATH_MAX]; /* as it was looked for: PREFIX/bin/python3 or the configured one */
+    char interpreter[PATH_MAX];      /* the Python executable that the name leads to */
+    char digits[16];                 /* of its version: "311", or "" where its name has none */
+    char package_name[PATH_MAX];     /* as it was looked for */
+    char package[PATH_MAX];          /* the directory of the package pyoci */
+    char main[PATH_MAX];             /* its file for this interpreter, start.cpython-3xx.pyc, or its __main__.py */
 };
 
 /* An interpreter that can be executed but never be written through. */
@@ -29,6 +33,7 @@ size_t directory_length(const char *path);
 
 /* find.c: interpreter and package, from /proc/self/exe and build-time options */
 void find_target(struct target *target);
+void check_version(const struct target *target, bool goes_on);
 
 /* trust.c: ends the program when others may change what is about to run */
 void check_trust(const struct target *target, bool warn);

@@ -8,13 +8,15 @@ End-of-file means that the other side has died.
                            born PID        a helper has made the process; its pidfd comes along
                            listener        exec: that of the filter which stage 1 has loaded comes along
                            stage2 PID      the container's process exists; its pidfd comes along
+                           map POINTER HOW ids of a detached mount, which comes along, are to be mapped: idmap or ridmap
                            mounted         mounts and devices are made; the root is not switched yet
                            console NAME    the pseudo-terminal's master comes along
+                           identity NAMES  create: its namespaces and root come along (container/identity.py)
                            ready           everything is done but the last steps before execve(2)
                            waiting         the process no longer depends on the runtime
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
-    runtime -> container   go, hooked, created
+    runtime -> container   go, hooked, created, mapped ERRNO
 
 Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener.py), and
 hook, listener and sent; a third one has born and failed (steps/hook_relay.py).
@@ -31,9 +33,10 @@ from pyoci.errors import Error, HookError, StepError
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
-FIELDS |= {"error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
+FIELDS |= {"identity": 1, "error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
 FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
+FIELDS |= {"map": 2, "mapped": 1}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each

@@ -5,6 +5,8 @@ Error                    what the user sees: one line, runc's wording where engi
   ConfigError            config.json breaks the specification; knows the JSON pointer
   StateError             the container is not in a state that allows the operation
     NotFoundError        there is no such container
+    DamagedError         its state.json cannot be used
+    ForeignError         another runtime than pyoci and runc has made it
   StepError              a step of the plan failed; knows pointer, step, system call and errno
   HookError              a hook failed or ran past its timeout
 
@@ -23,6 +25,7 @@ class Error(Exception):
     """
 
     status = 1  # the exit status of the runtime
+    program_status = 0  # of run in the foreground instead, if it was the program's turn already
 
     def __init__(
         self,
@@ -68,8 +71,16 @@ class StateError(Error):
 class NotFoundError(StateError):
     """There is no container of that name. Engines match on "does not exist"."""
 
-    def __init__(self, message: str = "container does not exist") -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "container does not exist", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+
+
+class DamagedError(StateError):
+    """state.json is damaged, or a newer pyoci's; `delete --force` removes what it tells all the same."""
+
+
+class ForeignError(StateError):
+    """Neither pyoci nor runc has made the container; nothing of it is touched."""
 
 
 class StepError(Error):

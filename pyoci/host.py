@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyoci import os
+from pyoci.kernel import textfile
 from pyoci.record import Record
 
 # include/linux/proc_ns.h: the inode of the initial user namespace. A full id map proves nothing.
@@ -38,5 +39,4 @@ def read() -> Host:
 
 
 def _may_set_groups() -> bool:
-    with open("/proc/self/setgroups", "rb") as file:
-        return file.read() != b"deny\n"
+    return textfile.read("/proc/self/setgroups") != b"deny\n"

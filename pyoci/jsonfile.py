@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
+_OWN_LEVELS = 10  # more than any file of ours puts around what it keeps
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
-_SPACE = " \t\n\r"
-# The maps of config.json (Go's map[string]T), and the empty value of each.
-_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netDevices": {}, "rdma": {}}
+# The maps of config.json (Go's map[string]T), folded, and the empty value of each.
+_MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netdevices": {}, "rdma": {}}
 
 
 def read(path: str, *, what: str) -> Any:
@@ -43,7 +43,9 @@ def read(path: str, *, what: str) -> Any:
     except FileNotFoundError:
         if what != "config.json":
             raise
-        raise ConfigError(f"JSON specification file {what} not found") from None
+        directory = path.rpartition("/")[0]
+        hint = f"there is none in {directory}; --bundle names another directory, `pyoci spec` writes one to start from"
+        raise ConfigError(f"JSON specification file {what} not found", hint=hint) from None
     try:
         os.set_blocking(fd, True)
         data = _read_all(fd, what)
@@ -63,9 +65,14 @@ def _read_all(fd: int, what: str) -> bytes:
     return data
 
 
-def parse(data: bytes, what: str) -> Any:
-    """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset."""
-    if len(data) > MAX_BYTES:
+def parse(data: bytes, what: str, own: bool = False) -> Any:
+    """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset.
+
+    own: write() has written it, of what was read before. That has no limit of size, and a few levels more: parts of
+    config.json stand deeper in it and some twice, and a container whose state is refused could not be removed.
+    """
+    deepest = MAX_DEPTH + _OWN_LEVELS if own else MAX_DEPTH
+    if len(data) > MAX_BYTES and not own:
         _fail(what, f"larger than {MAX_BYTES} bytes", hint="no engine writes such a file; is this the right one?")
     try:
         text = data.decode("utf-8")
@@ -75,8 +82,12 @@ def parse(data: bytes, what: str) -> Any:
         )
     reader = _Reader()
     value = _scan(reader, text, what)
-    if reader.faulty or "\\u" in text or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):
-        fault = _fault(value, "", 1)
+    if (
+        reader.faulty
+        or "\\u" in text
+        or (text.count("{") + text.count("[") > deepest and _depth(value, deepest) > deepest)
+    ):
+        fault = _fault(value, deepest)
         if fault is not None:
             pointer, reason = fault
             raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
@@ -89,11 +100,27 @@ def _without_nulls(value: Any, empty: Any = None) -> Any:
         return [_without_nulls(one) for one in value]
     if type(value) is not dict:
         return value
+    folded = {fold(key) for key, one in value.items() if one is not None}
     return {
-        key: empty if one is None else _without_nulls(one, _MAPS.get(key))
+        key: empty if one is None else _without_nulls(one, _MAPS.get(fold(key)))
         for key, one in value.items()
-        if one is not None or empty is not None
+        if one is not None or empty is not None or fold(key) in folded  # {"cpu": null, "CPU": {}}: the check finds both
     }
+
+
+def fold(key: str) -> str:
+    """What two keys have in common that are the same to Go's encoding/json: case does not count, and the long s and the
+    Kelvin sign, which are s and k in capitals, are those letters."""
+    return key.lower().replace("\u017f", "s")
+
+
+def _given_twice(pairs: list[tuple[str, Any]]) -> str:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("every key stands there once")
 
 
 class _Fault:
@@ -120,9 +147,7 @@ class _Reader:
     def object_pairs_hook(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            members[twice] = self._fault("the key is given twice")
+            members[_given_twice(pairs)] = self._fault("the key is given twice")
         if None in members.values():
             self.nulls = True
         return members
@@ -148,7 +173,7 @@ def _scan(reader: _Reader, text: str, what: str) -> Any:
     try:
         value, end = _scan_value(reader, text, start)
     except RecursionError:
-        _fail(what, f"nested deeper than {MAX_DEPTH} levels")
+        _fail(what, _too_deep(MAX_DEPTH))
     except ValueError as error:  # json.JSONDecodeError
         reason = getattr(error, "msg", str(error)).removesuffix(" at")
         _fail(what, f"not JSON: {reason[:1].lower()}{reason[1:]}" + _place(text, getattr(error, "pos", start)))
@@ -182,10 +207,10 @@ def _skip_space(text: str, index: int) -> int:
     return index
 
 
-def _depth(value: Any) -> int:
+def _depth(value: Any, deepest: int) -> int:
     """Levels of objects and arrays, level by level and so without recursion; stops counting above the limit."""
     depth, level = 0, [value] if type(value) in (dict, list) else []
-    while level and depth <= MAX_DEPTH:
+    while level and depth <= deepest:
         depth += 1
         level = [
             child
@@ -196,22 +221,40 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _fault(value: Any, pointer: str, depth: int) -> tuple[str, str] | None:
+def _fault(value: Any, deepest: int) -> tuple[str, str] | None:
     """Pointer and reason of the first thing that is JSON but not acceptable, or None."""
+    fault = _find_fault(value, 1, deepest)
+    if fault is None:
+        return None
+    reason, *keys = fault
+    return "".join(f"/{escape(key)}" for key in reversed(keys)), reason
+
+
+def _too_deep(deepest: int) -> str:
+    return f"nested deeper than {deepest} levels"
+
+
+def _find_fault(value: Any, depth: int, deepest: int) -> list[Any] | None:
+    """None, or the reason followed by the keys from the fault up to `value`.
+
+    The pointer is put together only then: one for each value would repeat a long key as often as there are values.
+    """
     if type(value) is str:
         reason = _text_fault(value)
-        return (pointer, reason) if reason else None
+        return [reason] if reason else None
     if type(value) is _Fault:
-        return pointer, value.reason
+        return [value.reason]
     if type(value) is not dict and type(value) is not list:
         return None
-    if depth > MAX_DEPTH:  # the whole pointer would fill a screen
-        return "/".join(pointer.split("/")[:4]), f"nested deeper than {MAX_DEPTH} levels"
+    if depth > deepest:
+        return [_too_deep(deepest)]
     for key, child in value.items() if type(value) is dict else enumerate(value):
         if type(key) is str and (reason := _text_fault(key)):
-            return pointer, f"the key {key!a}: {reason}"
-        fault = _fault(child, f"{pointer}/{escape(key)}", depth + 1)
+            return [f"the key {_short(ascii(key))}: {reason}"]
+        fault = _find_fault(child, depth + 1, deepest)
         if fault is not None:
+            if fault[0] != _too_deep(deepest) or depth <= 3:  # the whole pointer would fill a screen
+                fault.append(key)
             return fault
     return None
 

@@ -35,7 +35,8 @@ class Log:
         self.debugging = False
 
     def configure(self, path: str, json: bool, debug: bool, floor: int = 3) -> None:
-        """Send what follows to the file `path` ("" for stderr). Raises OSError if it cannot be opened.
+        """Send what follows to the file `path` ("" for stderr). Raises OSError if it cannot be opened: ENXIO for a FIFO
+        that nobody reads, which would be waited for else.
 
         floor: the lowest number that the descriptor may have; below it are descriptors that the caller hands
         to the container, and one that is missing there must not seem to be open because the log took its place.
@@ -43,7 +44,9 @@ class Log:
         self._json, self.debugging = json, debug
         if not path:
             return
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        fd = os.open(path, flags, 0o644)
+        os.set_blocking(fd, True)
         if fd < floor:
             fd = _moved(fd, floor)
         self._fd = fd

@@ -5,6 +5,10 @@ each: half the time of importing them from .pyc files (docs/measurements.md). Th
 package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
 imported as usual. To run edited files of an installed package, remove modules.pack and start.*.pyc.
 
+The file is opened once. Before a command does anything that takes time, what it may import later, at the end of a
+container or to explain an error, is read as well: pyoci can be upgraded, in whatever way, while the command is at work,
+and it ends with the code that it began with.
+
 This file, compiled, is what the launcher executes (start.cpython-3xx.pyc, made by the build, too): no source to compile
 and two modules less to look for, 0.7 ms of every command. Without it the launcher executes __main__.py.
 
@@ -13,6 +17,7 @@ Annotations that cannot be evaluated are quoted: nothing else would import __fut
 
 import gc
 import marshal
+import posix
 import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
@@ -23,32 +28,36 @@ if TYPE_CHECKING:
     from typing import Any
 
     Modules = dict[str, tuple[bool, CodeType]]  # by name: whether it is a package, and its code
+    Place = tuple[int, int]  # where it begins and how long it is
+    Content = tuple[tuple[str, bool, CodeType], ...]
 
 NAME = "modules.pack"
 _VERSION = (sys.implementation.cache_tag, MAGIC_NUMBER)  # what the format of code objects depends on
 _HEAD = 4  # bytes with the length of the index
+NOTHING = (0, 0)
+_UNREADABLE = (OSError, ValueError, TypeError, EOFError)
 
 _finder: "Finder | None" = None
 
 
-def dump(modules: "Modules", pieces: dict[str, list[str]]) -> bytes:
-    """The file: the length of the index, the index, the pieces, the modules one by one.
+def dump(modules: "Modules", pieces: dict[str, list[str]], late: dict[str, list[str]]) -> bytes:
+    """The file: the length of the index, the index, the pieces, the modules one by one, the lists of what comes late.
 
-    `pieces`: the modules of each, every one behind those that it imports. The index says for which interpreter it is,
-    and where each piece and each module begins and how long it is.
+    `pieces`: the modules of each, every one behind those that it imports. `late`: the pieces and modules that a command
+    may ask for after its own piece. The index says for which interpreter it is, and where each of these begins and how
+    long it is.
     """
     parts: list[bytes] = []
-    place = 0
-    index: tuple[dict[str, tuple[int, int]], dict[str, tuple[bool, int, int]]] = ({}, {})
-    for piece, names in pieces.items():
-        parts.append(marshal.dumps(tuple((name, *modules[name]) for name in names)))
-        index[0][piece] = (place, len(parts[-1]))
-        place += len(parts[-1])
-    for name, (package, code) in modules.items():
-        parts.append(marshal.dumps(code))
-        index[1][name] = (package, place, len(parts[-1]))
-        place += len(parts[-1])
-    head = marshal.dumps((_VERSION, *index))
+
+    def add(content: "Any") -> "Place":
+        place = sum(map(len, parts))
+        parts.append(marshal.dumps(content))
+        return place, len(parts[-1])
+
+    in_pieces = {piece: add(tuple((name, *modules[name]) for name in names)) for piece, names in pieces.items()}
+    places = {name: (package, *add(code)) for name, (package, code) in modules.items()}
+    lists = {command: add(names) if names else NOTHING for command, names in late.items()}
+    head = marshal.dumps((_VERSION, in_pieces, places, lists))
     return len(head).to_bytes(_HEAD, "little") + head + b"".join(parts)
 
 
@@ -61,28 +70,54 @@ class Finder:
     def __init__(self, directory: str, path: str) -> None:
         self.directory = directory
         self.path = path
-        with open(path, "rb", buffering=0) as file:
-            size = int.from_bytes(file.read(_HEAD) or b"", "little")
-            version, pieces, places = marshal.loads(file.read(size) or b"")
+        self.held: dict[str, bytes] = {}
+        self.descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            size = int.from_bytes(posix.read(self.descriptor, _HEAD), "little")
+            version, pieces, places, late = marshal.loads(posix.read(self.descriptor, size))
+        except BaseException:
+            self.close()
+            raise
         fits = version == _VERSION
         self.start = _HEAD + size
-        self.pieces: dict[str, tuple[int, int]] = pieces if fits else {}
+        self.pieces: dict[str, Place] = pieces if fits else {}
         self.places: dict[str, tuple[bool, int, int]] = places if fits else {}
+        self.late: dict[str, Place] = late if fits else {}
+        if not fits:
+            self.close()
 
-    def _load(self, start: int, size: int) -> "Any":
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.start + start)
-            return marshal.loads(file.read(size) or b"")
+    def close(self) -> None:
+        """Only what is held can be loaded from here on."""
+        if self.descriptor >= 0:
+            posix.close(self.descriptor)
+        self.descriptor = -1
+
+    def hold(self, command: str) -> None:
+        """Read all that the command may still ask for, if it may, and close the file. Raises EOFError if that has been
+        cut short."""
+        place = self.late.get(command)
+        if place == NOTHING:
+            return
+        for name in self.places if place is None else self._load("", *place):
+            start, size = self.pieces[name] if name in self.pieces else self.places[name][1:]
+            self.held[name] = data = posix.pread(self.descriptor, size, self.start + start)
+            if len(data) < size:
+                raise EOFError(f"{NAME} ends too early")
+        self.close()
+
+    def _load(self, name: str, start: int, size: int) -> "Any":
+        data = self.held[name] if self.descriptor < 0 else posix.pread(self.descriptor, size, self.start + start)
+        return marshal.loads(data)
 
     def code(self, name: str) -> "CodeType":
-        found: CodeType = self._load(*self.places[name][1:])
+        found: CodeType = self._load(name, *self.places[name][1:])
         return found
 
     def file(self, name: str, package: bool) -> str:
         return f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
-        if name not in self.places:
+        if name not in self.places or self.descriptor < 0 and name not in self.held:
             return None
         package = self.places[name][0]
         file = self.file(name, package)
@@ -98,10 +133,15 @@ class Finder:
     def exec_module(self, module: "ModuleType") -> None:
         exec(self.code(module.__name__), module.__dict__)
 
-    def execute(self, piece: str) -> None:
+    def load(self, piece: str) -> "Content":
+        """The modules of a piece. Raises EOFError and the like if the file has been cut short or overwritten."""
+        content: Content = self._load(piece, *self.pieces[piece])
+        return content
+
+    def execute(self, content: "Content") -> None:
         """Import the modules of a piece that are not there yet; all of them or, with the exception of one, none."""
         modules = sys.modules
-        new = [one for one in self._load(*self.pieces[piece]) if one[0] not in modules]
+        new = [one for one in content if one[0] not in modules]
         try:
             for name, package, _ in new:
                 if package:  # first, because it may itself import modules of its own
@@ -134,7 +174,7 @@ def install(directory: str) -> None:
     global _finder
     try:
         finder = Finder(directory, f"{directory}/pyoci/{NAME}")
-    except (OSError, ValueError, TypeError, EOFError):
+    except _UNREADABLE:
         return
     if finder.places:
         sys.meta_path.insert(0, finder)
@@ -144,7 +184,30 @@ def install(directory: str) -> None:
 def preload(piece: str) -> None:
     """Import what a piece holds, if there is such a piece; without one everything is imported when it is asked for."""
     if _finder is not None and piece in _finder.pieces:
-        _finder.execute(piece)
+        try:
+            content = _finder.load(piece)
+        except _UNREADABLE:
+            _forget()
+        else:
+            _finder.execute(content)
+
+
+def hold(command: str) -> None:
+    """Depend on no file of the pack from here on, whatever the command does."""
+    if _finder is not None:
+        try:
+            _finder.hold(command)
+        except _UNREADABLE:
+            _forget()
+
+
+def _forget() -> None:
+    """The pack is being overwritten at this moment: go on with the modules' own files."""
+    global _finder
+    if _finder is not None:
+        sys.meta_path.remove(_finder)
+        _finder.close()
+        _finder = None
 
 
 def start(directory: str = "") -> None:
@@ -152,13 +215,29 @@ def start(directory: str = "") -> None:
     gc.disable()  # nothing lives long enough to be collected; it costs 2 ms of the imports alone
     try:
         if directory:
-            install(directory)
-            preload("main")
+            _begin(directory)
         from pyoci.cli.main import run
 
         run(sys.argv[1:])
     except KeyboardInterrupt:  # this early there is nothing to undo and nothing to tell
         sys.exit(130)
+
+
+def _begin(directory: str) -> None:
+    install(directory)
+    preload("trust")
+    try:
+        from pyoci import trust
+
+        trust.install()
+        preload("main")
+        import pyoci.cli.main  # noqa: F401  - where there is no pack
+    except Exception as problem:
+        from pyoci.errors import Error
+
+        if isinstance(problem, Error):  # there is no log yet
+            sys.exit(f"pyoci: {problem}")
+        raise
 
 
 if __name__ == "__main__":

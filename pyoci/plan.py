@@ -54,6 +54,7 @@ class Surroundings(Record):
     device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
     unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
     listen: descriptors passed by socket activation, counted in preserve as well.
+    keyring: the name of the session keyring that is made for it, "" for the caller's own.
     rdt: the group of linux.intelRdt. pipes: the standard streams that are pipes to the runtime.
     """
 
@@ -66,7 +67,7 @@ class Surroundings(Record):
     unit: Unit | None = None
     device_rules: tuple[DeviceRule, ...] = ()
     no_pivot: bool = False
-    no_new_keyring: bool = False
+    keyring: str = ""
     preserve: int = 0
     file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE as the caller had it, if it was raised meanwhile
     listen: int = 0
@@ -84,8 +85,6 @@ def make(config: Config, around: Surroundings) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
         config = Config(**{**config.__dict__, "process": NO_PROCESS})
-    elif not config.process.args:
-        raise ConfigError("args must not be empty", pointer="/process/args", hint="name the program to run")
     assert config.process is not None
     state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
     shape = _Shape(config)
@@ -104,13 +103,23 @@ def make(config: Config, around: Surroundings) -> Plan:
         admit=_admit(config, shape, around) + process.name(),
         inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
         mounted=early,
-        finish=_container_hooks(hooks.create_container, state) + mounts.switch(process.terminal()) + process.finish(),
+        finish=(
+            *_container_hooks(hooks.create_container, state),
+            *mounts.switch(process.terminal()),
+            _send_identity(config),
+            *process.finish(),
+        ),
         launch=process.launch(),
         preserved=process.keep,
         argv=config.process.args,
         env=process.environment(),
         helper=process.helper(),
     )
+
+
+def _send_identity(config: Config) -> Step:
+    kinds = tuple(one.type for one in config.linux.namespaces)
+    return namespaces.SendIdentity(kinds=kinds, root="mount" not in kinds)
 
 
 def _is_new(namespace: Namespace | None) -> bool:
@@ -156,6 +165,8 @@ class _Shape:
         if not late:
             steps.append(sync.HideProcess())
         joined = tuple(one for one in self.joined if one.type != "mount")
+        if self.joined:
+            steps += _drop_groups(around.host)
         if joined:
             pointer = joined[0].pointer if len(joined) == 1 else "/linux/namespaces"
             steps.append(namespaces.JoinNamespaces(pointer=pointer, namespaces=joined))
@@ -182,6 +193,8 @@ class _Shape:
             steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, around.host)))
         steps.append(sync.HideProcess())
         late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
+        if self.joined and not self.two_stage:
+            steps += _drop_groups(around.host)
         steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
         cgroup = self.config.linux.namespace("cgroup")
         if cgroup is not None and not cgroup.path:
@@ -191,6 +204,11 @@ class _Shape:
         if network is not None and not network.path:
             steps.append(namespaces.LoopbackUp(pointer=network.pointer))
         return tuple(steps)
+
+
+def _drop_groups(host: Host) -> tuple[Step, ...]:
+    """Before the first join, by a runtime that may."""
+    return (namespaces.DropGroups(),) if host.euid == 0 and host.set_groups else ()
 
 
 def denies_setgroups(config: Config, host: Host) -> bool:
@@ -221,7 +239,7 @@ def _prepare(
     if around.unit is not None:
         from pyoci.steps import systemd
 
-        return (*steps, systemd.ReachSystemd(unit=around.unit))
+        return (*steps, systemd.LookAtCgroup(paths=around.cgroups), systemd.ReachSystemd(unit=around.unit))
     limits, needs_domain = _limits(config, around)
     steps.append(
         cgroups.MakeCgroups(

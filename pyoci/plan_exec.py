@@ -41,22 +41,25 @@ NAMESPACES = {
 class Entrance(Record):
     """What a plan of exec depends on besides the process: facts about the container, and what the caller passed on.
 
-    joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is.
+    joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is; inodes: the
+    device and inode of each. drop_groups: the runtime may call setgroups(2).
     privileged: the runtime is root of the machine, which may schedule a process of any user.
     set_groups: setgroups(2) is not forbidden there. umask: the process's. cgroups: where it goes, by controller.
-    chroot: the container has no mount namespace, its root is that of its first process.
-    pipes: the standard streams that are pipes to the runtime.
+    chroot: the container has no mount namespace, its root is entered by a descriptor.
+    pipes: the standard streams that are pipes to the runtime; owner: its ids of the container's root.
     """
 
     id: str
     joins: tuple[str, ...]
+    inodes: tuple[tuple[int, int], ...] = ()
+    drop_groups: bool = True
     set_groups: bool
     chroot: bool
     umask: int
     cgroups: dict[str, str]
     optional_cgroups: bool = False
     fallback_cgroup: str = ""  # v2: where the container's first process is now, if that is another one
-    no_new_keyring: bool = False
+    keyring: str = ""  # the container's session keyring
     preserve: int = 0
     listen: int = 0
     file_limit: tuple[int, int] | None = None
@@ -68,6 +71,7 @@ class Entrance(Record):
     annotations: dict[str, str] = {}
     privileged: bool = True
     pipes: tuple[int, ...] = ()
+    owner: tuple[int, int] = (0, 0)
 
 
 def make(config: Config, entrance: Entrance) -> Plan:
@@ -175,10 +179,10 @@ def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[St
         _final_affinity(wanted),
         enter.UseProc(),
     ]
-    flags = 0
-    for kind in entrance.joins:
-        flags |= NAMESPACES[kind]
-    steps.append(enter.JoinContainer(kinds=entrance.joins, flags=flags))
+    if entrance.drop_groups:
+        steps.append(namespaces.DropGroups())
+    flags = tuple(NAMESPACES[kind] for kind in entrance.joins)
+    steps.append(enter.JoinContainer(kinds=entrance.joins, flags=flags, inodes=entrance.inodes))
     if entrance.chroot:
         steps.append(enter.EnterRoot())
     if "user" in entrance.joins:

@@ -11,7 +11,7 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.linux import Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
-from pyoci.steps import devices, mounts, paths, rootfs
+from pyoci.steps import binds, devices, mounts, paths, rootfs
 from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class Mounts:
         self.private = namespace is not None
         self.user = config.linux.namespace("user") is not None
         self.propagation = config.linux.rootfs_propagation
-        self.mounts = config.mounts + self._notify()
+        self.mounts = tuple(map(self._in_root, config.mounts)) + self._notify()
         self.dev_is_bound = any(one.bind and clean(one.destination) == "/dev" for one in self.mounts)
         if around.no_pivot and self.propagation & ~MS_REC == MS_PRIVATE:
             raise ConfigError(
@@ -68,8 +68,22 @@ class Mounts:
             ),
         )
 
+    def _in_root(self, one: Mount) -> Mount:
+        """A destination that is written as the host's name of a place below the root file system is that place."""
+        inside = self._below_root(clean(one.destination))
+        return Mount(**{**one.__dict__, "destination": inside}) if inside else one
+
+    def _below_root(self, name: str) -> str:
+        """What a clean name of the host is below the root file system; "" if it is not there, by its letters."""
+        rootfs = self.around.rootfs
+        return name[len(rootfs) :] or "/" if f"{name}/".startswith(f"{rootfs}/") else ""
+
     def _source(self, one: Mount) -> str:
         return one.source if one.source.startswith("/") else f"{self.around.bundle}/{one.source}"
+
+    def _inside(self, one: Mount) -> str:
+        """The source's name below the root, if it lies there: an earlier mount may provide it, so it is opened late."""
+        return self._below_root(clean(self._source(one)))
 
     def _source_propagation(self, one: Mount) -> int:
         """What a bind mount keeps of the host's peer group: what it asks for itself, else what the root does.
@@ -97,12 +111,16 @@ class Mounts:
                 continue
             if one.id_map:
                 steps.append(self._open_mapping(one))
+            if self._inside(one):
+                continue
             steps.append(
-                mounts.OpenSource(
+                binds.OpenSource(
                     pointer=f"{one.pointer}/source",
                     mount=one,
                     source=self._source(one),
+                    rootfs=self.around.rootfs,
                     propagation=self._source_propagation(one),
+                    locked=self.user,
                 )
             )
         return tuple(steps)
@@ -153,9 +171,15 @@ class Mounts:
 
     def _mount(self, one: Mount) -> Step:
         if one.remount:
-            return mounts.ChangeMount(pointer=one.pointer, mount=one)
+            return mounts.ChangeMount(pointer=one.pointer, mount=one, locked=self.user)
         if one.bind:
-            return mounts.BindMount(pointer=one.pointer, mount=one)
+            return binds.BindMount(
+                pointer=one.pointer,
+                mount=one,
+                inside=self._inside(one),
+                propagation=self._source_propagation(one),
+                locked=self.user,
+            )
         if one.type in ("cgroup", "cgroup2"):
             return self._cgroup(one)
         label = self.linux.mount_label
@@ -164,11 +188,12 @@ class Mounts:
 
             one = selinux.labelled(one, label)
             if one.type == "mqueue":
-                return selinux.MountLabelledQueue(pointer=one.pointer, mount=one, label=label)
+                return selinux.MountLabelledQueue(pointer=one.pointer, mount=one, label=label, locked=self.user)
         kind = mounts.MountFilesystem
         if one.copy_up:
             from pyoci.steps.copyup import MountCopy as kind
-        return kind(pointer=one.pointer, mount=one, read_only_later=self._read_only_later(one))
+        later = self._read_only_later(one)
+        return kind(pointer=one.pointer, mount=one, read_only_later=later, locked=self.user)
 
     def _read_only_later(self, one: Mount) -> bool:
         """A tmpfs and /dev are filled first; without a mount namespace there is no later (rules.py refuses that)."""

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
         """What the caller passed on to the program: see plan.Surroundings and plan_exec.Entrance."""
 
         @property
-        def id(self) -> str: ...
-        @property
-        def no_new_keyring(self) -> bool: ...
+        def keyring(self) -> str: ...
         @property
         def preserve(self) -> int: ...
         @property
@@ -189,9 +187,9 @@ class ProcessPlan:
         self.helpless = False  # whoever loads the filter can send its listener
 
     def session(self) -> tuple[Step, ...]:
-        if self.around.no_new_keyring:
+        if not self.around.keyring:
             return ()
-        return (*keyring_label(self.process), identity.JoinSessionKeyring(name=f"_ses.{self.around.id}"))
+        return (*keyring_label(self.process), identity.JoinSessionKeyring(name=self.around.keyring))
 
     def terminal(self) -> tuple[Step, ...]:
         if not self.process.terminal:

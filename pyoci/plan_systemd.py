@@ -24,8 +24,10 @@ def start(config: Config, around: Surroundings, unit: Unit) -> tuple[Step, ...]:
         *systemd_limits.wanted(writes, start=True),
     )
     steps: list[Step] = [
-        systemd.StartUnit(unit=unit, properties=properties, layout=around.layout),
-        systemd.CompleteCgroup(),
+        systemd.StartUnit(
+            unit=unit, properties=properties, layout=around.layout, warning=systemd_limits.conflict(writes)
+        ),
+        systemd.CompleteCgroup(domain_limits=limits.needs_domain(writes)),
     ]
     owner = _owner(config)
     if unified and owner is not None:

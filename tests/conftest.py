@@ -77,7 +77,7 @@ def changed(path: Path) -> float:
 
 def remove_tree(directory: Path) -> None:
     """Removes a directory, unless something is mounted below it: nobody wants to learn what a leaked mount leads to."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    mounts = [os.fsdecode(line.split()[4]) for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n") if line]
     if any(mount == str(directory) or mount.startswith(f"{directory}/") for mount in mounts):
         raise RuntimeError(f"a test has left a mount below {directory}")
     shutil.rmtree(directory, ignore_errors=True)

@@ -70,6 +70,7 @@ def around(raw: Raw, **changes: Any) -> plan.Surroundings:
         "bundle": "/bundle",
         "rootfs": "/bundle/rootfs",
         "host": ROOT,
+        "keyring": "_ses.web.1",
         "layout": layout,
         "cgroups": {name: f"{point}/web" for name, point in layout.mounts.items()},
         "device_rules": (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),),
@@ -178,7 +179,7 @@ def plans(draw: st.DrawFn) -> Made:
         host=draw(st.sampled_from([ROOT, ROOT, NESTED_ROOT, USER])),
         unit=draw(st.sampled_from([None, UNIT])),
         no_pivot=draw(st.booleans()),
-        no_new_keyring=draw(st.booleans()),
+        keyring=draw(st.sampled_from(["", "_ses.web.1"])),
         preserve=draw(st.integers(0, 3)),
         notify=draw(st.sampled_from(["", "/run/pyoci/web/notify"])),
     )

@@ -88,8 +88,8 @@ def processes(mark: str, directory: str) -> Iterator[str]:
             continue
         try:
             command = Path(f"/proc/{name}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-            cgroup = Path(f"/proc/{name}/cgroup").read_text()
-            called, _, rest = Path(f"/proc/{name}/stat").read_text().rpartition(") ")
+            cgroup = os.fsdecode(Path(f"/proc/{name}/cgroup").read_bytes())
+            called, _, rest = os.fsdecode(Path(f"/proc/{name}/stat").read_bytes()).rpartition(") ")
         except OSError:  # it has just ended
             continue
         state, parent = rest.split()[:2]
@@ -119,7 +119,7 @@ def _every_cgroup() -> Iterator[str]:
 
 def mounts(directory: str) -> Iterator[str]:
     """The host's, as lines of mountinfo."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n"):
         if directory in line or "/pyoci-tests/" not in line:
             yield line
 
@@ -140,7 +140,7 @@ def descriptors() -> Iterator[str]:
 
 def keys(mark: str) -> Iterator[str]:
     """Those with the mark in their description: a session keyring is named after its container."""
-    for line in Path("/proc/keys").read_text().splitlines():
+    for line in os.fsdecode(Path("/proc/keys").read_bytes()).split("\n"):
         if mark in line:
             yield line
 

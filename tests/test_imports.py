@@ -39,13 +39,17 @@ pyoci.cli.output
 pyoci.cli.root
 pyoci.cli.state
 pyoci.container
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
+pyoci.kernel
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
 pyoci.record
+pyoci.trust
 """
 
 CREATE = """
@@ -104,7 +108,9 @@ pyoci.container
 pyoci.container.birth
 pyoci.container.console
 pyoci.container.create
+pyoci.container.identity
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.container.surroundings
 pyoci.errors
@@ -123,9 +129,12 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
+pyoci.kernel.program_file
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -134,6 +143,8 @@ pyoci.plan_mounts
 pyoci.plan_process
 pyoci.record
 pyoci.steps
+pyoci.steps.attributes
+pyoci.steps.binds
 pyoci.steps.cgroups
 pyoci.steps.devices
 pyoci.steps.hook_state
@@ -149,6 +160,7 @@ pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
 pyoci.steps.targets
+pyoci.trust
 pyoci.undo
 resource
 select
@@ -204,7 +216,9 @@ pyoci.container.birth
 pyoci.container.console
 pyoci.container.exec
 pyoci.container.exec_process
+pyoci.container.identity
 pyoci.container.init
+pyoci.container.records
 pyoci.container.state
 pyoci.errors
 pyoci.jsonfile
@@ -220,9 +234,12 @@ pyoci.kernel.mount
 pyoci.kernel.namespace
 pyoci.kernel.network
 pyoci.kernel.path
+pyoci.kernel.prctl
 pyoci.kernel.process
 pyoci.kernel.procfs
+pyoci.kernel.program_file
 pyoci.kernel.signals
+pyoci.kernel.textfile
 pyoci.log
 pyoci.os
 pyoci.pack
@@ -241,6 +258,7 @@ pyoci.steps.rootfs
 pyoci.steps.step
 pyoci.steps.sync
 pyoci.steps.system
+pyoci.trust
 pyoci.undo
 resource
 select

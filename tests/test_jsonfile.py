@@ -29,7 +29,12 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.di
 
 def without_null_members(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: without_null_members(member) for key, member in value.items() if member is not None}
+        folded = {jsonfile.fold(key) for key, member in value.items() if member is not None}
+        return {
+            key: without_null_members(member)
+            for key, member in value.items()
+            if member is not None or jsonfile.fold(key) in folded
+        }
     return [without_null_members(item) for item in value] if isinstance(value, list) else value
 
 
@@ -135,6 +140,11 @@ def test_exactly_the_deepest_nesting_passes() -> None:
 def test_null_members_are_dropped_and_null_items_kept() -> None:
     assert jsonfile.parse(b'{"a": null, "b": [null, {"c": null}]}', "x") == {"b": [None, {}]}
     assert jsonfile.parse(b"null", "x") is None
+
+
+def test_null_stays_beside_another_spelling_of_its_key() -> None:
+    """Which is for config/keys.py to refuse: Go's decoder would take the value away again."""
+    assert jsonfile.parse(b'{"A": 1, "a": null, "B": null, "b": null}', "x") == {"A": 1, "a": None}
 
 
 def test_null_in_a_map_is_the_empty_value() -> None:
@@ -286,3 +296,14 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         jsonfile.write(directory, "other.json", {"a": object()})
     os.close(directory)
     assert os.listdir(tmp_path) == ["state.json"]
+
+
+def test_what_is_written_of_what_was_read_can_be_read_again() -> None:
+    """state.json keeps annotations twice, and hooks a level deeper than config.json has them."""
+    large = jsonfile.parse(b'"' + b"x" * (jsonfile.MAX_BYTES - 2) + b'"', "config.json")
+    deep = jsonfile.parse(b"[" * jsonfile.MAX_DEPTH + b"]" * jsonfile.MAX_DEPTH, "config.json")
+    for whole in ([large, large, large], {"pyoci": {"hooks": {"poststop": deep}}}):
+        written = jsonfile.dumps(whole).encode()
+        assert jsonfile.parse(written, "state.json", own=True) == whole
+        with pytest.raises(ConfigError):
+            jsonfile.parse(written, "config.json")

@@ -16,7 +16,7 @@ LAYERS = (
     {"steps", "cgroups"},
     {"config", "host", "channel", "jsonfile", "log"},
     {"kernel"},
-    {"errors", "record", "undo", "pack"},
+    {"errors", "record", "undo", "pack", "near", "trust"},
     {"os"},
     {"__init__"},
 )

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from errno import ENXIO
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,22 @@ def test_on_a_terminal_a_line_is_short_and_coloured(log: Log) -> None:
         log._fd = 2
         os.close(master)
         os.close(slave)
+
+
+def test_a_fifo_that_nobody_reads_is_an_error(log: Log, tmp_path: Path) -> None:
+    """At once: an engine that has died is waited for by nobody."""
+    os.mkfifo(tmp_path / "log")
+    with pytest.raises(OSError) as caught:
+        log.configure(str(tmp_path / "log"), json=False, debug=False)
+    assert (caught.value.errno, log._fd) == (ENXIO, 2)
+
+
+def test_a_fifo_with_a_reader(log: Log, tmp_path: Path) -> None:
+    """Nothing is lost however much there is, as with any other file."""
+    os.mkfifo(tmp_path / "log")
+    reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+    log.configure(str(tmp_path / "log"), json=True, debug=True)
+    assert os.get_blocking(log._fd)
+    log.debug("word")
+    assert json.loads(os.read(reader, 4096))["msg"] == "word"
+    os.close(reader)

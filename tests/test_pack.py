@@ -16,8 +16,8 @@ from pyoci import pack
 from tools import build_pack
 
 PACKAGE = Path(pack.__file__).parent
-MODULES, PIECES = build_pack.collect(str(PACKAGE), [])
-DATA = pack.dump(MODULES, PIECES)
+MODULES, PIECES, LATE = build_pack.collect(str(PACKAGE), [])
+DATA = pack.dump(MODULES, PIECES, LATE)
 
 
 @pytest.fixture
@@ -111,15 +111,14 @@ class Refuse:
 sys.path.append(%r)
 from pyoci import pack
 from tools import build_pack
-modules, pieces = build_pack.collect(%r, [])
+modules, pieces, _ = build_pack.collect(%r, [])
 sys.meta_path.insert(0, Refuse)
 for name in [name for name in sys.modules if name.startswith("pyoci.")]:
     del sys.modules[name]
 finder = pack.Finder.__new__(pack.Finder)
-finder.directory, finder.pieces = "/nowhere", {name: (name, 0) for name in pieces}
-finder._load = lambda piece, size: tuple((name, *modules[name]) for name in pieces[piece])
+finder.directory = "/nowhere"
 for piece in %r:
-    finder.execute(piece)
+    finder.execute(tuple((name, *modules[name]) for name in pieces[piece]))
     assert set(pieces[piece]) <= set(sys.modules)
 """
     for line in build_pack.PIECES.values():
@@ -129,33 +128,28 @@ for piece in %r:
         assert done.returncode == 0, done.stderr
 
 
-def test_a_piece_that_fails_leaves_no_module(finder: pack.Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_that_fails_leaves_no_module(finder: pack.Finder) -> None:
     good, bad = compile("x = 1", "x.py", "exec"), compile("1/0", "y.py", "exec")
     content = (("pyoci.made", True, good), ("pyoci.made.x", False, good), ("pyoci.made.y", False, bad))
-    monkeypatch.setattr(finder, "_load", lambda start, size: content)
     with pytest.raises(ZeroDivisionError):
-        finder.execute("main")
+        finder.execute(content)
     assert not [name for name in sys.modules if name.startswith("pyoci.made")]
 
 
-def test_a_module_imported_out_of_order_is_not_executed_again(
-    finder: pack.Finder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_imported_out_of_order_is_not_executed_again(finder: pack.Finder) -> None:
     early = compile("import sys; sys.modules['pyoci.later'] = 'the first one'", "early.py", "exec")
     content = (("pyoci.early", False, early), ("pyoci.later", False, compile("1/0", "later.py", "exec")))
-    monkeypatch.setattr(finder, "_load", lambda start, size: content)
     try:
-        finder.execute("main")
+        finder.execute(content)
         assert sys.modules["pyoci.later"] == "the first one"  # type: ignore[comparison-overlap]
     finally:
         for name in ("pyoci.early", "pyoci.later"):
             sys.modules.pop(name, None)
 
 
-def test_what_is_imported_already_stays(finder: pack.Finder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_imported_already_stays(finder: pack.Finder) -> None:
     content = (("pyoci.pack", False, compile("1/0", "pack.py", "exec")),)
-    monkeypatch.setattr(finder, "_load", lambda start, size: content)
-    finder.execute("main")
+    finder.execute(content)
 
 
 def test_order_is_that_of_the_import_statements() -> None:
@@ -178,7 +172,7 @@ def function():
     assert build_pack.order("p.b", needs) == ["p.b", "p.a", "p"]
 
 
-OTHER = marshal.dumps((("cpython-27", 0), {"main": (0, 9)}, {"pyoci.undo": (False, 0, 9)}))
+OTHER = marshal.dumps((("cpython-27", 0), {"main": (0, 9)}, {"pyoci.undo": (False, 0, 9)}, {}))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"garbage", DATA[:100], len(OTHER).to_bytes(4, "little") + OTHER])
@@ -227,3 +221,65 @@ def test_the_installed_runtime_starts_without_it(pyoci: str, tmp_path: Path) -> 
     )
     assert done.returncode == 1 and "container does not exist" in done.stderr
     assert "pyoci.jsonfile" not in done.stderr.replace("pyoci.jsonfile.", "")  # it came with the pack's piece
+
+
+@pytest.mark.parametrize("damage", ["truncated", "overwritten", "gone"])
+def test_what_is_held_needs_no_file(finder: pack.Finder, damage: str) -> None:
+    """Every module that a command may import after its own piece, whatever has become of the file."""
+    path = Path(finder.path)
+    there = {name for piece in ("trust", "main", "run") for name in PIECES[piece]}
+    expected = {name: finder.code(name) for name in LATE["run"] if name not in PIECES}
+    started = finder.load("started")
+    finder.hold("run")
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if damage == "truncated" else b"x" * len(DATA))
+    assert len(expected) > 40 and not expected.keys() & there
+    assert {name: finder.code(name) for name in expected} == expected
+    assert finder.load("started") == started
+    assert finder.find_spec("pyoci.config") is None  # not held: its own file is there for it
+
+
+def test_an_open_file_is_read_after_it_has_been_replaced(finder: pack.Finder, tmp_path: Path) -> None:
+    expected = finder.load("state")
+    (tmp_path / "new").write_bytes(b"new")
+    (tmp_path / "new").rename(finder.path)
+    assert finder.load("state") == expected
+    finder.hold("update")  # a command without a piece of its own
+    assert finder.code("pyoci.container.update").co_name == "<module>"
+
+
+def test_a_command_that_reads_only_holds_nothing(finder: pack.Finder) -> None:
+    finder.hold("state")
+    assert finder.held == {} and LATE["state"] == []
+    finder.hold("of a command that is not in the pack")
+    assert finder.held.keys() == finder.places.keys()
+
+
+def test_a_file_that_is_cut_short_meanwhile_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are imported from their own files then, as without a pack."""
+    (tmp_path / "pyoci").mkdir()
+    for act in (pack.hold, pack.preload):
+        (tmp_path / "pyoci" / pack.NAME).write_bytes(DATA)
+        monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+        before = list(sys.meta_path)
+        pack.install(str(tmp_path))
+        assert sys.meta_path != before
+        (tmp_path / "pyoci" / pack.NAME).write_bytes(DATA[:50_000])
+        act("run")
+        assert sys.meta_path == before and pack._finder is None
+
+
+def test_no_descriptor_is_left(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    file = tmp_path / pack.NAME
+    for content in (b"", b"garbage", len(OTHER).to_bytes(4, "little") + OTHER):
+        file.write_bytes(content)
+        try:
+            pack.Finder("/", str(file))
+        except (ValueError, EOFError, TypeError):
+            pass
+    file.write_bytes(DATA)
+    pack.Finder("/", str(file)).hold("run")
+    assert os.listdir("/proc/self/fd") == before

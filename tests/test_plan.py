@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import struct
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 from pyoci import config, plan
 from pyoci.errors import ConfigError
+from pyoci.host import Host
 from pyoci.kernel import seccomp
+from pyoci.steps.binds import BindMount
+from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.step import Step
 from tests.config.corpus import CONFIGS
 from tests.plan_configs import HYBRID, REAL, ROOT, USER, V2, Made, Raw, around, plans, raws, read
@@ -264,10 +268,7 @@ def test_private_propagation_without_pivot_is_refused() -> None:
     assert caught.value.pointer == "/linux/rootfsPropagation"
 
 
-def test_no_arguments_are_refused_and_no_process_is_not() -> None:
-    with pytest.raises(ConfigError) as caught:
-        plan.make(config.read({"process": {"args": [], "cwd": "/"}}), around({}))
-    assert caught.value.pointer == "/process/args"
+def test_a_container_without_a_process_waits_for_start() -> None:
     made = plan.make(config.read({}), around({}))
     assert names(made.launch)[-1] == "WaitForStart"
 
@@ -317,3 +318,36 @@ def test_an_unprivileged_runtime_opens_sources_in_its_own_namespaces() -> None:
     for host, phase in ((ROOT, "prepare"), (USER, "inside")):
         made = plan.make(read(raw), around(raw, host=host))
         assert "OpenSource" in names(getattr(made, phase))
+
+
+BELOW_THE_ROOT = [
+    ("/bundle/rootfs/mnt", "/mnt"),
+    ("rootfs/mnt/", "/mnt"),
+    ("/bundle/x/../rootfs//mnt/./x", "/mnt/x"),
+    ("/bundle/rootfs", "/"),
+    ("/bundle/rootfs2/mnt", ""),
+    ("rootfs/../data", ""),
+    ("/bundle", ""),
+    ("/mnt", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "inside"), BELOW_THE_ROOT)
+@pytest.mark.parametrize("host", [ROOT, USER])
+def test_what_lies_below_the_root_is_opened_at_its_turn(name: str, inside: str, host: Host) -> None:
+    raw = copy.deepcopy(REAL["podman-rootless.json"])
+    raw["mounts"] = [{"destination": "/final", "source": name, "options": ["rbind"]}]
+    steps = [step for _, step in plan.make(read(raw), around(raw, host=host)).steps()]
+    [bound] = [step for step in steps if isinstance(step, BindMount)]
+    assert bound.inside == inside
+    assert ("OpenSource" in names(tuple(steps))) is not bool(inside)
+
+
+@pytest.mark.parametrize(("name", "inside"), BELOW_THE_ROOT)
+def test_a_destination_may_be_the_host_s_name(name: str, inside: str) -> None:
+    """As with runc: what is written as a place below the root file system is that place."""
+    raw: Raw = {"process": {"args": ["x"], "cwd": "/"}, "mounts": [{"destination": name, "type": "tmpfs"}]}
+    steps = [step for _, step in plan.make(config.read(raw), around(raw)).steps()]
+    [mounted] = [step for step in steps if isinstance(step, MountFilesystem)]
+    absolute = name.startswith("/")  # a relative one is relative to the container's root
+    assert mounted.mount.destination == (inside if inside and absolute else name)

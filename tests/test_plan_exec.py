@@ -12,7 +12,7 @@ from pyoci import config, plan_exec
 from pyoci.config.process import Process
 from pyoci.plan_exec import NAMESPACES, Entrance
 from pyoci.plan_process import Plan
-from pyoci.steps import host, identity, launch, scheduling
+from pyoci.steps import enter, host, identity, launch, scheduling
 from pyoci.steps.step import Step
 
 SETS = {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}
@@ -34,6 +34,7 @@ BEFORE = (
     ("EnterCgroups", "ResetAffinity", "a cpuset changes the CPUs"),
     ("EnterCgroups", "SetFinalAffinity", "final is about the cgroup"),
     ("SetInitialAffinity", "HideProcess", "stage 1 is born with it"),
+    ("DropGroups", "JoinContainer", "a user namespace may deny it"),
     ("UseProc", "JoinContainer", "what is read and written is the runtime's procfs"),
     ("JoinContainer", "BecomeRoot", "of the container's user namespace"),
     ("JoinContainer", "EnterRoot", "a mount namespace changes the root"),
@@ -110,11 +111,13 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
     entrance = Entrance(
         id="c",
         joins=joins,
+        inodes=tuple((4, number) for number in range(len(joins))),
+        drop_groups=draw(st.booleans()),
         set_groups=draw(st.booleans()),
         chroot="mnt" not in joins,
         umask=0o27,
         cgroups=draw(st.sampled_from([{}, {"": "/sys/fs/cgroup/c"}, {"pids": "/sys/fs/cgroup/pids/c"}])),
-        no_new_keyring=draw(st.booleans()),
+        keyring=draw(st.sampled_from(["", "_ses.c.1"])),
         preserve=draw(st.integers(0, 3)),
         privileged=draw(st.booleans()),
     )
@@ -147,7 +150,13 @@ def test_the_order_is_about_steps_that_there_are() -> None:
     for more in ({"execCPUAffinity": {"initial": "0", "final": "1"}}, {"noNewPrivileges": False}):
         whole = config.read({"process": everything | more, "linux": {"seccomp": seccomp}})
         entrance = Entrance(
-            id="c", joins=tuple(NAMESPACES), set_groups=True, chroot=True, umask=0, cgroups={"": "/sys/fs/cgroup/c"}
+            id="c",
+            joins=tuple(NAMESPACES),
+            set_groups=True,
+            chroot=True,
+            umask=0,
+            cgroups={"": "/sys/fs/cgroup/c"},
+            keyring="_ses.c.1",
         )
         names |= {name(step) for _, step in plan_exec.make(whole, entrance).steps()}
     assert {word for row in BEFORE for word in row[:2]} <= names
@@ -212,8 +221,9 @@ def test_who_sends_a_listener(call: str, early: bool, no_new_privileges: bool, s
 def test_everything_is_joined(made: tuple[Process, Plan, Entrance]) -> None:
     _, plan, entrance = made
     (joined,) = [step for step in plan.first if name(step) == "JoinContainer"]
-    flags = joined.flags  # type: ignore[attr-defined]
-    assert flags == sum(NAMESPACES[kind] for kind in entrance.joins)
+    assert isinstance(joined, enter.JoinContainer)
+    assert joined.flags == tuple(NAMESPACES[kind] for kind in entrance.joins)
+    assert (joined.kinds, joined.inodes) == (entrance.joins, entrance.inodes)
     assert (name(plan.first[0]) == "AdjustOomScore") == (made[0].oom_score_adj is not None)
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pyoci import plan
+from pyoci.steps.binds import OpenSource
 from pyoci.steps.idmap import WriteIdMappings
-from pyoci.steps.mounts import OpenSource
 from pyoci.steps.step import Step
 from tests.plan_configs import HYBRID, NESTED_ROOT, REAL, ROOT, USER, V2, Made, around, plans, read
 

@@ -50,7 +50,8 @@ ELSEWHERE = {
 TESTS = {
     "cgroups": ("tests/cgroups/test_devices.py", "tests/cgroups/test_manager.py", "tests/container/test_life_cycle.py"),
     "limits": ("tests/cgroups/test_limits_v1.py", "tests/cgroups/test_limits_v2.py"),
-    "mounts": ("tests/steps/test_mounts.py", "tests/steps/test_filesystems.py"),
+    "mounts": ("tests/steps/test_filesystems.py",),
+    "binds": ("tests/steps/test_binds.py", "tests/steps/test_attributes.py"),
     "host": ("tests/steps/test_host.py", "tests/container/test_seccomp_profile.py", "tests/container/test_seccomp.py"),
     "hook_relay": ("tests/container/test_listener_hooks.py",),
     "listener": ("tests/container/test_listener.py", "tests/container/test_listener_failures.py"),
@@ -210,6 +211,7 @@ def _around(read: config.Config, layout: Layout) -> plan.Surroundings:
     linux = read.linux
     return plan.Surroundings(
         id="web",
+        keyring="_ses.web.1",
         bundle="/bundle",
         rootfs="/bundle/" + (read.root.path if read.root is not None else ""),
         host=Host(euid=0, egid=0, user_namespace=False, kcore=True),

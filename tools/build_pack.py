@@ -13,20 +13,26 @@ import sys
 from importlib.util import MAGIC_NUMBER, resolve_name
 from types import CodeType
 
-# Of no use to create, start, state, kill, delete, run, exec; imported from their own files.
+# Of no use to create, start, state, kill, delete, run, exec once they have begun; imported from their own files.
 COLD = (
     *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
-    *("config.report", "config.schema_documents", "container.seccomp_profile", "kernel.libseccomp"),
+    *("config.report", "config.schema_documents"),
 )
 
 
 # Each is a module, the last in its line, and all that it imports but what those before it have: the commands that
 # engines wait for, what comes before them, and what `run` needs late.
 PIECES = {
-    "main": ("cli.main",),
-    **{name: ("cli.main", f"cli.{name}") for name in ("create", "run", "exec", "start", "state", "kill", "delete")},
-    "started": ("cli.main", "cli.run", "container.started"),
+    "trust": ("trust",),
+    "main": ("trust", "cli.main"),
+    **{
+        name: ("trust", "cli.main", f"cli.{name}")
+        for name in ("create", "run", "exec", "start", "state", "kill", "delete")
+    },
+    "started": ("trust", "cli.main", "cli.run", "container.started"),
 }
+# Needed after its own piece, besides modules of their own.
+LATE_PIECES = {"run": ["started"]}
 
 
 class _Strip(ast.NodeTransformer):
@@ -69,10 +75,13 @@ def strip(source: str, name: str) -> CodeType:
     return compile(tree, name, "exec", dont_inherit=True)
 
 
-def imports(source: str, package: str) -> list[str]:
-    """What a module of `package` imports when it is imported itself, in order; some of the names may be no modules."""
+def imports(source: str, package: str, late: bool = False) -> list[str]:
+    """What a module of `package` imports when it is imported itself, in order; some of the names may be no modules.
+
+    `late`: and what it imports at any time afterwards."""
     found = []
-    for node in _Strip().visit(ast.parse(source)).body:
+    tree = _Strip().visit(ast.parse(source))
+    for node in ast.walk(tree) if late else tree.body:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -122,10 +131,13 @@ def start(package: str) -> bytes:
         return MAGIC_NUMBER + bytes(12) + marshal.dumps(strip(file.read(), "pyoci/pack.py"))
 
 
-def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, CodeType]], dict[str, list[str]]]:
-    """What pack.dump() takes: name -> whether it is a package, code; and the modules of each piece."""
+Collected = tuple[dict[str, tuple[bool, CodeType]], dict[str, list[str]], dict[str, list[str]]]
+
+
+def collect(package: str, generated: list[str]) -> Collected:
+    """What pack.dump() takes: name -> whether it is a package, code; the modules of each piece; what comes late."""
     modules: dict[str, tuple[bool, CodeType]] = {}
-    needs = {}
+    needs, ever = {}, {}
     for place, path in sources(package, generated).items():
         name = place.removesuffix(".py").replace("/", ".")
         if name.removeprefix("pyoci.") in COLD:
@@ -135,12 +147,26 @@ def collect(package: str, generated: list[str]) -> tuple[dict[str, tuple[bool, C
         is_package = name.endswith(".__init__")
         name = name.removesuffix(".__init__")
         modules[name] = (is_package, strip(text, place))
-        needs[name] = imports(text, name if is_package else name.rpartition(".")[0])
+        parent = name if is_package else name.rpartition(".")[0]
+        needs[name] = imports(text, parent)
+        ever[name] = imports(text, parent, late=True)
     pieces = {}
     for piece, line in PIECES.items():
         *before, last = (order(f"pyoci.{name}", needs) for name in line)
         pieces[piece] = [name for name in last if not any(name in names for names in before)]
-    return modules, pieces
+    return modules, pieces, late(pieces, ever)
+
+
+def late(pieces: dict[str, list[str]], ever: dict[str, list[str]]) -> dict[str, list[str]]:
+    """By command: the pieces and modules that it may import once its own piece is there."""
+    found = {}
+    for module in ever:
+        command = module.removeprefix("pyoci.cli.")
+        if command != module:  # or what commands share: of no use and no harm
+            later = LATE_PIECES.get(command, [])
+            there = {name for piece in ("trust", "main", command, *later) for name in pieces.get(piece, ())}
+            found[command] = [*later, *sorted({*order(module, ever)} - there)]
+    return found
 
 
 if __name__ == "__main__":

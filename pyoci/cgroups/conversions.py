@@ -52,12 +52,15 @@ def swap(memory: int, both: int, pointer: str = "") -> int | None:
     if both == UNLIMITED or memory == UNLIMITED:
         return both
     if memory == 0:
-        hint = "v2 limits swap by itself: say how much of it is memory, in memory.limit"
+        hint = f"memory.swap limits memory and swap together: of {both} bytes, say in memory.limit how much is memory"
         raise ConfigError("unable to set swap limit without memory limit", pointer=pointer, hint=hint)
     if memory < 0:
         raise ConfigError(f"invalid memory value: {memory}", pointer=pointer)
     if both < memory:
-        hint = "memory.swap is the limit of memory and swap together"
+        hint = (
+            f"memory.swap limits memory and swap together: {both} bytes are less than memory.limit, {memory}: give at "
+        )
+        hint += "least that, or -1 for no limit"
         raise ConfigError("memory+swap limit should be >= memory limit", pointer=pointer, hint=hint)
     return both - memory
 

@@ -47,6 +47,11 @@ _NODES = (
 _PTS, _PTMX, _TUN = (136, ANY), (5, 2), (10, 200)
 
 
+# Each denial with a wildcard goes through all exceptions before it: many of both would take minutes.
+_MOST_LOOKS = 1_000_000
+_HINT = "give the rules with wildcards before those without"
+
+
 class DeviceException(Record):
     """Access to devices for which not the default holds. An access is granted or denied by one exception as a whole."""
 
@@ -109,8 +114,13 @@ def reduce(rules: tuple[DeviceRule, ...]) -> DeviceFilter:
     """Carry out the rules in their order. Raises ConfigError naming the rule that is impossible."""
     allow = False
     exceptions: dict[_Key, DeviceException] = {}
+    looks = 0
     for rule in rules:
         bits = _check(rule)
+        if not allow and not rule.allow and ANY in (rule.major, rule.minor):
+            looks += len(exceptions)
+            if looks > _MOST_LOOKS:
+                raise ConfigError("too many denials with wildcards", pointer=rule.pointer, hint=_HINT)
         if rule.type == "a" and rule.major == rule.minor == ANY and bits == ALL:
             allow, exceptions = rule.allow, {}
             continue
@@ -125,11 +135,11 @@ def reduce(rules: tuple[DeviceRule, ...]) -> DeviceFilter:
 
 
 def _check(rule: DeviceRule) -> int:
-    """The rule's access as bits."""
+    """The rule's access as bits; other letters are ignored, as in runc."""
     bits = 0
     for letter in rule.access:
         bits |= ACCESS.get(letter, 0)
-    if rule.type not in ("a", "b", "c") or not bits or set(rule.access) - set(ACCESS):
+    if rule.type not in ("a", "b", "c") or not bits:
         raise ConfigError(f"device rule {rule.type!r} {rule.access!r} is invalid", pointer=rule.pointer)
     for name, value in (("major", rule.major), ("minor", rule.minor)):
         if not ANY <= value <= _LAST:
@@ -139,7 +149,7 @@ def _check(rule: DeviceRule) -> int:
 
 def _subtract(exceptions: dict[_Key, DeviceException], rule: DeviceException, allow: bool) -> None:
     """Carry out a rule that says what holds (`allow`) anyway."""
-    for key, old in list(exceptions.items()):
+    for key, old in _concerned(exceptions, rule, allow):
         covered = rule.covers(old)
         if covered and (not allow or old.covers(rule)):
             if old.access & ~rule.access:
@@ -152,6 +162,16 @@ def _subtract(exceptions: dict[_Key, DeviceException], rule: DeviceException, al
                 f"(cannot punch hole in existing wildcard rule [{old}])",
                 pointer=rule.pointer,
             )
+
+
+def _concerned(
+    exceptions: dict[_Key, DeviceException], rule: DeviceException, allow: bool
+) -> list[tuple[_Key, DeviceException]]:
+    """The exceptions that the rule may change or meet: all of them for a denial with a wildcard, else four at most."""
+    if not allow and ANY in (rule.major, rule.minor):
+        return list(exceptions.items())
+    keys = {(rule.type, major, minor) for major in (rule.major, ANY) for minor in (rule.minor, ANY)}
+    return [(key, exceptions[key]) for key in sorted(keys, reverse=True) if key in exceptions]
 
 
 def _with_access(old: DeviceException, access: int) -> DeviceException:

@@ -13,6 +13,7 @@ from errno import ENODEV, EOPNOTSUPP
 from pyoci import os
 
 from ..errors import StepError, os_error_text, system_call
+from ..kernel import textfile
 from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
 from ..kernel.path import openat2
 
@@ -24,7 +25,6 @@ ROOT = "/sys/fs/cgroup"
 
 _SAFE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CHUNK = 65536
 
 
 class Directory:
@@ -40,23 +40,23 @@ class Directory:
     def __exit__(self, *_: object) -> None:
         os.close(self.descriptor)
 
-    def read(self, name: str) -> str:
+    def read(self, name: str) -> bytes:
         """The whole of a file; OSError names its full path."""
         try:
-            return read(self.descriptor, name)
+            return textfile.read(name, self.descriptor)
         except OSError as error:
             raise self._explained(error, "read", name) from None
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, value: str | bytes) -> None:
         """Write a value in one write(2), as the kernel wants it; OSError names the full path."""
         try:
             file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=self.descriptor)
             try:
-                os.write(file, text.encode())
+                os.write(file, os.fsencode(value))
             finally:
                 os.close(file)
         except OSError as error:
-            raise self._explained(error, "write", name, f', "{text}"') from None
+            raise self._explained(error, "write", name, f', "{os.fsdecode(value)}"') from None
 
     def child(self, name: str) -> Directory:
         """Open a directory in this one: ELOOP for a link, EXDEV where something is mounted."""
@@ -95,27 +95,13 @@ class Tree:
         return Directory(descriptor, path)
 
 
-def read(directory: int, name: str) -> str:
-    """The whole text of a file in an open cgroup directory."""
-    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        parts = []
-        while chunk := os.read(file, _CHUNK):
-            parts.append(chunk)
-            if len(parts) == 1 and chunk.count(b"\n") <= 1:  # one value: the end needs no second read to be seen
-                break
-        return b"".join(parts).decode()
-    finally:
-        os.close(file)
-
-
-def keyed(text: str, key: str) -> str:
-    """The value of `key` in a flat keyed file ("populated 1\\nfrozen 0\\n"), "" if it has none."""
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
+def keyed(content: bytes, key: bytes) -> bytes:
+    """The value of `key` in a flat keyed file (b"populated 1\\nfrozen 0\\n"), b"" if it has none."""
+    for line in textfile.lines(content):
+        name, _, value = line.partition(b" ")
         if name == key:
             return value
-    return ""
+    return b""
 
 
 def has_children(directory: int) -> bool:

@@ -9,8 +9,9 @@ from errno import ENODEV, ENOENT
 from pyoci import os
 
 from ..errors import Error
+from ..kernel import textfile
 from ..undo import Undo
-from . import files, members
+from . import files, layout, members
 from .files import Directory, Tree
 
 TYPE_CHECKING = False
@@ -56,9 +57,9 @@ def _freeze_v2(directory: Directory, deadline: float, interrupts: Interrupts | N
     poll = _poll(interrupts)
     poll.register(events, select.POLLPRI)
     try:
-        while files.keyed(os.pread(events, 4096, 0).decode(), "frozen") != "1":
+        while files.keyed(os.pread(events, 4096, 0), b"frozen") != b"1":
             _check(directory, deadline, interrupts)
-            if directory.read("cgroup.freeze").strip() != "1":
+            if directory.read("cgroup.freeze") != b"1\n":
                 raise Error("unable to freeze", hint="another command has thawed the container meanwhile")
             poll.poll(_LOOK)
     finally:
@@ -77,12 +78,29 @@ def _freeze_v1(directory: Directory, deadline: float, interrupts: Interrupts | N
             directory.write("freezer.state", "THAWED")
             poll.poll(_LONGEST_PAUSE)
         directory.write("freezer.state", "FROZEN")
-        if directory.read("freezer.state").strip() == "FROZEN":
+        if directory.read("freezer.state") == b"FROZEN\n":
             return
         _check(directory, deadline, interrupts)
         if tries > _AT_ONCE:
             pause = min(pause + 1, _LONGEST_PAUSE)
             poll.poll(pause)
+
+
+def release(pid: int) -> None:
+    """Kill our child `pid` and all our other children, and move them to where we are: a frozen v1 cgroup keeps what is
+    killed until it is thawed, which may be its owner's business. On v2 they die there. Raises OSError.
+    """
+    where = layout.detect()
+    if "freezer" not in where.mounts:
+        return
+    children = {int(number) for number in textfile.read(f"/proc/self/task/{os.getpid()}/children").split()}
+    with Tree() as tree, tree.open(f"{where.mounts['freezer']}{where.own['freezer']}".rstrip("/")) as directory:
+        for child in sorted({pid} | children):
+            try:
+                os.kill(child, members.SIGKILL)  # not reaped yet: no other process has its number
+                directory.write("cgroup.procs", str(child))
+            except ProcessLookupError:
+                pass
 
 
 def _poll(interrupts: Interrupts | None) -> select.poll:
@@ -105,17 +123,10 @@ def _stubborn(cgroup: int) -> str:
     """The process that most likely stands in the way: in an uninterruptible system call, and not frozen."""
     try:
         for pid in members.below(cgroup):
-            place = _read(pid, "wchan")
-            if _read(pid, "stat").rpartition(") ")[2][:1] == "D" and place != "__refrigerator":
-                return f"process {pid} does not leave a system call (state D, in {place})"
+            place = textfile.read_if_there(f"/proc/{pid}/wchan")
+            stat = textfile.read_if_there(f"/proc/{pid}/stat")
+            if stat.rpartition(b") ")[2][:1] == b"D" and place != b"__refrigerator":
+                return f"process {pid} does not leave a system call (state D, in {os.fsdecode(place)})"
     except OSError as error:
         return os.strerror(error.errno or ENODEV)
     return "new processes keep appearing in its cgroup"
-
-
-def _read(pid: int, name: str) -> str:
-    try:
-        with open(f"/proc/{pid}/{name}", "rb") as file:
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pyoci import os
 
 from ..errors import Error
+from ..kernel import textfile
 from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from ..kernel.path import filesystem_type
 from ..record import Record
@@ -36,7 +37,7 @@ class Layout(Record):
 
 def detect() -> Layout:
     """Look at /sys/fs/cgroup and /proc/self/cgroup. Error where no hierarchy is mounted."""
-    own = parse_own(_read("/proc/self/cgroup"))
+    own = parse_own(textfile.read("/proc/self/cgroup"))
     if magic(ROOT) == CGROUP2_SUPER_MAGIC:
         return Layout(version="v2", mounts={"": ROOT}, own={"": own.get(frozenset(), "/")})
     found = _customary(own) or _scanned(own)
@@ -57,18 +58,14 @@ def magic(path: str) -> int:
         os.close(directory)
 
 
-def parse_own(text: str) -> dict[frozenset[str], str]:
+def parse_own(content: bytes) -> dict[frozenset[str], str]:
     """/proc/PID/cgroup: the set of controllers of each hierarchy (empty: v2) -> path of the cgroup."""
     own: dict[frozenset[str], str] = {}
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        own[frozenset(controllers.split(",") if controllers else ())] = path
+    for line in textfile.lines(content):
+        _, names, path = line.split(b":", 2)
+        controllers = os.fsdecode(names)
+        own[frozenset(controllers.split(",") if controllers else ())] = os.fsdecode(path)
     return own
-
-
-def _read(path: str) -> str:
-    with open(path, "rb") as file:
-        return os.fsdecode(file.read())
 
 
 def _wanted(own: dict[frozenset[str], str]) -> list[frozenset[str]]:
@@ -102,7 +99,9 @@ def _customary(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str
 
 def _scanned(own: dict[frozenset[str], str]) -> dict[frozenset[str], tuple[str, str]]:
     """The same from mountinfo, where later lines cover earlier ones; a mount that shows our own cgroup is preferred."""
-    visible = {point: (root, point, options) for root, point, options in parse_mountinfo(_read("/proc/self/mountinfo"))}
+    visible = {
+        point: (root, point, options) for root, point, options in cgroup_mounts(textfile.read("/proc/self/mountinfo"))
+    }
     found = {}
     for controllers in _wanted(own):
         shown = [
@@ -127,23 +126,13 @@ def inside(path: str, root: str) -> str:
     return path[len(root) :] or "/" if f"{path}/".startswith(f"{root}/") else ""
 
 
-def parse_mountinfo(text: str) -> list[tuple[str, str, frozenset[str] | None]]:
-    """The cgroup mounts of proc_pid_mountinfo(5): root, mount point, and options of the v1 hierarchy, None for v2."""
-    mounted: list[tuple[str, str, frozenset[str] | None]] = []
-    for line in text.splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, rest = after.partition(" ")
-        if kind in ("cgroup", "cgroup2"):
-            fields = before.split(" ")
-            options = frozenset(rest.split(" ")[-1].split(",")) if kind == "cgroup" else None
-            mounted.append((_unescape(fields[3]), _unescape(fields[4]), options))
-    return mounted
-
-
-def _unescape(text: str) -> str:
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, character)
-    return text
+def cgroup_mounts(mountinfo: bytes) -> list[tuple[str, str, frozenset[str] | None]]:
+    """The cgroup mounts of /proc/PID/mountinfo: root, mount point, and options of the v1 hierarchy, None for v2."""
+    return [
+        (root, point, frozenset(options.split(",")) if kind == "cgroup" else None)
+        for kind, root, point, options in textfile.mounts(mountinfo)
+        if kind in ("cgroup", "cgroup2")
+    ]
 
 
 def _layout(found: dict[frozenset[str], tuple[str, str]]) -> Layout:

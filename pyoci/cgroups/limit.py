@@ -81,7 +81,7 @@ class UsedMemory(Write):
         except OSError as error:
             if error.errno != EBUSY:
                 raise
-            usage, peak = (cgroup.read(f"memory.{name}_in_bytes").strip() for name in ("usage", "max_usage"))
+            usage, peak = (int(cgroup.read(f"memory.{name}_in_bytes")) for name in ("usage", "max_usage"))
             raise StepError(
                 f"unable to set memory limit to {self.text} (current usage: {usage}, peak usage: {peak})",
                 pointer=self.pointer,
@@ -94,8 +94,11 @@ class Lines(Write):
     """Every line by a write of its own, as a key of linux.resources.unified may want it."""
 
     def carry_out(self, cgroup: Directory) -> None:
-        for line in self.text.splitlines(keepends=True) or [""]:
-            cgroup.write(self.file, line)
+        *lines, last = self.text.split("\n")
+        for line in lines:
+            cgroup.write(self.file, f"{line}\n")
+        if last or not lines:
+            cgroup.write(self.file, last)
 
 
 class MustExceed(Write):

@@ -108,8 +108,10 @@ def _carry_out(tree: Tree, paths: dict[str, str], write: Write) -> None:
 
 def _no_cgroup(write: Write) -> StepError:
     if write.controller:
+        from . import limit_hints
+
         message = f"cannot set {write.controller} limit: container could not join or create cgroup"
-        hint = f"the {write.controller} controller is not mounted here, or its hierarchy is not ours to write"
+        hint = limit_hints.unmounted(write.controller)
     else:
         message = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
         hint = f"the {write.owner} controller has to be delegated; or leave out {dotted(write.pointer)}"
@@ -119,25 +121,10 @@ def _no_cgroup(write: Write) -> StepError:
 def _failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:
     if isinstance(write, Lines):
         return _unified_failed(tree, paths, write, error)
-    hint = ""
-    if error.errno == ENOENT:
-        if _is_enabled(tree, paths, write):
-            hint = f"this kernel's {write.owner} controller has no {write.file}"
-        else:
-            hint = f"the {write.owner} controller is not available here{_delegation(paths)}"
-    elif error.errno == EINVAL:
-        hint = write.hint
+    from . import limit_hints
+
+    hint = limit_hints.hint(tree, paths, write, error.errno or 0)
     return failure(f"cannot set {dotted(write.pointer)} ({write.owner} controller)", error, write.pointer, hint)
-
-
-def _delegation(paths: dict[str, str]) -> str:
-    """What root can do about it where a user's systemd is above."""
-    if "/user@" not in paths.get("", ""):
-        return ""
-    return (
-        ": it is not delegated to this user's systemd; root runs `systemctl edit user@.service` and writes "
-        '"[Service]" and "Delegate=cpu cpuset io memory pids"'
-    )
 
 
 def _unified_failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:
@@ -154,7 +141,7 @@ def _is_enabled(tree: Tree, paths: dict[str, str], write: Write) -> bool:
         return True
     try:
         with tree.open(paths[""]) as cgroup:
-            return write.owner in cgroup.read("cgroup.controllers").split()
+            return write.owner.encode() in cgroup.read("cgroup.controllers").split()
     except OSError:
         return False
 

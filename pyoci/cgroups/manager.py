@@ -16,11 +16,13 @@ from ..kernel.path import filesystem_type
 from ..undo import Undo
 from . import files
 from .files import Directory, Tree, failure, vanished
-from .members import is_frozen, join, join_self, kill, open_tasks, pids, thaw
+from .members import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
 from .removal import discard, remove, wait_empty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..config.resources import DeviceRule
 
 __all__ = [
@@ -47,26 +49,34 @@ _NO_LIMIT = 1 << 62  # v1 has a number for no limit: the highest that is whole p
 _CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
-def create(paths: dict[str, str], undo: Undo, *, domain_limits: bool = False) -> None:
+def _nobody() -> None:
+    """Nobody else names the cgroup."""
+
+
+def create(
+    paths: dict[str, str], undo: Undo, *, domain_limits: bool = False, shared: Callable[[], object] = _nobody
+) -> bool:
     """Make the cgroup in every hierarchy and prepare it for processes; what was made is added to `undo`.
 
-    If it fails it leaves nothing, so that a caller who can do without a cgroup may go on.
+    True if all of it is new. If it fails it leaves nothing, so that a caller who can do without a cgroup may go on.
     domain_limits: memory, cpu, io or hugetlb limits will be set, which a threaded v2 cgroup cannot have.
-    Raises StepError: a directory cannot be made, or one that was there holds processes or is frozen.
+    shared: called where a directory was there; it raises an Error if that is another container's.
+    Raises StepError: a directory cannot be made, or one that was there holds processes; it or one above is frozen.
     """
     own = Undo()
     undo.add(own.run)
     with own:
-        _create(paths, own, domain_limits)
+        return _create(paths, own, domain_limits, shared)
 
 
-def _create(paths: dict[str, str], undo: Undo, domain_limits: bool) -> None:
+def _create(paths: dict[str, str], undo: Undo, domain_limits: bool, shared: Callable[[], object]) -> bool:
     found = []
     with Tree() as tree:
         try:
             for path in dict.fromkeys(paths.values()):
                 if not _make(tree, path, undo):
                     found.append(path)
+            _check_free(paths, found, shared)
             if "cpuset" in paths:
                 _fill_cpuset(tree, paths["cpuset"])
             if set(paths) == {""}:
@@ -74,17 +84,46 @@ def _create(paths: dict[str, str], undo: Undo, domain_limits: bool) -> None:
                 _check_type(tree, paths[""], domain_limits)
         except OSError as error:
             raise failure("cannot make the cgroup", error, _POINTER) from error
+    return not found
+
+
+def look(paths: dict[str, str], shared: Callable[[], object] = _nobody) -> None:
+    """Check what create() checks of a cgroup that is there, before systemd makes it, who would wait for a frozen one
+    and say of a taken one only that there is a unit of that name. Raises StepError.
+    """
+    found = []
+    with Tree() as tree:
+        for path in dict.fromkeys(paths.values()):
+            try:
+                os.close(tree.open(path).descriptor)
+                found.append(path)
+            except OSError as error:
+                if not vanished(error):
+                    raise failure("cannot look at the cgroup", error, _POINTER) from error
+    _check_free(paths, found, shared)
+
+
+def _check_free(paths: dict[str, str], found: list[str], shared: Callable[[], object]) -> None:
+    """Refuse a cgroup that is in use. found: the directories that were there before."""
     for path in found:
         _check_empty(path)
-    if found and is_frozen(paths):
-        raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, step="Cgroup")
+    try:
+        frozen = frozen_at(paths)
+    except OSError as error:
+        raise failure("unable to get cgroup freezer state", error, _POINTER) from error
+    if frozen:
+        own = frozen in paths.values()
+        hint = f"{frozen} is frozen{'' if own else ', and with it all that is below'}: thaw it, or take another one"
+        raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, step="Cgroup", hint=hint)
+    if found:
+        shared()
 
 
-def adopt(paths: dict[str, str], pid: int, undo: Undo) -> None:
+def adopt(paths: dict[str, str], pid: int, undo: Undo, *, domain_limits: bool = False) -> None:
     """Complete a cgroup that systemd has made around the process `pid`.
 
     v2: with the controllers that systemd does not know. v1: in the hierarchies that systemd leaves alone, and the
-    process is moved there. Raises StepError.
+    process is moved there. domain_limits: as for create(). Raises StepError.
     """
     with Tree() as tree:
         try:
@@ -94,6 +133,7 @@ def adopt(paths: dict[str, str], pid: int, undo: Undo) -> None:
                 _fill_cpuset(tree, paths["cpuset"])
             if set(paths) == {""}:
                 _enable_controllers(tree, paths[""])
+                _check_type(tree, paths[""], domain_limits)
         except OSError as error:
             raise failure("cannot complete the cgroup that systemd has made", error, _POINTER) from error
     if set(paths) != {""}:
@@ -186,7 +226,7 @@ def _enable_controllers(tree: Tree, path: str) -> None:
     whoever needs that controller gets the error when its file is missing.
     """
     ancestors: list[str] = []
-    available: list[str] = []
+    available: list[bytes] = []
     parent = path
     while parent != files.ROOT:
         parent = parent.rpartition("/")[0]
@@ -204,16 +244,16 @@ def _enable_controllers(tree: Tree, path: str) -> None:
             _enable(directory, available)
 
 
-def _enable(directory: Directory, controllers: list[str]) -> None:
+def _enable(directory: Directory, controllers: list[bytes]) -> None:
     """All at once, or, if one is refused, each of them by itself."""
-    enable = [f"+{name}" for name in controllers]
+    enable = [b"+" + name for name in controllers]
     try:
-        return directory.write("cgroup.subtree_control", " ".join(enable))
+        return directory.write("cgroup.subtree_control", b" ".join(enable))
     except OSError:
         pass
-    for text in enable:
+    for one in enable:
         try:
-            directory.write("cgroup.subtree_control", text)
+            directory.write("cgroup.subtree_control", one)
         except OSError:
             pass
 
@@ -237,7 +277,7 @@ def _crowded(tree: Tree, path: str) -> str:
     while path := path.rpartition("/")[0]:
         try:
             with tree.open(path) as directory:
-                if directory.read("cgroup.type").strip() == "domain threaded" and directory.read("cgroup.procs"):
+                if directory.read("cgroup.type") == b"domain threaded\n" and directory.read("cgroup.procs"):
                     return f"there are processes in {path}; move them to a cgroup of their own below it"
         except OSError:  # above what we see, or the real root, of which that is not true
             continue
@@ -248,7 +288,7 @@ def _type(tree: Tree, path: str) -> str:
     """The content of cgroup.type, "" for the root, which has none."""
     with tree.open(path) as directory:
         try:
-            return directory.read("cgroup.type").strip()
+            return directory.read("cgroup.type").strip().decode()
         except FileNotFoundError:
             return ""
 
@@ -288,12 +328,12 @@ def oom_kills(paths: dict[str, str]) -> int:
         return 0
     try:
         with Tree() as tree, tree.open(path) as directory:
-            text = directory.read("memory.events" if unified else "memory.oom_control")
+            content = directory.read("memory.events" if unified else "memory.oom_control")
     except OSError as error:
         if not vanished(error):
             raise
         return 0
-    return int(files.keyed(text, "oom_kill") or 0)
+    return int(files.keyed(content, b"oom_kill") or 0)
 
 
 def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
@@ -307,8 +347,8 @@ def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
     )
     try:
         with Tree() as tree, tree.open(path) as directory:
-            text = directory.read(limit).strip()
-            number = None if text == "max" or int(text) >= _NO_LIMIT else int(text)
+            value = directory.read(limit)
+            number = None if value == b"max\n" or int(value) >= _NO_LIMIT else int(value)
             for peak in peaks:
                 try:
                     return number, int(directory.read(peak))

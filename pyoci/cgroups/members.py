@@ -7,6 +7,7 @@ from errno import EINVAL, ESRCH
 
 from pyoci import os
 
+from ..kernel import textfile
 from ..kernel.process import pidfd_open, pidfd_send_signal
 from . import files
 from .files import Tree, failure, threaded, vanished
@@ -25,6 +26,22 @@ def reference(paths: dict[str, str]) -> str:
         if controller in paths:
             return paths[controller]
     return next(iter(paths.values()))
+
+
+def identity(paths: dict[str, str]) -> int:
+    """The inode of the cgroup, which until the next boot no other one gets; 0 if it is gone."""
+    try:
+        return os.stat(reference(paths), follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def own(paths: dict[str, str], identity_then: int) -> dict[str, str]:
+    """`paths`, or {} if another cgroup has their place by now: the one of `identity_then` was removed, by whomever.
+
+    identity_then 0: nobody knows. One that is gone has no successor yet: its paths are still its own.
+    """
+    return paths if not identity_then or not paths or identity(paths) in (0, identity_then) else {}
 
 
 def pids(paths: dict[str, str]) -> list[int]:
@@ -48,23 +65,21 @@ def below(top: int) -> list[int]:
 def _members(directory: int, prefix: str) -> set[int]:
     """The processes directly in a cgroup; 0, one of another pid namespace, cannot be named and is left out."""
     try:
-        text = files.read(directory, f"{prefix}cgroup.procs")
+        content = textfile.read(f"{prefix}cgroup.procs", directory)
     except OSError as error:
         if not threaded(error):
             raise
-        return _processes_of(files.read(directory, f"{prefix}cgroup.threads").split())
-    return {int(line) for line in text.split()} - {0}
+        threads = textfile.lines(textfile.read(f"{prefix}cgroup.threads", directory))
+        return {_process_of(int(thread)) for thread in threads} - {0}
+    return {int(line) for line in textfile.lines(content)} - {0}
 
 
-def _processes_of(threads: list[str]) -> set[int]:
-    found = set()
-    for thread in threads:
-        try:
-            with open(f"/proc/{thread}/status") as file:
-                found |= {int(line.split()[1]) for line in file if line.startswith("Tgid:")}
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found - {0}
+def _process_of(thread: int) -> int:
+    """The process of a thread, 0 if it is gone. The first line of the file is the thread's name, which is its own."""
+    for line in textfile.lines(textfile.read_if_there(f"/proc/{thread}/status"))[1:]:
+        if line.startswith(b"Tgid:"):
+            return int(line[5:])
+    return 0
 
 
 def join(paths: dict[str, str], pid: int) -> None:
@@ -126,8 +141,8 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
     """Signal every process in the cgroup and below it, also those forked meanwhile; one that is gone is empty.
 
     SIGKILL goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing
-    escapes by forking, signalled process by process, and thawed whatever happens: SIGKILL waits in a frozen v1 cgroup.
-    A paused container that gets another signal stays paused. Raises OSError.
+    escapes by forking, signalled process by process, and thawed whatever happens, with all that is below it: SIGKILL
+    waits in a frozen v1 cgroup. A paused container that gets another signal stays paused. Raises OSError.
     """
     if not paths:  # a rootless container that could not have a cgroup
         return
@@ -137,7 +152,7 @@ def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
                 _freeze(paths, frozen=True)
                 _signal_all(paths, signal)
         finally:
-            thaw(paths)
+            thaw_all(paths)
         return
     paused = is_frozen(paths)
     try:
@@ -206,17 +221,94 @@ def is_frozen(paths: dict[str, str]) -> bool:
     try:
         with Tree() as tree, tree.open(freezer(paths)) as directory:
             if "freezer" in paths:
-                return directory.read("freezer.self_freezing").strip() == "1"
-            return directory.read("cgroup.freeze").strip() == "1"
+                return directory.read("freezer.self_freezing") == b"1\n"
+            return directory.read("cgroup.freeze") == b"1\n"
     except OSError as error:
         if not vanished(error):
             raise
         return False
 
 
+def is_populated(paths: dict[str, str]) -> bool:
+    """Whether there is a process where freezing counts, in the cgroup or below it. False if it is gone."""
+    if not paths:
+        return False
+    try:
+        with Tree() as tree, tree.open(freezer(paths)) as top:
+            return bool(below(top.descriptor))
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return False
+
+
+def frozen_at(paths: dict[str, str]) -> str:
+    """The cgroup by which a process that enters would be frozen: the container's own or one above, "" for none.
+
+    What is not there yet will be as what is above it. Raises OSError.
+    """
+    path, names = freezer(paths), ("freezer.state", "freezer.self_freezing")
+    if "freezer" not in paths:
+        names = ("cgroup.events", "cgroup.freeze")
+    with Tree() as tree:
+        first = True
+        while path not in ("", files.ROOT):
+            try:
+                with tree.open(path) as directory:
+                    if first and _is_thawed(directory.read(names[0])):
+                        return ""
+                    first = False
+                    if directory.read(names[1]) == b"1\n":
+                        return path
+            except OSError as error:  # not there yet; the root of a hierarchy has no such files
+                if not vanished(error):
+                    raise
+            path = path.rpartition("/")[0]
+    return ""
+
+
+def _is_thawed(content: bytes) -> bool:
+    """By the content of v1's freezer.state, or of v2's cgroup.events: whether nothing above is frozen either."""
+    return content == b"THAWED\n" or files.keyed(content, b"frozen") == b"0"
+
+
 def thaw(paths: dict[str, str]) -> None:
     """Undo a freeze. Nothing to do if the cgroup is gone or has no freezer. Raises OSError."""
-    _freeze(paths, frozen=False)
+    if paths:
+        _freeze(paths, frozen=False)
+
+
+def thaw_all(paths: dict[str, str]) -> None:
+    """Thaw the cgroup and every one below it, for processes that were sent SIGKILL. Raises OSError.
+
+    A frozen v1 cgroup keeps them, also one below that the container has frozen itself; v2 lets them die.
+    """
+    thaw(paths)
+    if "freezer" not in paths:
+        return
+    try:
+        with Tree() as tree, tree.open(paths["freezer"]) as top:
+            for parent, name in files.descendants(top.descriptor):
+                _thaw_below(parent, name)
+    except OSError as error:
+        if not vanished(error):
+            raise
+
+
+def _thaw_below(parent: int, name: str) -> None:
+    try:
+        file = os.open(f"{name}/freezer.state", os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except OSError as error:
+        if not vanished(error):
+            raise
+        return
+    try:
+        os.write(file, b"THAWED")
+    except OSError as error:
+        if not vanished(error):
+            raise
+    finally:
+        os.close(file)
 
 
 def _freeze(paths: dict[str, str], frozen: bool) -> None:

@@ -9,6 +9,7 @@ from errno import EBUSY, ENOTEMPTY
 from pyoci import os
 
 from ..errors import Error
+from ..kernel import textfile
 from ..kernel.process import pidfd_open
 from . import files, members
 from .files import Directory, Tree, vanished
@@ -43,7 +44,7 @@ def _wait(directory: Directory, deadline: float) -> bool:
         events = -1
     try:
         while True:
-            if events >= 0 and files.keyed(os.pread(events, 4096, 0).decode(), "populated") != "1":
+            if events >= 0 and files.keyed(os.pread(events, 4096, 0), b"populated") != b"1":
                 return True
             alive = members.below(directory.descriptor)[:_BATCH]
             if not alive and events < 0:
@@ -90,14 +91,24 @@ def remove(paths: dict[str, str], timeout: float = 2.0) -> None:
             except OSError as error:
                 left[path] = error
     if left:
-        first, cause = next(iter(left.items()))
-        names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
-        raise Error(
-            f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
-            call=f'rmdir("{first}")',
-            errno=cause.errno or 0,
-            hint=_holders(paths) or os.strerror(cause.errno or 0),
-        )
+        raise _left(paths, left)
+
+
+def require_empty(paths: dict[str, str], timeout: float = 2.0) -> None:
+    """Wait up to `timeout` seconds until no process is left in the cgroup. Raises the Error of remove() if one is."""
+    if not wait_empty(paths, timeout):
+        raise _left(paths, dict.fromkeys(paths.values(), OSError(EBUSY, os.strerror(EBUSY))))
+
+
+def _left(paths: dict[str, str], left: dict[str, OSError]) -> Error:
+    first, cause = next(iter(left.items()))
+    names = " ".join(f"{controller}:{path}" for controller, path in paths.items() if path in left)
+    return Error(
+        f"unable to remove container's cgroup: Failed to remove paths: map[{names}]",
+        call=f'rmdir("{first}")',
+        errno=cause.errno or 0,
+        hint=_holders(paths) or os.strerror(cause.errno or 0),
+    )
 
 
 def discard(path: str, timeout: float = 2.0) -> None:
@@ -153,10 +164,7 @@ def _holders(paths: dict[str, str]) -> str:
         return ""
     texts = []
     for pid in held:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                command, _, rest = os.fsdecode(file.read()).partition(" (")[2].rpartition(") ")
-            texts.append(f"process {pid} ({command}) in state {rest[:1]} is still in it")
-        except OSError:
-            pass
+        command, _, rest = textfile.read_if_there(f"/proc/{pid}/stat").partition(b" (")[2].rpartition(b") ")
+        if rest:
+            texts.append(f"process {pid} ({os.fsdecode(command)}) in state {rest[:1].decode()} is still in it")
     return "; ".join(texts)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from errno import ENOSPC
 
+from pyoci import os
+
 from ..errors import os_error_text
+from ..kernel import textfile
 from ..log import log
 from . import files
 from .files import Directory, Tree
@@ -12,10 +15,10 @@ from .limit import MustExceed, Write
 
 # What takes the limit from a device that had none before; on v1 it is 0.
 _NONE = {
-    "io.max": "rbps=max wbps=max riops=max wiops=max",
-    "io.weight": "default",
-    "io.bfq.weight": "default",
-    "io.latency": "target=max",
+    "io.max": b"rbps=max wbps=max riops=max wiops=max",
+    "io.weight": b"default",
+    "io.bfq.weight": b"default",
+    "io.latency": b"target=max",
 }
 
 
@@ -23,7 +26,7 @@ class Saved:
     """What stands in the files of `writes` now. A file that cannot be read is not put back either."""
 
     def __init__(self, paths: dict[str, str], writes: tuple[Write, ...]) -> None:
-        self._before: dict[tuple[str, str], str] = {}
+        self._before: dict[tuple[str, str], bytes] = {}
         self._lost = tuple([_weight(write) for write in writes if write.file == "cpu.idle"])
         with Tree() as tree:
             for write in (*writes, *self._lost):
@@ -38,7 +41,7 @@ class Saved:
         try:
             with tree.open(key[0]) as cgroup:
                 self._before[key] = cgroup.read(write.file)
-        except (OSError, UnicodeDecodeError):
+        except OSError:
             pass
 
     def writes(self, paths: dict[str, str], writes: tuple[Write, ...]) -> tuple[Write, ...]:
@@ -47,9 +50,9 @@ class Saved:
         found = []
         for write in (*writes, *self._lost):
             before = self._before.get((paths.get(write.controller, ""), write.file))
-            text = (before or "").strip()
-            if text or before is not None and write.file.startswith("cpuset."):
-                found.append(Write(**{**write.__dict__, "text": text, "otherwise": None}))
+            value = os.fsdecode(before or b"").strip()
+            if value or before is not None and write.file.startswith("cpuset."):
+                found.append(Write(**{**write.__dict__, "text": value, "otherwise": None}))
         return tuple(found)
 
     def put_back(self) -> None:
@@ -78,29 +81,29 @@ def _weight(idle: Write) -> Write:
     return Write(controller=idle.controller, file=file, text="", pointer=idle.pointer)
 
 
-def _put_back(cgroup: Directory, file: str, before: str) -> None:
+def _put_back(cgroup: Directory, file: str, before: bytes) -> None:
     now = cgroup.read(file)
     if now == before:
         return
     if file == "memory.oom_control":
-        cgroup.write(file, files.keyed(before, "oom_kill_disable"))
+        cgroup.write(file, files.keyed(before, b"oom_kill_disable"))
         return
-    lines = before.splitlines()
+    lines = textfile.lines(before)
     devices = {line.split()[0] for line in lines if _of_device(line)}
-    for line in now.splitlines():
+    for line in textfile.lines(now):
         if _of_device(line) and line.split()[0] not in devices:
-            cgroup.write(file, f"{line.split()[0]} {_NONE.get(file, '0')}")
-    for line in lines or [""]:
+            cgroup.write(file, line.split()[0] + b" " + _NONE.get(file, b"0"))
+    for line in lines or [b""]:
         if line or not devices and not _of_device(now):
             try:
-                cgroup.write(file, f"{line}\n")
+                cgroup.write(file, line + b"\n")
             except OSError as error:
                 if error.errno != ENOSPC or line or not file.startswith("cpuset."):
                     raise
                 cgroup.write(file, cgroup.read(f"../{file}.effective"))  # a cpuset with processes cannot be emptied
 
 
-def _of_device(line: str) -> bool:
+def _of_device(line: bytes) -> bool:
     """Whether a line is about one device: it begins with MAJOR:MINOR."""
-    major, _, minor = line.partition(" ")[0].partition(":")
+    major, _, minor = line.partition(b" ")[0].partition(b":")
     return major.isdigit() and minor.isdigit()

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _HUGE_PAGES = "/sys/kernel/mm/hugepages"
 
 
-def parsed(directory: Directory, name: str, parse: Callable[[str], T]) -> T:
+def parsed(directory: Directory, name: str, parse: Callable[[bytes], T]) -> T:
     """A file's content. OSError if it cannot be read, Error if it is not in its format."""
-    text = directory.read(name)
+    content = directory.read(name)
     try:
-        return parse(text)
+        return parse(content)
     except ValueError as error:
         raise Error(f"unable to parse {directory.path}/{name}: {error}") from None
 
 
-def present(directory: Directory, name: str, parse: Callable[[str], T]) -> T | None:
+def present(directory: Directory, name: str, parse: Callable[[bytes], T]) -> T | None:
     """The same; None if there is no such file, because the kernel was built or started without it."""
     try:
         return parsed(directory, name, parse)

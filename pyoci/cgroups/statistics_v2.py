@@ -37,12 +37,12 @@ def _pids(directory: Directory) -> tuple[int, int]:
         limit = value(directory, "pids.max")
         return current, 0 if limit == UNLIMITED else limit
     try:
-        text = directory.read("cgroup.procs")
+        content = directory.read("cgroup.procs")
     except OSError as error:
         if not threaded(error):
             raise
-        text = directory.read("cgroup.threads")
-    return text.count("\n"), 0
+        content = directory.read("cgroup.threads")
+    return content.count(b"\n"), 0
 
 
 def _throttling(found: dict[str, int]) -> Throttling:
@@ -127,5 +127,5 @@ def _hugetlb(directory: Directory) -> dict[str, Entry]:
         if usage is None:  # the cgroup does not have the controller
             return found
         events = directory.read(f"{name}.events")
-        found[size] = Entry(usage=usage, failures=number(keyed(events, "max") or "0"))
+        found[size] = Entry(usage=usage, failures=number(keyed(events, b"max") or b"0"))
     return found

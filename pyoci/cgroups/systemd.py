@@ -11,6 +11,7 @@ import time
 from pyoci import os
 
 from ..errors import Error, StepError
+from ..kernel import textfile
 from ..log import log
 from . import files, systemd_names
 from .layout import parse_own
@@ -75,8 +76,7 @@ def _failed(unit: Unit, error: Refused) -> StepError:
 
 def own_group(layout: Layout, pid: int) -> str:
     """The cgroup of a process in the hierarchy that systemd itself goes by: v2, or on v1 the one with its name."""
-    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-        own = parse_own(file.read())
+    own = parse_own(textfile.read(f"/proc/{pid}/cgroup"))
     return own.get(frozenset(() if layout.version == "v2" else ("name=systemd",)), "/")
 
 
@@ -176,8 +176,7 @@ def delegate(path: str, uid: int) -> None:
     """v2: give the cgroup to `uid`, so that the container may make cgroups of its own below. Raises StepError."""
     names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
     try:
-        with open("/sys/kernel/cgroup/delegate", encoding="ascii") as file:
-            names = file.read().split()
+        names = [os.fsdecode(name) for name in textfile.lines(textfile.read("/sys/kernel/cgroup/delegate"))]
     except FileNotFoundError:
         pass
     try:

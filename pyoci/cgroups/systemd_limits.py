@@ -32,8 +32,9 @@ def wanted(writes: tuple[Write, ...], start: bool) -> tuple[Wanted, ...]:
     Raises ConfigError for a value of linux.resources.unified that is not what systemd takes.
     """
     found: list[Wanted] = []
+    writes = _agreed(writes)
     quota = [write for write in writes if write.file in _QUOTA_V1]
-    for write in sorted(writes, key=lambda one: one.file == "cpu.idle"):  # the last CPUWeight counts
+    for write in writes:
         if write.file == "memory.oom.group":
             found += _oom_policy(write) if start else ()
         elif write.file in _TABLE and type(write).__name__ != "MustExceed":
@@ -41,8 +42,25 @@ def wanted(writes: tuple[Write, ...], start: bool) -> tuple[Wanted, ...]:
     return (*found, *_bandwidth_v1(quota))
 
 
+def conflict(writes: tuple[Write, ...]) -> str:
+    """A warning, in runc's words, where an idle cgroup is to have a weight too: systemd has one property for both, and
+    the kernel refuses the weight. "" if all is well."""
+    ignored = [write for write in writes if write not in _agreed(writes)]
+    if not ignored:
+        return ""
+    names = ("cpu.weight", "cpu.idle") if isinstance(ignored[-1], Lines) else ("CPUWeight", "CpuIdle")
+    return f"unable to apply both {names[0]} and {names[1]} to systemd, ignoring {names[0]}"
+
+
+def _agreed(writes: tuple[Write, ...]) -> tuple[Write, ...]:
+    """Without the weight of a v2 cgroup that will be idle."""
+    idle = any(write.file == "cpu.idle" and not write.controller and write.text.strip() == "1" for write in writes)
+    return tuple([write for write in writes if not (idle and write.file == "cpu.weight")])
+
+
 def rounded(writes: tuple[Write, ...]) -> tuple[Write, ...]:
     """The same to be written into the cgroup, with the CPU quota as systemd has rounded it: up to a whole percent."""
+    writes = _agreed(writes)
     v1 = {write.file: int(write.text) for write in writes if write.file in _QUOTA_V1}
     period = v1.get("cpu.cfs_period_us", PERIOD)
     result = []

@@ -55,7 +55,12 @@ def unit(cgroups_path: str | None, id: str, user: bool, buses: tuple[str, ...]) 
     expand_slice(slice)
     full = name if name.endswith(_SLICE) else f"{prefix}-{name}.scope"
     if full.endswith(_SLICE):
-        expand_slice(full)
+        if not expand_slice(full):
+            raise ConfigError(
+                f"cgroupsPath {cgroups_path!r} names no cgroup of its own",
+                pointer=_POINTER,
+                hint="-.slice is the root of all; give it a cgroup of its own, such as system.slice:pyoci:web",
+            )
     elif "/" in full:
         raise ConfigError(f"invalid unit name: {full}", pointer=_POINTER, hint="the name of a unit has no slash")
     return Unit(name=full, slice=slice, user=user, buses=buses)

@@ -25,6 +25,8 @@ def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...], rules
     is used is refused before systemd hears of it.
     Raises StepError, ConfigError; then some may be set: the caller sets the old ones once more.
     """
+    if warning := systemd_limits.conflict(writes):
+        log.warning(warning)
     properties = systemd_limits.wanted(writes, start=False)
     limits.apply(cgroups, tuple(write for write in writes if isinstance(write, MustExceed)))
     if properties:

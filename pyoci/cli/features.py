@@ -11,7 +11,7 @@ from pyoci import __version__, jsonfile
 from pyoci.cli.output import emit
 from pyoci.cli.version import SPEC, libseccomp
 from pyoci.config import mount_options
-from pyoci.kernel import capability_names
+from pyoci.kernel import capability_names, textfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def features() -> dict[str, Any]:
 
 def capabilities() -> list[str]:
     """The names that both pyoci and the running kernel know, by number."""
-    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
-        return list(capability_names.NAMES[: int(file.read()) + 1])
+    last = int(textfile.read("/proc/sys/kernel/cap_last_cap"))
+    return list(capability_names.NAMES[: last + 1])
 
 
 def memory_policy() -> dict[str, list[str]]:

@@ -35,7 +35,8 @@ that still runs is refused unless --force is given.""",
     "run": """\
    The run command creates a container, starts it, waits for its end, deletes it and
 exits with the program's status, or with 128 and the number of the signal that
-killed it.""",
+killed it. It exits with 255 if the program cannot be executed, and with 1 if the
+container cannot be created.""",
     "pause": """\
    The pause command freezes all processes of a container at once. They do not
 notice, and keep their memory; "pyoci resume" lets them go on.""",

@@ -43,6 +43,8 @@ def containers(root: str, root_given: bool) -> list[dict[str, Any]]:
         if not root_given:
             return []
         raise Error(f"open {root}: no such file or directory", pointer="--root", errno=error.errno or 0) from None
+    except NotADirectoryError as error:
+        raise state.no_directory(root, error) from None
     rows = []
     for name in names:
         if name.startswith("@"):  # ours, such as the cache of seccomp filters: no container has such a name
@@ -62,9 +64,13 @@ def _row(root: str, name: str) -> dict[str, Any] | None:
     except (Error, OSError) as problem:
         if not os.path.lexists(f"{root}/{name}"):  # deleted while we looked
             return None
-        text = problem.message if isinstance(problem, Error) else os_error_text(problem)
+        text = _text(problem) if isinstance(problem, Error) else os_error_text(problem)
         os.write(2, f"load container {printable(name)}: {printable(text)}\n".encode("utf-8", "backslashreplace"))
         return None
+
+
+def _text(problem: Error) -> str:
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
 
 
 def _owner(uid: int) -> str:

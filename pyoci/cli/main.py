@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from errno import ENXIO
 
 from pyoci import os, pack
 from pyoci.cli import launch, root
@@ -22,6 +23,10 @@ else:
     import _signal
 
 UNKNOWN_COMMAND = 3  # runc's exit status
+
+
+class _Bug(Error):
+    """What nobody has foreseen: the only error of which --debug shows the traceback."""
 
 
 def run(argv: list[str]) -> NoReturn:
@@ -51,11 +56,18 @@ def main(argv: list[str]) -> int:
     except Exception as problem:
         error = as_error(problem)
         log.error(error)
-        if log.debugging:
-            import traceback
-
-            traceback.print_exc()
+        if log.debugging and isinstance(error, _Bug):
+            _print_traceback()
         return error.status
+
+
+def _print_traceback() -> None:
+    try:
+        import traceback
+
+        traceback.print_exc()
+    except Exception:  # Python has been upgraded under a command that took long; the error itself has been told
+        pass
 
 
 def as_error(problem: Exception) -> Error:
@@ -64,6 +76,11 @@ def as_error(problem: Exception) -> Error:
         return problem
     if isinstance(problem, MemoryError):
         return Error("out of memory")
+    if isinstance(problem, ImportError) and problem.name and problem.name.partition(".")[0] != "pyoci":
+        return Error(
+            f"the Python module {problem.name} cannot be imported: {problem.msg}",
+            hint="Python was upgraded or a package removed since pyoci was installed: install pyoci again",
+        )
     if isinstance(problem, OSError):
         return Error(os_error_text(problem), call=system_call(problem), errno=problem.errno or 0)
     trace = problem.__traceback__
@@ -72,7 +89,7 @@ def as_error(problem: Exception) -> Error:
         place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
     text = str(problem).partition("\n")[0]
-    return Error(
+    return _Bug(
         f"internal error: {type(problem).__name__}: {text}",
         step=place,
         hint="this is a bug in pyoci; please report it with the output of the same command with --debug",
@@ -134,7 +151,7 @@ class CommandLine:
             if not command.failure:
                 raise
             failed = as_error(problem).prefixed(command.failure)
-            failed.status = command.status
+            failed.status = failed.program_status or command.status
             raise failed from problem
 
     def _call(self, command: Command, arguments: list[str]) -> int:
@@ -151,6 +168,7 @@ class CommandLine:
         )
         pack.preload(command.name)
         module = __import__(f"pyoci.cli.{command.name}", fromlist=("main",))
+        pack.hold(command.name)
         status: int = module.main(options)
         return status
 
@@ -175,7 +193,8 @@ class CommandLine:
             log.configure(path, form == "json", values["debug"] is True, _first_own_descriptor(values))
         except OSError as error:
             reason = (error.strerror or "").lower()  # as Go spells it
-            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0) from None
+            hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
+            raise Error(f"open {path}: {reason}", pointer="--log", errno=error.errno or 0, hint=hint) from None
         if form not in ("", "text", "json"):
             raise Error(f"invalid log-format: {form}", pointer="--log-format", hint="it is text or json")
         if "root" in self._given:

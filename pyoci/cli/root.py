@@ -28,16 +28,15 @@ def make_default_root(root: str) -> None:
     """
     from pyoci.container.state import make_root
 
+    hint = "the path in $XDG_RUNTIME_DIR must be writable by the user; or name a directory with --root"
     try:
         make_root(root)
         os.chmod(root, 0o1700)
     except OSError as error:
-        raise Error(
-            f"mkdir {root}: {error.strerror}",
-            pointer="--root",
-            errno=error.errno or 0,
-            hint="the path in $XDG_RUNTIME_DIR must be writable by the user; or name a directory with --root",
-        ) from None
+        raise Error(f"mkdir {root}: {error.strerror}", pointer="--root", errno=error.errno or 0, hint=hint) from None
+    except Error as error:
+        error.hint = hint
+        raise
 
 
 def _is_user() -> bool:

@@ -8,7 +8,7 @@ from pyoci import jsonfile, os
 from pyoci.config import schema
 from pyoci.container import state
 from pyoci.container.update import update
-from pyoci.errors import Error
+from pyoci.errors import ConfigError, Error
 from pyoci.kernel import resctrl
 from pyoci.log import quote
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _INT64, _UINT64 = (-(2**63), 2**63 - 1), (0, 2**64 - 1)
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _CHUNK = 65536
+_POINTER = "/linux/resources"
 
 
 def main(options: Options) -> int:
@@ -29,19 +30,57 @@ def main(options: Options) -> int:
     state.load(options.text("root"), options.arguments[0])  # that it does not exist is told first
     schemata = _schemata(options)
     file = options.text("resources")
-    resources = _read(file) if file else from_flags(options)
-    schema.check_resources(resources)
-    update(options.text("root"), options.arguments[0], resources, schemata)
+    resources = from_file(file) if file else from_flags(options)
+    try:
+        update(options.text("root"), options.arguments[0], resources, schemata)
+    except ConfigError as error:
+        raise _placed(error, file) from None
     return 0
 
 
-def _read(file: str) -> Any:
+def from_file(file: str) -> Any:
+    """The object in `file`, "-" for the standard input, which has passed the schema. Errors name the option."""
+    name = "standard input" if file == "-" else file
+    try:
+        raw, remarks, fault = schema.look(_read(file, name), schema.RESOURCES, name)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Error(f"open {file}: {reason}", pointer="--resources", errno=error.errno or 0) from None
+    except ConfigError as error:
+        error.pointer = "--resources"
+        raise
+    if fault is not None:
+        hint = schema.slip(remarks, *fault, name) or "it is an object like linux.resources of config.json"
+        raise ConfigError(f"{name}#{fault[0]}: {fault[1]}", pointer="--resources", hint=hint)
+    if remarks:
+        from pyoci.container import remarked
+
+        remarked.warn(remarks, name)
+    return raw
+
+
+def _read(file: str, name: str) -> Any:
     if file != "-":
-        return jsonfile.read(file, what=file)
+        return jsonfile.read(file, what=name)
     data = b""
     while part := os.read(0, _CHUNK):
         data += part
-    return jsonfile.parse(data, "standard input")
+    return jsonfile.parse(data, name)
+
+
+def _placed(error: ConfigError, file: str) -> ConfigError:
+    """A broken rule, told of the file or the flag that breaks it instead of config.json."""
+    place = error.pointer.removeprefix(_POINTER)
+    if file:
+        name = "standard input" if file == "-" else file
+        error.message = error.message.replace(f"config.json#{_POINTER}", f"{name}#")
+        error.pointer = "--resources"
+        return error
+    for flag, controller, key, _ in FLAGS:
+        if place == f"/{controller}/{key}":
+            error.message = error.message.replace(f"config.json#{error.pointer}", f"--{flag}")
+            error.pointer = f"--{flag}"
+    return error
 
 
 def _schemata(options: Options) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""validate: everything that is wrong with a bundle's config.json, at once. Reads the file and nothing else."""
+"""validate: everything that is wrong with a bundle's config.json, or odd about it, at once.
+
+Reads the file; looks whether the root filesystem is there, and which system calls libseccomp knows.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,16 @@ import os
 from pyoci import jsonfile
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
+from pyoci.config.violation import Violation
 from pyoci.errors import ConfigError, Error, UsageError
-from pyoci.log import printable
+from pyoci.log import printable, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pyoci.cli.options import Options
-    from pyoci.config.report import Violation
+    from pyoci.config import Config
 
 
 def main(options: Options) -> int:
@@ -40,7 +46,39 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
         if not os.path.exists(path):
             raise
         return [report.from_error(error)], []
-    return report.violations(raw), report.warnings(raw)
+    violations, warnings, config = report.judged(raw)
+    return violations, warnings if config is None else [*warnings, *_root(directory, config), *_calls(config)]
+
+
+def _root(directory: str, config: Config) -> Iterator[Violation]:
+    """The root filesystem is not a part of the file, and of the bundle it is."""
+    path = os.path.join(directory, config.root.path if config.root is not None else "")
+    if not os.path.isdir(path):
+        reason = f"{path} is not a directory" if os.path.lexists(path) else f"{path} is not there"
+        yield Violation(pointer="/root/path", reason=reason)
+
+
+def _calls(config: Config) -> Iterator[Violation]:
+    """Names of system calls that the installed libseccomp does not know, and will ignore."""
+    if config.linux.seccomp is None:
+        return
+    try:
+        from pyoci.container import seccomp_names
+        from pyoci.kernel import libseccomp
+    except Error:  # no libseccomp: create says so
+        return
+    slips = {pointer: guess for pointer, _, guess in seccomp_names.slips(config.linux.seccomp)}
+    others = []
+    for pointer, name in seccomp_names.unknown(config.linux.seccomp):
+        if pointer in slips:
+            reason, hint = f"unknown system call {quote(name)}, ignored", f"did you mean {slips[pointer]!r}?"
+            yield Violation(pointer=pointer, reason=reason, hint=hint)
+        else:
+            others.append(name)
+    if others:
+        shown = ", ".join(others[:20]) + (f" and {len(others) - 20} more" if len(others) > 20 else "")
+        reason = f"libseccomp {libseccomp.version()}, the installed one, does not know, and ignores: {shown}"
+        yield Violation(pointer="/linux/seccomp/syscalls", reason=reason)
 
 
 def as_text(violations: list[Violation], warnings: list[Violation]) -> str:

@@ -33,6 +33,8 @@ def libseccomp() -> str:
     """The version of the libseccomp that profiles are compiled with, or "" if there is none."""
     try:
         from pyoci.kernel import libseccomp as library
-    except Error:
+    except Error as error:
+        if error.pointer != "/linux/seccomp":  # not that there is none
+            raise
         return ""
     return library.version()

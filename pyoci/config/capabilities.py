@@ -23,6 +23,24 @@ class Capabilities(Record):
     ambient: int = 0
     unknown: tuple[str, ...] = ()  # names to warn about once, without repetition, sorted
 
+    def wanted(self) -> int:
+        """The capabilities that stand in any of the sets."""
+        return self.bounding | self.effective | self.inheritable | self.permitted | self.ambient
+
+    def raisable(self) -> int:
+        """What the ambient set may have: inheritable ones, which have to be in the bounding set, that are permitted."""
+        return self.permitted & self.inheritable & self.bounding
+
+    def can_be_granted(self, held: int) -> bool:
+        """Whether somebody who holds `held` can grant everything; else ungranted.py says what not."""
+        return not (
+            self.unknown
+            or self.wanted() & ~held
+            or (self.permitted | self.inheritable) & ~self.bounding
+            or self.effective & ~self.permitted
+            or self.ambient & ~self.raisable()
+        )
+
 
 def read_capabilities(node: Node | None) -> Capabilities | None:
     if node is None:

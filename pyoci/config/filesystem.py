@@ -24,7 +24,8 @@ class Mount(Record):
     """One mount, its options sorted by what they do; the table is mount_options.py.
 
     `attr_*` are MOUNT_ATTR_* of mount_setattr(2) for the top mount, `rec_attr_*` for the whole tree (AT_RECURSIVE).
-    An atime option puts MOUNT_ATTR__ATIME into the `clr` and its value into the `set` mask.
+    An atime option puts MOUNT_ATTR__ATIME into the `clr` and its value into the `set` mask; "atime" and its like put
+    the value that they give up into `atime_given_up`.
     """
 
     pointer: str
@@ -36,6 +37,7 @@ class Mount(Record):
     recursive: bool = False  # rbind
     attr_set: int = 0
     attr_clr: int = 0
+    atime_given_up: tuple[int, ...] = ()  # MOUNT_ATTR_NOATIME, _RELATIME, _STRICTATIME
     rec_attr_set: int = 0
     rec_attr_clr: int = 0
     super_flags: tuple[str, ...] = ()  # "sync", "dirsync", "mand", "lazytime": names for fsconfig(2)

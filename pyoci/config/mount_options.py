@@ -45,7 +45,8 @@ ATTRIBUTES_CLEARED = {
     "diratime": MOUNT_ATTR_NODIRATIME,
     "symfollow": MOUNT_ATTR_NOSYMFOLLOW,
 }
-# Access times are one choice of three. The opposite of a choice gives it up for relatime, the kernel's default.
+# Access times are one choice of three. The opposite of a choice gives it up, if an earlier option made it; of a bind
+# mount's source it changes nothing, as mount(2) has no flag for it. With "r", mount_setattr(2) gives relatime instead.
 ATIME_CHOSEN = {
     "noatime": MOUNT_ATTR_NOATIME,
     "relatime": MOUNT_ATTR_RELATIME,
@@ -109,12 +110,13 @@ def names() -> list[str]:
 class Attributes:
     """The `set` and `clr` masks of one mount_setattr(2) call, built option by option."""
 
-    __slots__ = ("atime", "clr", "set")
+    __slots__ = ("atime", "clr", "given_up", "set")
 
     def __init__(self) -> None:
         self.set = 0
         self.clr = 0
         self.atime: int | None = None
+        self.given_up: set[int] = set()
 
     def change(self, kind: int, value: int) -> None:
         if kind == _SET:
@@ -125,8 +127,11 @@ class Attributes:
             self.set &= ~value
         elif kind == _CHOOSE:
             self.atime = value
-        elif self.atime is None or self.atime == value:
-            self.atime = MOUNT_ATTR_RELATIME
+            self.given_up.discard(value)
+        else:
+            self.given_up.add(value)
+            if self.atime == value:
+                self.atime = None
 
     def masks(self) -> tuple[int, int]:
         """(set, clr). The kernel wants the whole atime field cleared whenever a choice is set."""
@@ -163,6 +168,10 @@ def fields(options: tuple[str, ...]) -> dict[str, Any]:
             if kind == _SUPER_SET:
                 flags.append(value)
     found["attr_set"], found["attr_clr"] = top.masks()
+    if top.given_up:
+        found["atime_given_up"] = tuple(sorted(top.given_up))
+    if tree.atime is None and tree.given_up:
+        tree.atime = MOUNT_ATTR_RELATIME
     found["rec_attr_set"], found["rec_attr_clr"] = tree.masks()
     found["super_flags"] = tuple(flags)
     found["propagation"] = tuple(propagation)

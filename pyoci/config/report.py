@@ -13,43 +13,56 @@ from typing import TYPE_CHECKING, Any
 try:
     import jsonschema as _  # noqa: F401
 except ImportError:  # started without site (-S), and jsonschema is not in the directory that pyoci is in
-    import site
+    import sys
+    from site import getsitepackages
 
-    site.main()
+    sys.path += getsitepackages()  # nothing that site itself would run: *.pth, sitecustomize
 
 from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
 from pyoci import config
-from pyoci.config import rules, schema
+from pyoci.config import advice, keys, rules, schema, suggestions
 from pyoci.config.schema_documents import DOCUMENTS
 from pyoci.config.schema_table import CONFIG
+from pyoci.config.violation import Violation
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
-from pyoci.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyoci.config import Config
+    from pyoci.config.keys import Remark
+
 BASE = "https://spec.invalid/"  # for references to be relative to; .invalid exists nowhere and nothing is fetched
 
 
-class Violation(Record):
-    """`config.json#POINTER: REASON`, and a hint or ""."""
+def judged(raw: Any) -> tuple[list[Violation], list[Violation], Config | None]:
+    """Violations in `raw` (null members dropped), none if `create` would accept it; warnings; and what was read.
 
-    pointer: str
-    reason: str
-    hint: str = ""
+    The rules across properties are judged only if every property by itself is right, and advice is given only if they
+    are kept.
+    """
+    try:
+        raw, remarks = keys.settled(raw, CONFIG)
+    except ConfigError as error:
+        return [from_error(error)], [], None
+    found, warnings = violations(raw), list[Violation](remarks)
+    if found:
+        return [_with_guess(one, remarks) for one in found], warnings, None
+    read = config.read(raw)
+    return [], [*warnings, *advice.warnings(read)], read
 
-    def __str__(self) -> str:
-        return f"config.json#{self.pointer}: {self.reason}"
+
+def _with_guess(found: Violation, remarks: list[Remark]) -> Violation:
+    """What is missing may be there under a misspelled key."""
+    guess = schema.slip(remarks, found.pointer, found.reason)
+    return Violation(pointer=found.pointer, reason=found.reason, hint=guess) if guess else found
 
 
 def violations(raw: Any) -> list[Violation]:
-    """All violations in `raw` (null members dropped), in the file's order; [] if `create` would accept it.
-
-    The rules across properties are judged only if every property by itself is right.
-    """
+    """All violations in `raw`, whose keys are spelled as in the schema."""
     found = schema_violations(raw)
     return found or _rule_violations(raw)
 
@@ -57,21 +70,32 @@ def violations(raw: Any) -> list[Violation]:
 def schema_violations(raw: Any, document: str = "config-schema.json") -> list[Violation]:
     """What jsonschema finds in `raw` by one of the vendored documents, in the file's order."""
     found: dict[tuple[str, str], Violation] = {}
+    places: dict[tuple[str, str], list[Any]] = {}
     for error in _validator(document).iter_errors(raw):
         for leaf in _leaves(error):
             violation = _violation(leaf)
-            found.setdefault((violation.pointer, violation.reason), violation)
-    if not found:
-        return []
-    place = {pointer: number for number, pointer in enumerate(_pointers(raw, ""))}
-    return sorted(found.values(), key=lambda violation: place[violation.pointer])
+            key = violation.pointer, violation.reason
+            found.setdefault(key, violation)
+            places.setdefault(key, list(leaf.absolute_path))
+    order: dict[int, dict[str, int]] = {}
+    return [found[key] for key in sorted(found, key=lambda key: _place(raw, places[key], order))]
 
 
-def _pointers(value: Any, pointer: str) -> Iterator[str]:
-    """The pointer of everything in `value`, as it stands in the file."""
-    yield pointer
-    for key, child in value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ()):
-        yield from _pointers(child, f"{pointer}/{escape(key)}")
+def _place(value: Any, path: list[Any], order: dict[int, dict[str, int]]) -> list[int]:
+    """Where `path` is in the file: the number of each of its keys among those beside it, kept in `order`.
+
+    Only violations need one: the pointer of every value would repeat a long key as often as there are values.
+    """
+    place = []
+    for key in path:
+        if isinstance(value, dict):
+            if id(value) not in order:
+                order[id(value)] = {name: number for number, name in enumerate(value)}
+            place.append(order[id(value)][key])
+        else:
+            place.append(key)
+        value = value[key]
+    return place
 
 
 def _rule_violations(raw: dict[str, Any]) -> list[Violation]:
@@ -151,38 +175,13 @@ def _reason(error: ValidationError) -> str:
 
 
 def _hint(error: ValidationError) -> str:
-    if error.validator == "enum" and isinstance(error.instance, str):
-        return did_you_mean(error.instance, error.validator_value)
+    keyword: Any = error.validator
+    wanted: Any = error.validator_value
+    value: Any = error.instance
+    if keyword == "type":
+        return suggestions.for_type(str(wanted), value)
+    if keyword == "pattern":
+        return suggestions.for_pattern(wanted, value)
+    if keyword == "enum" and isinstance(value, str):
+        return suggestions.for_word(value, wanted)
     return ""
-
-
-def did_you_mean(word: str, known: Any) -> str:
-    """`did you mean 'rootfsPropagation'?` if one of `known` is near `word`, else ""."""
-    from difflib import get_close_matches
-
-    by_case = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), by_case, n=1, cutoff=0.7)
-    return f"did you mean {by_case[near[0]]!r}?" if near else ""
-
-
-def warnings(raw: Any) -> list[Violation]:
-    """What is no violation and yet may not be meant: keys that the specification does not know.
-
-    It wants them ignored (config.md, "Extensibility"), so they are.
-    """
-    return list(_unknown(raw, CONFIG, ""))
-
-
-def _unknown(value: Any, node: tuple[Any, ...], pointer: str) -> Iterator[Violation]:
-    if node[0] == "array" and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unknown(item, node[1], f"{pointer}/{index}")
-    if node[0] != "object" or not isinstance(value, dict):
-        return
-    for key, member in value.items():
-        child = node[1].get(key, node[3])
-        if child is not None:
-            yield from _unknown(member, child, f"{pointer}/{escape(key)}")
-        elif node[1]:  # an object without members in the schema is free in form
-            hint = did_you_mean(key, node[1])
-            yield Violation(pointer=f"{pointer}/{escape(key)}", reason="unknown key, ignored", hint=hint)

@@ -8,7 +8,8 @@ checked where it is used. An error's message has runc's words where runc has any
 from __future__ import annotations
 
 from pyoci.config import rules_linux, rules_mounts, rules_namespaces, rules_process, rules_seccomp
-from pyoci.config.rule import broken
+from pyoci.config.namespaces import FLAGS
+from pyoci.config.rule import broken, quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -34,6 +35,8 @@ def violations(config: Config) -> Iterator[ConfigError]:
     elif not config.root.path:
         yield broken("/root/path", "must not be empty", 'for the bundle itself write "."')
     yield from rules_namespaces.violations(config)
+    if len(config.linux.namespaces) > len(FLAGS):
+        return  # some are given twice; whoever asks for one again and again would go through all of them each time
     yield from rules_mounts.violations(config)
     yield from rules_linux.violations(config)
     if config.linux.resources.limited():
@@ -44,6 +47,16 @@ def violations(config: Config) -> Iterator[ConfigError]:
         yield from rules_seccomp.violations(config.linux.seccomp)
     for hook in config.hooks.all():
         yield from _hook(hook)
+
+
+def oddities(config: Config) -> list[tuple[str, str]]:
+    """What breaks no rule and still calls for a warning of create: pointers and reasons. Costs next to nothing."""
+    found = []
+    if not config.oci_version.startswith("1."):
+        found.append(("/ociVersion", f"{quoted(config.oci_version)} is no version 1.x of the specification"))
+    for pointer in rules_linux.odd_access(config.linux.resources.devices):
+        found.append((pointer, "letters other than r, w and m are ignored"))
+    return found
 
 
 def _hook(hook: Hook) -> Iterator[ConfigError]:

@@ -76,7 +76,7 @@ def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
     if not rule.access:
         message = f"device access at {index} field cannot be empty"
         yield ConfigError(message, pointer=f"{pointer}/access", hint="write some of rwm (read, write, mknod)")
-    elif rule.access.strip("rwm"):
+    elif not set(rule.access) & set("rwm"):
         yield broken(f"{pointer}/access", f"must be made of r, w and m, not be {quoted(rule.access)}")
     if rule.type not in ("a", "b", "c"):
         message = f"invalid cgroup device type {quoted(rule.type)}"
@@ -84,6 +84,11 @@ def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
     for key, number in (("major", rule.major), ("minor", rule.minor)):
         if not -1 <= number < 2**32:
             yield broken(f"{pointer}/{key}", f"must be -1 (any) or a device number, not {number}")
+
+
+def odd_access(rules: tuple[DeviceRule, ...]) -> list[str]:
+    """The pointers of rules whose access has letters besides r, w and m, which are ignored, as by runc; 20 at most."""
+    return [f"{rule.pointer}/access" for rule in rules if rule.access.strip("rwm")][:20]
 
 
 def _net_devices(linux: Linux) -> Iterator[ConfigError]:

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from pyoci.config.filesystem import Mount
     from pyoci.config.linux import Linux
 
+MAX_STACKED = 1000  # mounts of one destination: 100,000 would take minutes, and nobody sees any but the last
+
 
 def violations(config: Config) -> Iterator[ConfigError]:
     """Every rule about mounts that `config` breaks."""
+    if len(config.mounts) > MAX_STACKED:
+        yield from _stacked(config.mounts)
     for mount in config.mounts:
         yield from _mount(mount)
         if mount.id_map:
@@ -31,6 +35,16 @@ def violations(config: Config) -> Iterator[ConfigError]:
                 yield broken(path.pointer, "must be an absolute path", f"linux.{name} are paths in the container")
     if config.linux.namespace("mount") is None:
         yield from _without_namespace(config)
+
+
+def _stacked(mounts: tuple[Mount, ...]) -> Iterator[ConfigError]:
+    found: dict[str, int] = {}
+    for mount in mounts:
+        place = mount.destination.strip("/")
+        found[place] = found.get(place, 0) + 1
+        if found[place] == MAX_STACKED + 1:
+            hint = "the kernel goes through all mounts of a place to make the next one there"
+            yield broken(f"{mount.pointer}/destination", f"is the place of {MAX_STACKED} mounts already", hint)
 
 
 def _mount(mount: Mount) -> Iterator[ConfigError]:

@@ -31,7 +31,7 @@ def violations(config: Config) -> Iterator[ConfigError]:
                 yield ConfigError(message, pointer=f"{linux.pointer}/{name}", hint=hint)
     elif not user.path:
         yield from _own_user_namespace(linux)
-        if config.process is not None:
+        if config.process is not None and max(len(linux.uid_mappings), len(linux.gid_mappings)) <= MAX_EXTENTS:
             yield from _mapped_user(linux, config.process.user)
     yield from extents(linux.uid_mappings)
     yield from extents(linux.gid_mappings)
@@ -101,22 +101,27 @@ def extents(mappings: tuple[IdMapping, ...]) -> Iterator[ConfigError]:
     if len(mappings) > MAX_EXTENTS:
         yield broken(mappings[MAX_EXTENTS].pointer, f"there are {len(mappings)} mappings, {MAX_EXTENTS} are possible")
         return
-    for index, mapping in enumerate(mappings):
+    for mapping in mappings:
         pointer = mapping.pointer
         if mapping.size == 0:
             yield broken(f"{pointer}/size", "must be at least 1", "remove the mapping")
         for key, first in (("containerID", mapping.container_id), ("hostID", mapping.host_id)):
             if first + mapping.size > 2**32 - 1:
                 yield broken(f"{pointer}/{key}", f"the mapping ends at {first + mapping.size - 1}, ids at {2**32 - 2}")
-        for other in mappings[:index]:
-            if _overlap(mapping.container_id, mapping.size, other.container_id, other.size):
-                yield broken(f"{pointer}/containerID", f"overlaps with {other.pointer}")
-            if _overlap(mapping.host_id, mapping.size, other.host_id, other.size):
-                yield broken(f"{pointer}/hostID", f"overlaps with {other.pointer}")
+    yield from _overlaps(mappings, "containerID", [mapping.container_id for mapping in mappings])
+    yield from _overlaps(mappings, "hostID", [mapping.host_id for mapping in mappings])
 
 
-def _overlap(first: int, size: int, other: int, other_size: int) -> bool:
-    return first < other + other_size and other < first + size
+def _overlaps(mappings: tuple[IdMapping, ...], key: str, firsts: list[int]) -> Iterator[ConfigError]:
+    """Mappings that begin before another one has ended, in the order of their ids: there may be many lists of them."""
+    end, widest = -1, 0
+    for index in sorted(range(len(mappings)), key=lambda index: firsts[index]):
+        mapping = mappings[index]
+        if mapping.size and firsts[index] < end:
+            one, other = max(index, widest), min(index, widest)
+            yield broken(f"{mappings[one].pointer}/{key}", f"overlaps with {mappings[other].pointer}")
+        if firsts[index] + mapping.size > end:
+            end, widest = firsts[index] + mapping.size, index
 
 
 def _clocks(linux: Linux) -> Iterator[ConfigError]:

@@ -22,6 +22,7 @@ FLAGS = (
     "SCHED_FLAG_UTIL_CLAMP_MIN",
     "SCHED_FLAG_UTIL_CLAMP_MAX",
 )
+MAX_GROUPS = 65536  # NGROUPS_MAX, what setgroups(2) takes
 IO_CLASSES = ("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE")
 
 
@@ -60,6 +61,9 @@ def _user(user: User) -> Iterator[ConfigError]:
     for key, id in ids:
         if id > MAX_ID:
             yield broken(f"{user.pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}")
+    if len(user.additional_gids) > MAX_GROUPS:
+        message = f"must be at most {MAX_GROUPS} groups, not {len(user.additional_gids)}"
+        yield broken(f"{user.pointer}/additionalGids", message)
     if user.umask is not None and user.umask > 0o777:
         hint = "the number is decimal: 18 is the usual 022"
         yield broken(f"{user.pointer}/umask", f"must be between 0 and 511, not {user.umask}", hint)
@@ -79,7 +83,9 @@ def _rlimits(rlimits: tuple[Rlimit, ...]) -> Iterator[ConfigError]:
     seen = set()
     for rlimit in rlimits:
         if rlimit.resource < 0:
-            hint = "see getrlimit(2) for the names"
+            from pyoci.config import suggestions  # no configuration of an engine comes here
+
+            hint = suggestions.for_rlimit(rlimit.type) or "see getrlimit(2) for the names"
             yield ConfigError(f"wrong rlimit value: {shown(rlimit.type)}", pointer=f"{rlimit.pointer}/type", hint=hint)
         if rlimit.type in seen:
             yield broken(f"{rlimit.pointer}/type", f"{shown(rlimit.type)} is given twice", "keep one of them")

@@ -22,7 +22,9 @@ ACTIONS = (
     "SCMP_ACT_LOG",
     "SCMP_ACT_NOTIFY",
 )
-LARGEST_ERRNO = {"SCMP_ACT_ERRNO": 4094, "SCMP_ACT_TRACE": 65535}  # libseccomp's limit; the actions that take one
+# The actions that take an errno, and the largest: libseccomp refuses what the kernel would cut, where runc cuts to 16
+# bits, so that 65536 becomes success; a tracer gets a message of 16 bits.
+LARGEST_ERRNO = {"SCMP_ACT_ERRNO": 4094, "SCMP_ACT_TRACE": 65535}
 OPERATORS = (
     "SCMP_CMP_NE",
     "SCMP_CMP_LT",

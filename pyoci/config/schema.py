@@ -12,7 +12,7 @@ The authority is jsonschema with the same documents (report.py); the tests prove
 from __future__ import annotations
 
 from pyoci.config.schema_table import CONFIG
-from pyoci.errors import ConfigError
+from pyoci.errors import ConfigError, Error
 from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
@@ -20,70 +20,110 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyoci.config.keys import Remark
+
     Node = tuple[Any, ...]
 
+MANY = 10_000
+PROCESS: Node = CONFIG[1]["process"]
+RESOURCES: Node = CONFIG[1]["linux"][1]["resources"]
 ARTICLES = {"object": "an object", "array": "an array", "integer": "an integer", "boolean": "true or false"}
 
 
-def check(raw: Any) -> None:
-    """`raw`, the value of config.json with null members dropped, breaks no rule of the schema.
+def check(raw: Any) -> tuple[Any, list[Remark]]:
+    """The value of config.json, null members dropped, as `look` finds it.
 
     Errors: ConfigError for the first violation; its hint tells the others.
     """
-    fault = walk(raw, CONFIG)
+    raw, remarks, fault = look(raw, CONFIG)
     if fault is not None:
-        raise _error(raw, *fault)
+        raise _error(raw, remarks, *fault)
+    return raw, remarks
 
 
-def check_process(raw: Any) -> None:
-    """The same for the value of a process.json, which is config.json's `process`; pointers start at the process."""
-    fault = walk(raw, CONFIG[1]["process"])
-    if fault is not None:
-        pointer, reason = fault
-        raise ConfigError(f"process.json#{pointer}: {reason}", pointer=pointer)
+def look(raw: Any, node: Node, what: str = "config.json") -> tuple[Any, list[Remark], tuple[str, str] | None]:
+    """`raw` with its keys spelled as in the schema, remarks on those that were not, and the first violation, if any.
+
+    `raw` is not copied if all keys are the schema's. `what`: the file's name for errors; ConfigError for a key that
+    is there in two spellings.
+    """
+    unknown: list[str] = []
+    fault = walk(raw, node, unknown)
+    if not unknown and fault is None:
+        return raw, [], None
+    from pyoci.config import keys
+
+    raw, remarks = keys.settled(raw, node, what)
+    return raw, remarks, walk(raw, node)
 
 
-def check_resources(raw: Any) -> None:
-    """The same for config.json's `linux.resources`, as `update` takes it; pointers are as in config.json."""
-    fault = walk(raw, CONFIG[1]["linux"][1]["resources"])
-    if fault is not None:
-        pointer, reason = fault
-        raise ConfigError(f"resources#{pointer}: {reason}", pointer=f"/linux/resources{pointer}")
+def slip(remarks: list[Remark], pointer: str, reason: str = "", what: str = "config.json") -> str:
+    """A hint if the property at `pointer`, or what it lacks by `reason`, is there under a misspelled key; else "".
+
+    what: the file's name.
+    """
+    for remark in remarks:
+        if remark.is_slip_of(f"{pointer}/{remark.name}" if reason == missing(remark.name) else pointer):
+            return remark.guess(what)
+    return ""
 
 
-def _error(raw: Any, pointer: str, reason: str) -> ConfigError:
+def _error(raw: Any, remarks: list[Remark], pointer: str, reason: str) -> ConfigError:
     """What jsonschema knows as well goes into the hint; this way may be slow, as it ends the command."""
+    if guess := slip(remarks, pointer, reason):
+        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=guess)
+    if _is_large(raw):
+        return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="`pyoci validate` tells the rest")
     try:
         from pyoci.config import report
-    except ImportError:  # without jsonschema the first violation is still worth reporting
+    except Error:
+        raise
+    except Exception:  # no jsonschema, or one that is being replaced: the first violation is still worth reporting
         return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer)
-    others = [text for text in map(str, report.schema_violations(raw)) if text != f"config.json#{pointer}: {reason}"]
-    hint = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")
-    return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint if others else "")
+    found = report.schema_violations(raw)
+    this = [one for one in found if (one.pointer, one.reason) == (pointer, reason)]
+    others = [str(one) for one in found if one not in this]
+    more = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")
+    hints = [*(one.hint for one in this if one.hint), *([more] if others else [])]
+    return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint="; ".join(hints))
 
 
-def walk(value: Any, node: Node) -> tuple[str, str] | None:
-    """Pointer and reason of the first place where `value` is not what `node` wants, or None."""
-    fault = _walk(value, node)
+def _is_large(raw: Any) -> bool:
+    """More values than jsonschema can look at in about a second."""
+    count, left = 0, [raw]
+    while left and count <= MANY:
+        value = left.pop()
+        children = value.values() if type(value) is dict else value if type(value) is list else ()
+        count += len(children)
+        left += [child for child in children if type(child) is dict or type(child) is list]
+    return count > MANY
+
+
+def walk(value: Any, node: Node, unknown: list[str] | None = None) -> tuple[str, str] | None:
+    """Pointer and reason of the first place where `value` is not what `node` wants, or None.
+
+    `unknown` takes the keys on the way there that the schema does not know.
+    """
+    fault = _walk(value, node, [] if unknown is None else unknown)
     if fault is None:
         return None
     reason, *keys = fault
     return "".join(f"/{escape(key)}" for key in reversed(keys)), reason
 
 
-def _walk(value: Any, node: Node) -> list[Any] | None:
+def _walk(value: Any, node: Node, unknown: list[str]) -> list[Any] | None:
     """None, or the reason followed by the keys from the violation up to `value`."""
     kind = node[0]
     if kind == "object":
-        return _walk_object(value, node) if type(value) is dict else [wrong_type(kind, value)]
+        return _walk_object(value, node, unknown) if type(value) is dict else [wrong_type(kind, value)]
     if kind == "array":
-        return _walk_array(value, node) if type(value) is list else [wrong_type(kind, value)]
+        return _walk_array(value, node, unknown) if type(value) is list else [wrong_type(kind, value)]
     if kind == "string":
         if type(value) is not str:
             return [wrong_type(kind, value)]
         if node[1] is not None and value not in node[1]:
             return [not_among(node[1], value)]
-        return None if node[2] is None or PATTERNS[node[2]](value) else [not_like(node[2], value)]
+        return None if node[2] is None or PATTERNS[node[2]][0](value) else [not_like(node[2], value)]
     if kind == "integer":
         if type(value) is not int:
             return [wrong_type(kind, value)]
@@ -93,25 +133,28 @@ def _walk(value: Any, node: Node) -> list[Any] | None:
     return None if type(value) is bool else [wrong_type(kind, value)]
 
 
-def _walk_object(value: dict[str, Any], node: Node) -> list[Any] | None:
+def _walk_object(value: dict[str, Any], node: Node, unknown: list[str]) -> list[Any] | None:
     _, members, required, extra = node
     for key in required:
         if key not in value:
             return [missing(key)]
     for key, member in value.items():
         child = members.get(key, extra)
-        if child is not None and (fault := _walk(member, child)):
+        if child is None:
+            if members:  # an object without any is free in form
+                unknown.append(key)
+        elif fault := _walk(member, child, unknown):
             fault.append(key)
             return fault
     return None
 
 
-def _walk_array(value: list[Any], node: Node) -> list[Any] | None:
+def _walk_array(value: list[Any], node: Node, unknown: list[str]) -> list[Any] | None:
     _, child, least = node
     if len(value) < least:
         return [too_few(least)]
     for index, item in enumerate(value):
-        if fault := _walk(item, child):
+        if fault := _walk(item, child, unknown):
             fault.append(index)
             return fault
     return None
@@ -125,11 +168,11 @@ def wrong_type(kind: str, value: Any) -> str:
 
 
 def not_among(allowed: tuple[str, ...], value: str) -> str:
-    return f"must be one of {', '.join(allowed)}, not {show(value)}"
+    return f"must be one of {', '.join(filter(None, allowed))}, not {show(value)}"
 
 
 def not_like(pattern: str, value: str) -> str:
-    return f"must match {pattern}, not be {show(value)}"
+    return f"must be {PATTERNS[pattern][1]}, not {show(value)}"
 
 
 def not_within(low: int | None, high: int | None, value: int) -> str:
@@ -171,10 +214,11 @@ def _is_page_size(text: str) -> bool:
     return text[-2:] in ("KB", "MB", "GB") and digits[:1] not in ("", "0") and not digits.strip("0123456789")
 
 
-PATTERNS: dict[str, Callable[[str], bool]] = {
-    "^RLIMIT_[A-Z]+$": _is_name_of_limit,
-    "^[1-9][0-9]*[KMG]B$": _is_page_size,
-    "^[0-9, -]*$": lambda text: not text.strip("0123456789, -"),
-    "^[cbup]$": lambda text: text in ("c", "b", "u", "p"),
-    "^MB:[^\\n]*$": lambda text: text.startswith("MB:") and "\n" not in text,
+# Pattern -> predicate, and what it wants in words.
+PATTERNS: dict[str, tuple[Callable[[str], bool], str]] = {
+    "^RLIMIT_[A-Z]+$": (_is_name_of_limit, "a name such as RLIMIT_NOFILE"),
+    "^[1-9][0-9]*[KMG]B$": (_is_page_size, "a size such as 2MB"),
+    "^[0-9, -]*$": (lambda text: not text.strip("0123456789, -"), "a list such as 0-3,7"),
+    "^[cbup]$": (lambda text: text in ("c", "b", "u", "p"), "c or u (character device), b (block device) or p (FIFO)"),
+    "^MB:[^\\n]*$": (lambda text: text.startswith("MB:") and "\n" not in text, "one line that begins with MB:"),
 }

@@ -1,4 +1,4 @@
-"""Whether a filter allows what exec has to do under it, told from the profile alone. Pure.
+"""What a filter allows, told from the profile alone. Pure.
 
 A filter without noNewPrivileges is loaded with CAP_SYS_ADMIN. If it allows the few calls between stage 1 and execve(2),
 stage 1 loads it, and the process that the container sees never has that capability (plan_exec.py).
@@ -7,6 +7,7 @@ stage 1 loads it, and the process that the container sees never has that capabil
 from __future__ import annotations
 
 from pyoci.kernel.constants import CLONE_PARENT, CLONE_PIDFD
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +20,37 @@ NEEDED = (
     *("brk", "mmap", "munmap", "mprotect", "mremap", "madvise", "futex", "rt_sigaction", "rt_sigprocmask"),
     *("rt_sigreturn", "gettid", "getpid", "getrandom", "sched_yield", "exit", "exit_group", "close", "close_range"),
     *("capget", "capset", "prctl", "prlimit64", "setsid", "umask", "ioctl", "read", "write", "sendmsg", "recvmsg"),
-    *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "execve"),
+    *("chdir", "getcwd", "newfstatat", "faccessat", "faccessat2", "openat", "statfs", "execve"),
 )
 CLONE_FLAGS = CLONE_PARENT | CLONE_PIDFD  # of clone(2), as stage 1 calls it
+
+
+class Refusal(Record):
+    """How a filter keeps a call from being made. pointer: of the rule's action, or the default one."""
+
+    action: str
+    errno: int | None
+    pointer: str
+
+
+def refusal(seccomp: Seccomp, name: str) -> Refusal | None:
+    """What happens to every call of that name, whatever its arguments; None if it is made, or in doubt.
+
+    As the filter is compiled (container/seccomp_profile.py): the first rule without conditions counts that says
+    anything else than the default action.
+    """
+    rules = _rules(seccomp, name)
+    if rules and all(rule.args for rule in rules):
+        return None
+    default = (seccomp.default_action, seccomp.default_errno)
+    action, errno, pointer = *default, f"{seccomp.pointer}/defaultAction"
+    for rule in rules:
+        if not rule.args and (rule.action, rule.errno) != default:
+            action, errno, pointer = rule.action, rule.errno, f"{rule.pointer}/action"
+            break
+    if action in (*_ALLOW, "SCMP_ACT_NOTIFY"):
+        return None
+    return Refusal(action=action, errno=errno, pointer=pointer)
 
 
 def allows_exec(seccomp: Seccomp) -> bool:

@@ -75,13 +75,14 @@ def _by_device(values: Raw, key: str, given: list[Raw]) -> None:
     if not given:
         return
     entries = [dict(entry) for entry in values.get(key) or []]
+    last = {(entry["major"], entry["minor"]): entry for entry in entries}
     for new in given:
-        for entry in reversed(entries):
-            if (entry["major"], entry["minor"]) == (new["major"], new["minor"]):
-                entry.update(new)
-                break
+        numbers = (new["major"], new["minor"])
+        if numbers in last:
+            last[numbers].update(new)
         else:
-            entries.append(dict(new))
+            last[numbers] = dict(new)
+            entries.append(last[numbers])
     values[key] = entries
 
 

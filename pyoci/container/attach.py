@@ -12,15 +12,15 @@ from pyoci.plan_process import Plan
 from pyoci.steps import sync
 
 
-def through_systemd(plan: Plan, container: Container, path: str, refused: Error) -> Plan:
+def through_systemd(plan: Plan, container: Container, path: str, refused: Error, required: bool) -> Plan:
     """The plan with stage 1 moved by the systemd that made the scope, while it still is the caller's uid. A warning if
-    there is none, or it will not."""
+    there is none, or it will not; an error, if this very cgroup is `required`."""
     from pyoci.steps import attach
 
     if container.unit is None:
         attach.warn(path, refused)
         return plan
     below = path.removeprefix(container.cgroups[""])
-    maps = (attach.AttachToUnit(members=container.unit, below=below, path=path),)
+    maps = (attach.AttachToUnit(members=container.unit, below=below, path=path, required=required),)
     first = (sync.Send(kind="unshared"), sync.Await(kind="go"), *plan.first)
     return Plan(**{**plan.__dict__, "first": first, "maps": maps})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pyoci import channel, os
-from pyoci.container import init
-from pyoci.errors import Error
+from pyoci.container import identity, init
+from pyoci.errors import Error, os_error_text
 from pyoci.kernel import signals
 from pyoci.kernel.clone import assert_single_thread
-from pyoci.kernel.process import pidfd_send_signal, wait_status
+from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.step import Context, run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Console = Callable[[str, int], object]
 
 ENDING = signals.ENDING
+_SOON = 200  # ms in which a process that was killed has ended, unless something keeps it
 
 
 class Birth:
@@ -43,11 +44,13 @@ class Birth:
         self.other_end = other_end
         self.console = console
         self.meanwhile = meanwhile
-        self.first = 0  # pid of stage 1, until it is reaped
+        self.first: tuple[int, int] | None = None  # pid and pidfd of stage 1, until it is reaped
 
     def clone(self, born: Callable[[], object]) -> None:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
         plan, context = self.plan, self.context
+        if log.debugging:
+            _debug(plan)
         assert_single_thread()
         ours = context.channel
         context.channel = self.other_end
@@ -110,6 +113,7 @@ class Birth:
             if message.kind == "unshared":
                 run(self.plan.maps, context)
                 self._send("go")
+                self._use_the_time()
                 message = self._receive(pidfd)
             if message.kind == "listener":
                 from pyoci.steps.listener_early import close_listener
@@ -122,9 +126,8 @@ class Birth:
         except BaseException:
             end(first, pidfd)
             raise
-        os.close(pidfd)
-        self.first = first
-        context.undo.add(self._bury)
+        self.first = first, pidfd
+        context.undo.add(self._end_first)
         return int(message.fields[0]), message.descriptors[0]
 
     def _use_the_time(self) -> None:
@@ -133,10 +136,16 @@ class Birth:
             meanwhile()
 
     def _bury(self) -> None:
-        """Reap stage 1, which has ended by itself, or is about to."""
-        if self.first:
-            wait_status(self.first)
-            self.first = 0
+        """Reap stage 1, which has ended by itself, or is about to. Raises Interrupted while it waits."""
+        if self.first is not None:
+            assert self.context.interrupts is not None
+            self.context.interrupts.wait(self.first[1])
+            self._end_first()
+
+    def _end_first(self) -> None:
+        if self.first is not None:
+            end(*self.first)
+            self.first = None
 
     def complete(self) -> None:
         """From `go` to `ready`, with the hooks of the runtime's side in between."""
@@ -181,7 +190,8 @@ class Birth:
         raise Error("the container's process said something after its last word")
 
     def _receive(self, pidfd: int) -> channel.Message:
-        """The next message of this process that is for us; a terminal goes to its owner, a warning to the log.
+        """The next message of this process that is for us; a terminal goes to its owner, a warning to the log, and what
+        the container's namespaces are to the context.
 
         Raises Interrupted while it waits, and what channel.receive() raises.
         The end of the process counts as much as end-of-file: stage 2 keeps the channel open when stage 1 has died.
@@ -193,8 +203,16 @@ class Birth:
             if not context.channel.is_readable():
                 raise channel.Closed
             message = context.channel.receive()
+            if message.kind == "map":
+                from pyoci.steps import binds
+
+                binds.map_for(context, message)
+                continue
             if message.kind == "warning":
                 log.warning(message.fields[0])
+                continue
+            if message.kind == "identity":
+                context.identity = identity.record(tuple(message.fields[0].split(",")), message.descriptors)
                 continue
             if message.kind != "console":
                 return message
@@ -223,14 +241,36 @@ class Birth:
         return killed or Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
 
 
+def _debug(plan: Plan) -> None:
+    """For --debug: all that will be done and by whom, and in runc's words, which its tests look for, on which of the
+    first 64 CPUs the process begins: those that we have now."""
+    for side, step in plan.steps():
+        log.debug(f"{side}: {step.describe()}")
+    mask = sum(1 << cpu for cpu in os.sched_getaffinity(0) if cpu < 64)
+    log.debug(f"nsexec[{os.getpid()}]: affinity: {mask:#x}")
+
+
 def end(pid: int, pidfd: int) -> None:
     """Kill and reap a process of ours: what undoes a clone."""
     try:
         pidfd_send_signal(pidfd, 9)
     except ProcessLookupError:
         pass
-    wait_status(pid)
+    if has_ended(pidfd, _SOON) or _release(pid):
+        wait_status(pid)
     os.close(pidfd)
+
+
+def _release(pid: int) -> bool:
+    """Free what we have killed, and what it has made for us, of a frozen v1 cgroup; a warning if we may not."""
+    from pyoci.cgroups import freezer
+
+    try:
+        freezer.release(pid)
+        return True
+    except OSError as error:
+        log.warning(f"process {pid} was killed and will end once its cgroup is thawed: {os_error_text(error)}")
+        return False
 
 
 def close_trees(context: Context) -> None:

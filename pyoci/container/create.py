@@ -10,15 +10,15 @@ import time
 from errno import EINVAL, ENOMEM, EPERM
 
 from pyoci import channel, jsonfile, os, plan
+from pyoci.cgroups import members
 from pyoci.config import Config, read, rules, schema
 from pyoci.container import console, state
 from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved
 from pyoci.container.state import Container
-from pyoci.container.surroundings import host_root, surroundings
-from pyoci.errors import ConfigError, Error, StateError
+from pyoci.container.surroundings import host_root, program_user, surroundings
+from pyoci.errors import ConfigError, DamagedError, Error, StateError
 from pyoci.kernel import capability, procfs, signals
-from pyoci.kernel.capability_names import NAMES
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
@@ -70,12 +70,27 @@ def create(options: CreateOptions) -> None:
         raise
 
 
-def load_config(bundle: str) -> tuple[Config, dict[str, Any]]:
-    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError."""
-    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
-    schema.check(raw)
-    config = read(raw)
-    rules.check(config)
+def load_config(bundle: str, needs_process: bool = False) -> tuple[Config, dict[str, Any]]:
+    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError.
+
+    The keys of what is returned are spelled as in the specification; the log tells of those that were not, and of
+    unknown ones that look like a slip.
+    """
+    raw, remarks = schema.check(jsonfile.read(f"{bundle}/config.json", what="config.json"))
+    try:
+        config = read(raw)
+        rules.check(config)
+        if needs_process and config.process is None:
+            raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
+    except ConfigError as error:
+        error.hint = schema.slip(remarks, error.pointer) or error.hint
+        raise
+    if remarks:
+        from pyoci.container import remarked
+
+        remarked.warn(remarks, "config.json")
+    for pointer, reason in rules.oddities(config):
+        log.warning(f"config.json#{pointer}: {reason}")
     return config, raw
 
 
@@ -91,10 +106,10 @@ def make(
     container's process is at work.
     """
     state.check_id(options.id)
-    config, raw = load_config(options.bundle)
-    if before_start is not None and config.process is None:
-        raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
+    config, raw = load_config(options.bundle, needs_process=before_start is not None)
     _warn_of_capabilities(config)
+    if not options.systemd_cgroup:
+        _warn_of_systemd_path(config.linux.cgroups_path or "")
     if config.linux.personality is not None and config.linux.personality.flags:
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     around = surroundings(config, options)
@@ -121,6 +136,7 @@ def make(
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
         has_process=config.process is not None,
+        keyring=around.keyring,
         notify=bool(around.notify),
         rdt_path=around.rdt.path if around.rdt is not None else "",
         rdt_monitor=around.rdt.monitor if around.rdt is not None else "",
@@ -135,17 +151,26 @@ def make(
 
 
 def _warn_of_capabilities(config: Config) -> None:
-    """One warning for what cannot be granted: names nobody knows, and capabilities that we do not hold ourselves."""
+    """Warnings for what cannot be granted; in a user namespace of its own the process holds everything at first."""
     sets = config.process.capabilities if config.process is not None else None
     if sets is None:
         return
-    names = sets.unknown
-    if config.linux.namespace("user") is None:
-        wanted = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
-        lacking = wanted & ~capability.get()[1]
-        names += tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
-    if names:
-        log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
+    held = capability.get()[1] if config.linux.namespace("user") is None else -1
+    if not sets.can_be_granted(held):
+        from pyoci.config import ungranted
+
+        for line in ungranted.warnings(sets, held):
+            log.warning(line)
+
+
+def _warn_of_systemd_path(path: str) -> None:
+    """As in runc it is a path like any other, with colons; nobody can have meant that."""
+    slice, *rest = path.split(":")
+    if len(rest) == 2 and "/" not in path and (not slice or slice.endswith(".slice")):
+        log.warning(
+            f"linux.cgroupsPath {path!r} has the form that systemd's driver reads, slice:prefix:name: without "
+            "--systemd-cgroup it is the path of a cgroup of that name"
+        )
 
 
 class _Creation:
@@ -190,6 +215,7 @@ class _Creation:
         context.descriptors["bundle"] = bundle
         context.image = Image(self.plan.argv, self.plan.env)
         context.compile = self._compile
+        context.shared = self._refuse_shared
         context.preserved = self.plan.preserved
         undo.add(close_trees, context)
         if options.trace:
@@ -199,7 +225,12 @@ class _Creation:
             undo.add(trace.end, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
-        run(self.plan.prepare, context)
+        try:
+            run(self.plan.prepare, context)
+        except Error as error:
+            if error.pointer.startswith("/mounts/"):  # a source, which other runtimes open in the container's process
+                error.prefixed(_IN_INIT)
+            raise
         self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
@@ -215,7 +246,7 @@ class _Creation:
         if pidfd_socket is not None:
             console.send(pidfd_socket, "standard", context.pidfd, "--pidfd-socket")
             pidfd_socket.close()
-        self._record(context.pid, creating=False)
+        self._record(context.pid, creating=False, identity=context.identity)
         try:
             birth.release()
         except Error as error:
@@ -241,30 +272,35 @@ class _Creation:
                 hint="name a directory of your own with --root, or let $XDG_RUNTIME_DIR name one",
             ) from error
         except FileExistsError:
-            raise StateError(
-                "container with given ID already exists",
-                hint=f"choose another one, or `pyoci delete {self.options.id}`",
-            ) from None
+            raise _in_use(self.options.root, self.options.id) from None
         self.undo.add(lambda: os.rmdir(self.options.id, dir_fd=root))  # as long as it is empty
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.directory = os.open(self.options.id, flags, dir_fd=root)
         self.undo.add(os.close, self.directory)
         self.undo.add(_remove_directory, root, self.options.id, self.directory)
-        os.fchmod(self.directory, 0o711)  # whatever the umask: the root of a user namespace must get through
         state.save(self.container, self.directory)
         state.keep(self.raw, self.options.no_new_keyring, self.directory)
 
     def _note_cgroups(self, context: Context) -> None:
         """Write down that the cgroups are there, and ours."""
-        self._change(cgroups=context.cgroups, cgroups_made=True)
+        identity = members.identity(context.cgroups) if context.cgroups else 0
+        self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_id=identity)
         if not self.plan.private_pid:
             if not context.cgroups:
                 log.warning(_UNTRACKED)
-            self.undo.add(_kill_members, context.cgroups)
+            if context.cgroups_new:
+                self.undo.add(_kill_members, context.cgroups, identity)
 
-    def _record(self, pid: int, creating: bool = True) -> None:
+    def _refuse_shared(self) -> None:
+        """The cgroup was there before: it must not be another container's. Both are on record before they make it, so
+        that of two creates at once at least one sees the other."""
+        from pyoci.container import sharing
+
+        sharing.refuse(self.container)
+
+    def _record(self, pid: int, creating: bool = True, **more: Any) -> None:
         """Write down that the process exists, or that the container is complete."""
-        self._change(pid=pid, start_time=_start_time(pid), creating=creating)
+        self._change(pid=pid, start_time=_start_time(pid), creating=creating, **more)
 
     def _change(self, **changed: Any) -> None:
         self.container = Container(**{**self.container.__dict__, **changed})
@@ -274,24 +310,29 @@ class _Creation:
     def _make_fifo(self, context: Context) -> None:
         """The fifo where start and the process meet; the process gets an O_PATH descriptor, never the directory.
 
-        It belongs to the container's root, who may open it for writing only.
+        What is written to it is what `start` believes. Into the directory comes nobody but the runtime's user, so that
+        only who holds the descriptor can open it: as the program's user, whose it is. That user is not known where a
+        user namespace is joined, and another user than root cannot give it away: then anybody who comes so far may.
         """
         mask = os.umask(0)
-        os.mkfifo(state.FIFO, 0o622, dir_fd=self.directory)
+        os.mkfifo(state.FIFO, 0o640, dir_fd=self.directory)  # our group: without CAP_DAC_OVERRIDE start reads it, too
         os.umask(mask)
-        uid, gid = host_root(self.config)
-        if (uid, gid) != (os.geteuid(), os.getegid()):
-            try:
-                os.chown(state.FIFO, uid, gid, dir_fd=self.directory, follow_symlinks=False)
-            except OSError as error:
-                if error.errno == EINVAL:
-                    raise ConfigError(
-                        f"the container's root is mapped to {uid}:{gid}, ids that do not exist here",
-                        pointer="/linux/uidMappings",
-                        hint="the host's ids are those of the runtime's own user namespace (/proc/self/uid_map)",
-                    ) from None
-                if error.errno != EPERM or os.geteuid() == 0:
-                    raise  # another user cannot; the container's root is one of those who may write
+        uid = program_user(self.config)
+        try:
+            if uid is None:
+                os.chmod(state.FIFO, 0o622, dir_fd=self.directory)
+            elif uid != os.geteuid():
+                os.chown(state.FIFO, uid, -1, dir_fd=self.directory, follow_symlinks=False)
+        except OSError as error:
+            if error.errno == EINVAL:
+                raise ConfigError(
+                    f"the program's user is mapped to {uid}, an id that does not exist here",
+                    pointer="/linux/uidMappings",
+                    hint="the host's ids are those of the runtime's own user namespace (/proc/self/uid_map)",
+                ) from None
+            if error.errno != EPERM or os.geteuid() == 0:
+                raise
+            os.chmod(state.FIFO, 0o622, dir_fd=self.directory)
         fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         self.undo.add(os.close, fifo)
         context.descriptors["fifo"] = fifo
@@ -307,17 +348,31 @@ class _Creation:
         return None if program is None else (prepare(program.bpf), program.flags)
 
 
+# What runc says before whatever goes wrong in the container's process.
+_IN_INIT = "unable to start container process: error during container init"
+
+
+def _in_use(root: str, id: str) -> StateError:
+    from pyoci.container import advice
+
+    try:
+        found = state.status(state.load(root, id))
+    except DamagedError:
+        found = "damaged"
+    except (Error, OSError):
+        found = ""
+    return advice.in_use(root, id, found)
+
+
 def _remove_directory(root: int, id: str, directory: int) -> None:
     """Undo of mkdir, unless a delete was faster and the name is another container's by now."""
     if state.is_named(root, id, directory):
         state.remove_directory(root, id)
 
 
-def _kill_members(cgroups: dict[str, str]) -> None:
-    """What hooks have left in the cgroups of a container without a pid namespace of its own."""
-    from pyoci.cgroups import members
-
-    members.kill(cgroups)
+def _kill_members(cgroups: dict[str, str], identity: int) -> None:
+    """What hooks have left in the cgroups that were made for a container without a pid namespace of its own."""
+    members.kill(members.own(cgroups, identity))
 
 
 def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
@@ -326,7 +381,7 @@ def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
         from pyoci.container import oom
 
         error = oom.explained(error, context.cgroups, oom.limit_pointer(made))
-    return error.prefixed("unable to start container process: error during container init")
+    return error.prefixed(_IN_INIT)
 
 
 def _start_time(pid: int) -> int:

@@ -6,13 +6,16 @@ import fcntl
 
 from pyoci import os
 from pyoci.container import poststart, state
-from pyoci.container.kill import kill_cgroup, send, thaw
+from pyoci.container.kill import kill_cgroup, refuse_to_kill_others, send, thaw
 from pyoci.container.state import Container
-from pyoci.errors import Error, HookError, NotFoundError, StateError
+from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
 _DEADLINE = 10_000  # ms for a killed process to be gone, as runc waits
+_ENDING = 2.0  # seconds that a process which is about to end may stay in the cgroup
+_DYING = 10.0  # and one of a create that was killed, which ends by itself as soon as it notices
+_AGAIN = 100  # ms, after which what keeps it from that is taken away once more
 _LOCK = "delete.lock"
 _UNDOING = 3_000  # ms for a create that is ended to undo what it has made
 
@@ -21,7 +24,8 @@ def delete(root: str, id: str, force: bool) -> None:
     """Remove a container that is stopped; with `force` also one that is not, and one that does not exist.
 
     A created container is killed as well, as runc does. Two deletes at once: one has the lock on the container's
-    directory and removes it, for the other one it does not exist. Raises NotFoundError, StateError, Error.
+    directory and removes it, for the other one it does not exist. Of a container whose state.json is damaged `force`
+    removes what can still be told. Raises NotFoundError, StateError, Error.
     """
     state.check_id(id)
     try:
@@ -43,9 +47,22 @@ def _delete(root: str, id: str, force: bool, directory: int) -> None:
         except NotFoundError:  # a create was killed before its first write, or a delete before its last
             _remove_directory(root, id, directory)
             raise
+        except DamagedError as error:
+            if not force:
+                raise
+            from pyoci.container import salvage
+
+            left = salvage.Remains(root, id, directory)
+            log.warning(error.message)
+            stop(left.container)
+            destroy(left.container, directory)
+            left.tell()
+            return
         found = state.status(container)
         if found in ("created", "running", "paused", "creating") and not (force or found == "created"):
-            raise StateError(f"cannot delete container {id} that is not stopped: {found}")
+            from pyoci.container import advice
+
+            raise advice.not_stopped(root, id, found)
         if found == "creating":
             _stop_runtime(container)
             container = state.read(root, id, directory)  # with what it has made since; NotFoundError: it undid it all
@@ -109,13 +126,24 @@ def stop(container: Container) -> None:
             send(container, 9)
         except StateError:
             return
-        thaw(container)
-        if not has_ended(pidfd, _DEADLINE):
-            raise Error(
-                "container init still running", hint=f"process {container.pid} did not end within 10 s of SIGKILL"
-            )
+        for _ in range(_DEADLINE // _AGAIN):
+            thaw(container)  # which a process of it may freeze as often
+            if has_ended(pidfd, _AGAIN):
+                return
+        raise Error("container init still running", hint=_why_not(container))
     finally:
         os.close(pidfd)
+
+
+def _why_not(container: Container) -> str:
+    """What keeps the process from ending, as far as that can be told."""
+    from pyoci.cgroups import members
+
+    try:
+        frozen = members.frozen_at(container.cgroups) if container.cgroups else ""
+    except OSError:
+        frozen = ""
+    return f"process {container.pid} did not end within 10 s of SIGKILL" + (f": {frozen} is frozen" if frozen else "")
 
 
 def _stop_runtime(container: Container) -> None:
@@ -140,21 +168,9 @@ def _stop_runtime(container: Container) -> None:
 
 
 def destroy(container: Container, directory: int) -> None:
-    """Remove the cgroups and the directory of a container without processes, then run its poststop hooks.
-
-    Cgroups that create had not made when it was killed are removed if they are empty: another's process may be there.
-    """
+    """Remove the cgroups and the directory of a container without processes, then run its poststop hooks."""
     if container.cgroups:
-        from pyoci.cgroups import members, removal
-
-        if container.cgroups_made and (not container.private_pid or _has_processes(container.cgroups)):
-            members.kill(container.cgroups)
-        left = container.cgroups if container.unit is None else stop_unit(container)
-        try:
-            removal.remove(left)
-        except Error:
-            if container.cgroups_made:
-                raise
+        _remove_cgroups(container)
     if container.rdt_remove:
         from pyoci.kernel import resctrl
 
@@ -164,10 +180,35 @@ def destroy(container: Container, directory: int) -> None:
     _poststop(container)
 
 
+def _remove_cgroups(container: Container) -> None:
+    """Remove the cgroups that create has made, if they are still those, or, if it was killed before, that are empty.
+
+    The kernel has ended all of a container with a pid namespace of its own: whoever is left in its cgroup is another's,
+    and an error. Without one, as in runc, those who are left are the container's, and are killed.
+    """
+    from pyoci.cgroups import members, removal
+
+    cgroups = members.own(container.cgroups, container.cgroup_id)
+    if not cgroups:
+        return
+    if container.cgroups_made and not container.private_pid:
+        refuse_to_kill_others(container)
+        members.kill(cgroups)
+    try:
+        left = cgroups if container.unit is None else stop_unit(container)
+        removal.remove(left, _DYING if container.creating else _ENDING)
+    except Error as error:
+        if not container.cgroups_made:
+            return
+        if container.private_pid and "still in it" in error.hint:
+            error.hint += f", and not of {container.id}, which has ended: end it or move it away, and delete again"
+        raise
+
+
 def stop_unit(container: Container) -> dict[str, str]:
     """Let the systemd that made the unit stop it and forget it, whatever this command's environment says.
 
-    Returns the cgroups that are left to remove.
+    Returns the cgroups that are left to remove. Raises Error if there are processes: systemd would kill them.
     """
     from pyoci.cgroups.systemd_names import is_forgotten, stored
 
@@ -175,8 +216,10 @@ def stop_unit(container: Container) -> dict[str, str]:
     unit = stored(container.unit)
     if is_forgotten(unit):  # by far the most frequent case of a container that has ended
         return container.cgroups
-    from pyoci.cgroups import systemd
+    from pyoci.cgroups import removal, systemd
 
+    if container.cgroups_made:
+        removal.require_empty(container.cgroups)
     return systemd.stop(unit, container.cgroups_made, container.cgroups)
 
 
@@ -187,18 +230,6 @@ def _remove_directory(root: str, id: str, directory: int) -> None:
             state.remove_directory(parent, id)
     finally:
         os.close(parent)
-
-
-def _has_processes(cgroups: dict[str, str]) -> bool:
-    """Whether the cgroup holds any process; one that somebody else has removed holds none."""
-    from pyoci.cgroups import files, members
-
-    try:
-        return bool(members.pids(cgroups))
-    except OSError as error:
-        if not files.vanished(error):
-            raise
-        return False
 
 
 def _poststop(container: Container) -> None:

@@ -9,7 +9,7 @@ import select
 import time
 
 from pyoci import os
-from pyoci.cgroups import statistics
+from pyoci.cgroups import members, statistics
 from pyoci.cgroups.files import Directory, Tree, keyed, vanished
 from pyoci.container import state
 from pyoci.container.state import Container
@@ -50,7 +50,7 @@ def usage(container: Container) -> dict[str, Any]:
 
 def _own(container: Container) -> dict[str, str]:
     """Its cgroups; none if a rootless one could not get them, whatever else is at the planned paths."""
-    return container.cgroups if container.cgroups_made else {}
+    return members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
 
 
 def stream(container: Container, interval: int) -> Iterator[dict[str, Any]]:
@@ -104,6 +104,13 @@ class Watch:
             self.poll.register(descriptor, mask)
         return descriptor
 
+    def keep_process(self, pid: int) -> int:
+        """A pidfd of the container's first process, polled; -1 if it has ended, which look() will see."""
+        try:
+            return self.keep(pidfd_open(pid), select.POLLIN)
+        except ProcessLookupError:
+            return -1
+
     def look(self) -> tuple[bool, bool]:
         """Whether a process was killed for want of memory since the last look; whether the container still lives."""
         raise NotImplementedError
@@ -134,21 +141,32 @@ def _no_memory(hint: str) -> Error:
 
 
 class UnifiedWatch(Watch):
-    """v2. Both files wake a poll for POLLPRI when they change (cgroup-v2.rst, "[Un]populated Notification")."""
+    """v2. Both files wake a poll for POLLPRI when they change (cgroup-v2.rst, "[Un]populated Notification").
 
-    def begin(self, _container: Container, directory: Directory) -> None:
+    The first process is waited for as well: it may have left its cgroup, which is empty then, and others may be there.
+    """
+
+    def begin(self, container: Container, directory: Directory) -> None:
+        self._container = container
+        self._pidfd = self.keep_process(container.pid)
         self._memory = self.keep(_open(directory, "memory.events"), select.POLLPRI)
         self._events = self.keep(_open(directory, "cgroup.events"), select.POLLPRI)
         self._kills = self._killed()
 
     def look(self) -> tuple[bool, bool]:
         """memory.events also counts what is no kill. Who was killed is counted before it is gone: ask in that order."""
-        alive = _text(self._events, "populated") == "1"
+        container = self._container
+        populated = _value(self._events, b"populated") == b"1"
+        alive = state.is_alive(container.pid, container.start_time)
+        if not alive and self._pidfd >= 0:  # what has ended stays readable, and would wake the poll for ever
+            self.poll.unregister(self._pidfd)
+            self._pidfd = -1
+        alive = alive or (populated and not container.private_pid)
         kills, self._kills = self._kills, self._killed()
         return self._kills > kills, alive
 
     def _killed(self) -> int:
-        return int(_text(self._memory, "oom_kill") or 0)
+        return int(_value(self._memory, b"oom_kill") or 0)
 
 
 class LegacyWatch(Watch):
@@ -159,10 +177,7 @@ class LegacyWatch(Watch):
 
     def begin(self, container: Container, directory: Directory) -> None:
         self._pid, self._start = container.pid, container.start_time
-        try:
-            self.keep(pidfd_open(container.pid), select.POLLIN)
-        except ProcessLookupError:
-            pass  # look() will see it
+        self.keep_process(container.pid)
         self._control = self.keep(_open(directory, "memory.oom_control"))
         self._event = self.keep(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), select.POLLIN)
         directory.write("cgroup.event_control", f"{self._event} {self._control}")
@@ -173,7 +188,7 @@ class LegacyWatch(Watch):
             os.eventfd_read(self._event)
         except BlockingIOError:
             return False, alive
-        there = bool(_text(self._control, "under_oom"))
+        there = bool(_value(self._control, b"under_oom"))
         return there, alive and there
 
 
@@ -185,11 +200,11 @@ def _open(directory: Directory, name: str) -> int:
         raise
 
 
-def _text(descriptor: int, key: str) -> str:
-    """The value of `key` now, in an open flat keyed file; "" once the cgroup is gone."""
+def _value(descriptor: int, key: bytes) -> bytes:
+    """The value of `key` now, in an open flat keyed file; b"" once the cgroup is gone."""
     try:
-        return keyed(os.pread(descriptor, 4096, 0).decode(), key)
+        return keyed(os.pread(descriptor, 4096, 0), key)
     except OSError as error:
         if not vanished(error):
             raise
-        return ""
+        return b""

@@ -8,22 +8,20 @@ from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import channel, os, plan_exec
-from pyoci.cgroups import below, manager
-from pyoci.cgroups.files import ROOT
-from pyoci.container import console, exec_process, state
+from pyoci.cgroups import below, manager, members
+from pyoci.container import console, exec_process, identity, state
 from pyoci.container.birth import ENDING, Birth, write_pid_file
 from pyoci.container.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError, StepError
-from pyoci.kernel import capability, procfs, signals
-from pyoci.kernel.capability_names import NAMES
+from pyoci.kernel import capability, procfs, signals, textfile
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
-from pyoci.plan_exec import NAMESPACES, Entrance
+from pyoci.plan_exec import Entrance
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
-
-_PROC_LIMIT = 4096  # bytes of a small file of procfs
 
 
 class ExecOptions(Record):
@@ -76,6 +72,7 @@ class _Execution:
         self.terminal = terminal
         self.interrupts = interrupts
         self.foreground: Foreground | None = None
+        self.rootless = options.rootless == "true"  # "auto": as soon as that is known
 
     def carry_out(self) -> int:
         options = self.options
@@ -84,7 +81,7 @@ class _Execution:
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
         _warn_of_capabilities(config)
-        placed = below.place(container.cgroups, below.parse(options.cgroup)) if container.cgroups_made else {}
+        placed = _place(container, options.cgroup)
         check_preserved(options.preserve_fds)
         self.terminal.check(config.process.terminal)
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
@@ -99,14 +96,14 @@ class _Execution:
             context.compile = self._compile
             self._open(container, context)
             try:
-                entrance = self._entrance(container, placed, bool(kept["no_new_keyring"]), config, context)
+                entrance = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
-                raise StateError(_STOPPED) from None
+                raise self._ended(context) from None
             plan = plan_exec.make(config, entrance)
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
-            self.terminal.separate(entrance.pipes, _root_outside(entrance, context.proc), context)
+            self.terminal.separate(entrance.pipes, entrance.owner, context)
             birth = Birth(plan, context, theirs, self.terminal.receive, self._prepare)
             kills = manager.oom_kills(container.cgroups)
             try:
@@ -115,7 +112,7 @@ class _Execution:
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
-                self._start(birth, context)
+                self._start(birth, context, config.linux.seccomp)
             except Error as error:
                 if has_ended(context.descriptors["container"]):
                     error = StateError(_STOPPED, hint=f"it has ended meanwhile: {error.message}")
@@ -140,62 +137,74 @@ class _Execution:
         if not state.is_alive(container.pid, container.start_time):
             raise StateError(_STOPPED)
 
+    def _ended(self, context: Context) -> StateError:
+        if has_ended(context.descriptors["container"]):
+            return StateError(_STOPPED)
+        return StateError(
+            "cannot exec: the container's first process shows no namespaces",
+            hint="its first thread has ended, and with it what could be joined; others live on",
+        )
+
     def _entrance(
-        self, container: Container, placed: dict[str, str], no_new_keyring: bool, config: Config, context: Context
+        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: Context
     ) -> Entrance:
         options = self.options
         assert config.process is not None
-        joins = _joins(container.pid, context.proc)
-        chroot = not any(kind == "mount" for kind, _ in container.namespaces)
-        if chroot:
-            flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-            context.descriptors["root"] = os.open(f"{container.pid}/root", flags, dir_fd=context.proc)
-            context.undo.add(os.close, context.descriptors["root"])
-        fallback = ""
-        if set(placed) == {""} and placed == container.cgroups:
-            fallback = _current_cgroup(container.pid, context.proc)
-        rootless = options.rootless == "true"
+        listen = listen_fds()
+        enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
+        file_limit = None if enough else raise_file_limit()  # before the first of many descriptors is opened
+        place = identity.find(container, context)
         if options.rootless == "auto":
-            rootless = os.geteuid() != 0 or in_user_namespace()
-        set_groups = _read(context.proc, f"{container.pid}/setgroups") != "deny\n"
-        if config.process.user.additional_gids and not set_groups:
+            self.rootless = os.geteuid() != 0 or in_user_namespace()
+        fallback = ""
+        if not options.cgroup and set(placed) == {""}:
+            fallback = identity.cgroup_below(container, context.proc)
+        if config.process.user.additional_gids and not place.set_groups:
             from pyoci.container import groups
 
             groups.without(config.process.user)
-        listen = listen_fds()
         umask = config.process.user.umask
-        enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         return Entrance(
             id=container.id,
-            joins=joins,
-            set_groups=set_groups,
-            chroot=chroot,
+            joins=place.joins,
+            inodes=place.inodes,
+            drop_groups=os.geteuid() == 0 and textfile.read_if_there("self/setgroups", context.proc) != b"deny\n",
+            set_groups=place.set_groups,
+            chroot=place.chroot,
             umask=options.umask if umask is None else umask,
             cgroups=placed,
-            optional_cgroups=rootless,
-            fallback_cgroup=fallback if fallback != placed.get("") else "",
-            no_new_keyring=no_new_keyring,
+            optional_cgroups=self.rootless and not options.cgroup,
+            fallback_cgroup=fallback,
+            keyring=container.keyring if own_keyring else "",
             preserve=options.preserve_fds + listen,
             listen=listen,
-            file_limit=None if enough else raise_file_limit(),
+            file_limit=file_limit,
             rdt_path=container.rdt_path,
             rdt_monitor=container.rdt_monitor,
             pid=container.pid,
             bundle=container.bundle,
             annotations=container.annotations,
             privileged=config.process.scheduler is None or (os.geteuid() == 0 and not in_user_namespace()),
-            pipes=foreign_streams(config.process, options.detach, mapped="user" in joins),
+            pipes=foreign_streams(config.process, options.detach, mapped="user" in place.joins),
+            owner=place.owner,
         )
 
     def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
-        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process."""
+        """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process.
+
+        Who has asked for one with --cgroup gets that one, or an error.
+        """
         try:
             birth.clone(lambda: None)
         except StepError as error:
             if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
-            if context.cgroup < 0 or not (entrance.fallback_cgroup or entrance.optional_cgroups):
+            asked = bool(self.options.cgroup)
+            systemd = entrance.optional_cgroups or (asked and self.rootless and container.unit is not None)
+            if context.cgroup < 0:
                 raise
+            if not (entrance.fallback_cgroup or systemd):
+                raise _busy(error, entrance.cgroups[""], asked) if error.errno == EBUSY else error from None
             os.close(context.cgroup)
             context.cgroup = -1
             if entrance.fallback_cgroup:
@@ -203,7 +212,7 @@ class _Execution:
             else:
                 from pyoci.container.attach import through_systemd
 
-                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error)
+                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error, required=asked)
             birth.clone(lambda: None)
 
     def _prepare(self) -> None:
@@ -213,13 +222,39 @@ class _Execution:
 
             self.foreground = Foreground()
 
-    def _start(self, birth: Birth, context: Context) -> None:
+    def _start(self, birth: Birth, context: Context, profile: Seccomp | None) -> None:
         """Let it run; in the foreground signals are the process's from here on."""
         if self.foreground is not None:
             self.foreground.begin(context.pid, context.pidfd, self.terminal)
             context.undo.add(self.foreground.close)
         self.interrupts.check()
-        birth.execute()
+        if profile is None:
+            birth.execute()
+        else:
+            self._execute(birth, context, profile)
+
+    def _execute(self, birth: Birth, context: Context, profile: Seccomp) -> None:
+        """A filter that forbids execve has kept the process from it, with an error or without a word."""
+        from pyoci.config.seccomp_allowance import refusal
+
+        refused = refusal(profile, "execve") is not None
+        try:
+            birth.execute()
+        except StepError as error:
+            if refused and error.step == "ExecuteProgram":
+                from pyoci.container import forbidden
+
+                forbidden.explained(error, profile)
+            raise
+        if refused:
+            from pyoci.container import forbidden
+            from pyoci.container.started import status_of
+
+            killed = forbidden.explanation(profile)
+            assert killed is not None
+            if self.foreground is not None:
+                killed.program_status = status_of(context.pid, context.pidfd)
+            raise killed
 
     def _wait(self, pid: int) -> int:
         if self.options.pid_file:
@@ -242,6 +277,27 @@ class _Execution:
 _STOPPED = "cannot exec in a stopped container"
 
 
+def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
+    """Where the process goes, by controller; nowhere if the container has no cgroups of its own. Raises Error."""
+    wanted = below.parse(asked)
+    paths = container.cgroups if container.cgroups_made else {}
+    if wanted and not paths:
+        raise Error(f"the container has no cgroup of its own, and so none for {below.OPTION}", pointer=below.OPTION)
+    return below.place(paths, wanted)
+
+
+def _busy(error: StepError, path: str, asked: bool) -> StepError:
+    """The cgroup takes no process because of those below it: which cgroup, and what to do about it."""
+    return StepError(
+        f"cannot add a process to the cgroup {path}: device or resource busy",
+        pointer=below.OPTION if asked else "/linux/cgroupsPath",
+        step=error.step,
+        call=error.call,
+        errno=EBUSY,
+        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}",
+    )
+
+
 def _check_state(container: Container, ignore_paused: bool) -> None:
     found = state.status(container)
     if found == "stopped":
@@ -250,71 +306,18 @@ def _check_state(container: Container, ignore_paused: bool) -> None:
         raise StateError("cannot exec in a container that is still being created")
     if found == "paused" and not ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-
-
-def _joins(pid: int, proc: int) -> tuple[str, ...]:
-    """The kinds of namespaces in which process `pid` is not where we are."""
-    found = []
-    for kind in NAMESPACES:
-        try:
-            theirs = os.stat(f"{pid}/ns/{kind}", dir_fd=proc)
-        except PermissionError as error:
-            raise Error(
-                f"cannot look at the container's {kind} namespace: permission denied",
-                errno=error.errno or 0,
-                hint="without privileges a container can be entered once its program runs, and only by its owner",
-            ) from None
-        ours = os.stat(f"self/ns/{kind}", dir_fd=proc)
-        if (theirs.st_ino, theirs.st_dev) != (ours.st_ino, ours.st_dev):
-            found.append(kind)
-    return tuple(found)
-
-
-def _root_outside(entrance: Entrance, proc: int) -> tuple[int, int]:
-    """The runtime's ids of the container's root."""
-    if "user" not in entrance.joins or not entrance.pipes:
-        return 0, 0
-    found = []
-    for kind in ("uid", "gid"):
-        for line in _read(proc, f"{entrance.pid}/{kind}_map").splitlines():
-            inside, outside, _ = line.split()
-            if inside == "0":
-                found.append(int(outside))
-                break
-        else:
-            found.append(-1)  # fchown(2) leaves it alone
-    return found[0], found[1]
-
-
-def _current_cgroup(pid: int, proc: int) -> str:
-    """The directory of the v2 cgroup of process `pid`, "" if it cannot be told."""
-    for line in _read(proc, f"{pid}/cgroup").splitlines():
-        if line.startswith("0::/") and not line.startswith("0::/.."):
-            return ROOT + line[3:].rstrip("/")
-    return ""
-
-
-def _read(proc: int, name: str) -> str:
-    """A small file of procfs, "" if it is not there."""
-    try:
-        file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, _PROC_LIMIT).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
+    if container.cgroups_made and members.own(container.cgroups, container.cgroup_id) != container.cgroups:
+        raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
 
 
 def _warn_of_capabilities(config: Config) -> None:
-    """One warning for what cannot be granted: names nobody knows, and capabilities that we do not hold ourselves."""
+    """Warnings for what cannot be granted."""
     sets = config.process.capabilities if config.process is not None else None
     if sets is None:
         return
-    wanted = sets.bounding | sets.effective | sets.permitted | sets.inheritable | sets.ambient
-    lacking = wanted & ~capability.get()[1] if os.geteuid() == 0 else 0
-    names = sets.unknown + tuple(name for number, name in enumerate(NAMES) if lacking >> number & 1)
-    if names:
-        log.warning(f"ignoring unknown or unavailable capabilities: {', '.join(names)}")
+    held = capability.get()[1] if os.geteuid() == 0 else -1
+    if not sets.can_be_granted(held):
+        from pyoci.config import ungranted
+
+        for line in ungranted.warnings(sets, held):
+            log.warning(line)

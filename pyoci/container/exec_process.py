@@ -8,7 +8,7 @@ forgets and crun does not: nobody leaves a confinement by not naming it.
 
 from __future__ import annotations
 
-from pyoci import jsonfile
+from pyoci import jsonfile, os
 from pyoci.config import Config, read, rules_process, schema
 from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
@@ -21,6 +21,8 @@ from pyoci.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from pyoci.config.keys import Remark
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted")
 
@@ -50,14 +52,32 @@ def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config
 
 def _process(options: ProcessOptions, bundle: str) -> Process:
     if options.file:
-        return _checked(_load(options.file, "process.json"), "", "process.json")
-    raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+        raw, remarks, _ = schema.look(_load(options.file, "process.json"), schema.PROCESS, "process.json")
+        process = _checked(raw, "", "process.json", remarks)
+        if remarks:
+            from pyoci.container import remarked
+
+            remarked.warn(remarks, "process.json")
+        return process
+    return _checked(_changed(_configured(bundle), options), "/process", "config.json")
+
+
+def _configured(bundle: str) -> Any:
+    """`process` of config.json; create has told of keys that are not the specification's."""
+    try:
+        raw = jsonfile.read(f"{bundle}/config.json", what="config.json")
+    except ConfigError as error:
+        if not os.path.lexists(f"{bundle}/config.json"):
+            error.hint = f"{bundle}, the container's bundle, has none any more; --process FILE does without it"
+        raise
     process = raw.get("process") if type(raw) is dict else None
-    if process is None:
-        raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
-    if type(process) is dict:
-        process = _changed(process, options)
-    return _checked(process, "/process", "config.json")
+    if process is not None:
+        return schema.look(process, schema.PROCESS, "config.json#/process")[0]
+    raw, remarks, _ = schema.look(raw, CONFIG)
+    if type(raw) is not dict or "process" not in raw:
+        hint = schema.slip(remarks, "/process") or "say what to run"
+        raise ConfigError("process property must not be empty", pointer="/process", hint=hint)
+    return raw["process"]
 
 
 def _load(path: str, what: str) -> Any:
@@ -68,12 +88,13 @@ def _load(path: str, what: str) -> Any:
         raise Error(f"open {path}: {reason}", pointer="--process", errno=error.errno or 0) from None
 
 
-def _checked(raw: Any, pointer: str, name: str) -> Process:
+def _checked(raw: Any, pointer: str, name: str, remarks: list[Remark] | None = None) -> Process:
     """Raises ConfigError for the first violation of the schema or of a rule."""
-    fault = schema.walk(raw, CONFIG[1]["process"])
+    remarks = remarks or []
+    fault = schema.walk(raw, schema.PROCESS)
     if fault is not None:
         place = f"{pointer}{fault[0]}"
-        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place)
+        raise ConfigError(f"{name}#{place}: {fault[1]}", pointer=place, hint=schema.slip(remarks, *fault, name))
     try:
         process = read_process(Node(raw, pointer))
         assert process is not None
@@ -82,12 +103,15 @@ def _checked(raw: Any, pointer: str, name: str) -> Process:
     except ConfigError as error:
         if error.message.startswith("config.json#"):
             error.message = f"{name}{error.message[11:]}"
+        error.hint = schema.slip(remarks, error.pointer, "", name) or error.hint
         raise
     return process
 
 
-def _changed(process: dict[str, Any], options: ProcessOptions) -> dict[str, Any]:
+def _changed(process: Any, options: ProcessOptions) -> Any:
     """`process` of config.json with what the flags say. What is of the wrong type is left for the check to find."""
+    if type(process) is not dict:
+        return process
     if not options.args:
         raise Error("exec args cannot be empty", hint="name the program to run behind the container")
     changed = {**process, "args": list(options.args), "terminal": options.tty}

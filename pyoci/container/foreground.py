@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyoci.container.notify import Relay
+    from pyoci.container.pump import Pump
 else:
     import _signal  # the signal module imports enum
 
-# Not forwarded: about our own children, our own terminal (in the background its reader and writer stop), urgent data.
-_KEPT = (signals.SIGCHLD, signals.SIGWINCH, signals.SIGTTIN, signals.SIGTTOU, signals.SIGURG, 9, 19)
+# Not forwarded: about our own children, our own terminal's size, urgent data.
+_KEPT = (signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG, 9, 19)
 _SIGWINCH = signals.SIGWINCH
+_JOB = (signals.SIGTTIN, signals.SIGTTOU)
 
 
 class Foreground:
@@ -31,7 +33,8 @@ class Foreground:
         self.pidfd = self.master = self.local = self.wake = self._wake_writer = -1
         self.before: list[Any] | None = None
         self._early: list[int] = []
-        spared = (*_KEPT, *signals.ENDING, signals.SIGPIPE)  # a pipe of ours that is closed says so by its error
+        self._piped = False  # SIGPIPE has come, and it may be one of our own
+        spared = (*_KEPT, *_JOB, *signals.ENDING, signals.SIGPIPE)
         signals.handle(tuple(int(n) for n in _signal.valid_signals() if n not in spared and n < 65), self._forward)
 
     def begin(self, pid: int, pidfd: int, owner: ConsoleOwner) -> None:
@@ -42,12 +45,14 @@ class Foreground:
         self.master = owner.master
         self.wake, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
-        signals.handle((*signals.ENDING, signals.SIGPIPE) if self.master >= 0 else signals.ENDING, self._forward)
+        signals.handle(signals.ENDING, self._forward)
+        signals.handle((signals.SIGPIPE,), self._forward if self.master >= 0 else self._note_pipe)
         signals.handle((signals.SIGCHLD,), lambda number: None)  # wakes us, to reap
         for number in self._early:
             self._forward(number)
         if self.master >= 0:
             self._attach()
+        signals.handle(_JOB, self._stop_or_forward)  # not while the terminal is set: in the background that stops us
 
     def _forward(self, number: int) -> None:
         if self.pidfd < 0:
@@ -57,6 +62,25 @@ class Foreground:
             process.pidfd_send_signal(self.pidfd, number)
         except OSError:  # it has just ended; the wait will tell
             pass
+
+    def _stop_or_forward(self, number: int) -> None:
+        """A job in the background that reads its terminal, or writes to it, is to stop: that one is about us. If it is
+        not that, somebody has sent it, and it is for the process, as with runc."""
+        if _in_background():
+            signals.take_default(number)
+        else:
+            self._forward(number)
+
+    def _note_pipe(self, number: int) -> None:
+        self._piped = True
+
+    def _forward_pipe(self, pumps: list[Pump]) -> None:
+        """SIGPIPE that somebody has sent. One that we cause, by writing where nobody reads, is not for the process: it
+        has closed its standard input, or learns by its own pipe that nobody takes its output."""
+        self._piped = False
+        own = [pump.take_broken() for pump in pumps]
+        if not any(own):
+            self._forward(signals.SIGPIPE)
 
     def _attach(self) -> None:
         """Put the caller's terminal into raw mode and give the container's its size; a newline stays what it is."""
@@ -88,7 +112,8 @@ class Foreground:
             pass
 
     def wait(self, relay: Relay | None = None) -> int:
-        """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes READY=1 on."""
+        """Until the program has ended: its status, or 128 and the signal. Meanwhile `relay` passes on what it says to
+        the service manager."""
         pumps = self.owner.pumps()
         while True:
             wanted = {self.pidfd: select.POLLIN, self.wake: select.POLLIN}
@@ -105,8 +130,12 @@ class Foreground:
                 relay.receive()
             for pump in pumps:
                 pump.move(ready)
+            if self._piped:
+                self._forward_pipe(pumps)
             if self.pidfd in ready:
                 break
+        if relay is not None:
+            relay.drain()
         for pump in pumps:
             if pump.source != 0:
                 pump.finish()  # what the program wrote last is still in the terminal, or the pipe
@@ -133,6 +162,7 @@ class Foreground:
         os.close(self.wake)
         os.close(self._wake_writer)
         self.wake = -1
+        signals.handle_by_default(_JOB)
         if self.before is not None:
             from pyoci.kernel import terminal
 
@@ -140,6 +170,16 @@ class Foreground:
                 terminal.restore(self.local, self.before)
             except OSError:  # it was hung up: there is nobody to restore it for
                 pass
+
+
+def _in_background() -> bool:
+    """Whether we are a job in the background of our own terminal."""
+    for descriptor in (2, 1, 0):
+        try:
+            return os.tcgetpgrp(descriptor) != os.getpgrp()
+        except OSError:  # not a terminal, or not ours
+            pass
+    return False
 
 
 def _poll(wanted: dict[int, int]) -> dict[int, int]:

@@ -45,7 +45,7 @@ def pause(root: str, id: str) -> None:
 def _freeze(container: Container) -> None:
     interrupts = Interrupts(signals.ENDING)
     interrupts.install()
-    _explained("pause", container, lambda: freezer.freeze(container.cgroups, interrupts))
+    _explained("pause", container, lambda: freezer.freeze(_own(container), interrupts))
     # A signal from here on is too late: all is frozen, and the command succeeds.
 
 
@@ -55,7 +55,11 @@ def resume(root: str, id: str) -> None:
         container = state.read(root, id, directory)
         if state.status(container) != "paused":
             raise StateError("container not paused")
-        _explained("resume", container, lambda: members.thaw(container.cgroups))
+        _explained("resume", container, lambda: members.thaw(_own(container)))
+
+
+def _own(container: Container) -> dict[str, str]:
+    return members.own(container.cgroups, container.cgroup_id)
 
 
 def _explained(command: str, container: Container, action: Callable[[], None]) -> None:

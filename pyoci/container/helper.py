@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.container import init
-from pyoci.kernel import process, signals
+from pyoci.kernel import prctl, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT
 from pyoci.kernel.process import pidfd_open
 from pyoci.steps import sync
@@ -34,7 +34,7 @@ def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, conte
         context.interrupts = None
         signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
         run((sync.StartSession(),), context)  # a terminal's ^C is for the runtime, which forwards it
-        process.set_name(NAME)
+        prctl.set_name(NAME)
         own = pidfd_open(os.getpid())
         os.dup2(own, handover.helper, inheritable=False)
         os.close(own)
@@ -46,7 +46,7 @@ def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, conte
     handover.began(pidfd)
     # From here on the table of descriptors is that process's: what it does not keep it closes.
     os.chdir("/")  # no file system stays busy because of us
-    process.set_dumpable(False)
+    prctl.set_dumpable(False)
     context.trace = -1
     try:
         run(steps, context)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from errno import EACCES
+from errno import EACCES, EBUSY, ENODEV, EOPNOTSUPP
 
 from pyoci import channel, os
 from pyoci.container.state import WAITING_NAME
 from pyoci.errors import Error, StepError, os_error_text
-from pyoci.kernel import process, signals
+from pyoci.kernel import prctl, process, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.steps import launch
 from pyoci.steps.namespaces import why_refused
@@ -63,9 +63,11 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
         return clone(body, flags, cgroup, plain)
     except OSError as error:
         refused = cgroup >= 0 and error.errno == EACCES
+        busy = cgroup >= 0 and error.errno in (EBUSY, ENODEV, EOPNOTSUPP)  # see cgroups(7): it takes no processes
+        what = "error adding pid of the new process to cgroups" if busy else "clone the container's process"
         raise StepError(
-            f"clone the container's process{' into its cgroup' if refused else ''}: {os_error_text(error)}",
-            pointer="/linux/cgroupsPath" if refused else "/linux/namespaces",
+            f"{what}{' into its cgroup' if refused else ''}: {os_error_text(error)}",
+            pointer="/linux/cgroupsPath" if refused or busy else "/linux/namespaces",
             step="Clone",
             call=f"clone3({flags:#x})",
             errno=error.errno or 0,
@@ -76,11 +78,11 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
 def _guard(context: Context, body: Callable[[], object]) -> None:
     try:
         seal_imports()
-        process.set_parent_death_signal(signals.SIGKILL)
+        prctl.set_parent_death_signal(signals.SIGKILL)
         if context.handover is not None:
             context.handover.await_begin()
         _close_the_runtimes(context)
-        process.set_name(WAITING_NAME)
+        prctl.set_name(WAITING_NAME)
         os.umask(0)  # modes of mount points and devices are meant as they are written; process.user.umask comes later
         signals.forget_wakeup()
         context.interrupts = None

@@ -20,11 +20,7 @@ def kill(root: str, id: str, signal: int, all: bool) -> None:
     container = state.load(root, id)
     found = state.status(container)
     if found == "stopped":
-        if all:
-            if not container.private_pid and container.cgroups_made and signal == SIGKILL:
-                kill_cgroup(container)
-            return
-        raise StateError("container not running")
+        return _kill_left(container, signal, all)
     if found == "creating" and not container.pid:
         raise StateError("container not running", hint="it is still being created")
     if signal == SIGKILL and not container.private_pid and container.cgroups_made:
@@ -43,19 +39,64 @@ def kill(root: str, id: str, signal: int, all: bool) -> None:
         thaw(container)
 
 
-def thaw(container: Container) -> None:
-    """After SIGKILL: processes of a paused container die of it on v1 only then. Asked late, so that a pause that came
-    meanwhile does not keep them."""
-    if state.is_frozen(container.cgroups):
-        from pyoci.cgroups import members
+def _kill_left(container: Container, signal: int, all: bool) -> None:
+    """SIGKILL for those who are left of a container without a pid namespace of its own: nobody else ends them.
 
-        members.thaw(container.cgroups)
+    As long as it has a cgroup that is no error, as with runc, even if nobody is there.
+    """
+    what = ""
+    if signal == SIGKILL and not container.private_pid and container.cgroups_made:
+        refuse_to_kill_others(container)
+        if kill_cgroup(container):
+            return
+        what = "unable to kill all processes: "
+    if not all:
+        raise StateError(f"{what}container not running")
 
 
-def kill_cgroup(container: Container) -> None:
+def refuse_to_kill_others(container: Container) -> None:
+    """Raises StateError if somebody is in the cgroup of a container whose first process is gone, and another container
+    has that cgroup too: an older pyoci let that happen."""
     from pyoci.cgroups import members
 
-    members.kill(container.cgroups)
+    cgroups = members.own(container.cgroups, container.cgroup_id)
+    if not cgroups or not members.is_populated(cgroups):
+        return
+    from pyoci.container import sharing
+
+    for other in sharing.others(container):
+        raise StateError(
+            f"unable to kill all processes: the cgroup of {container.id} is the one of container {other.id} too",
+            hint=f"whose processes they are nobody can tell; end {other.id} first: {members.reference(cgroups)}",
+        )
+
+
+def thaw(container: Container) -> None:
+    """After SIGKILL: processes of a paused container die of it on v1 only then, and so do those in a cgroup below that
+    the container has frozen itself. Asked late, so that a pause that came meanwhile does not keep them."""
+    freezer = container.cgroups.get("freezer")
+    if state.is_frozen(container.cgroups) or (freezer is not None and _has_children(freezer)):
+        from pyoci.cgroups import members
+
+        members.thaw_all(members.own(container.cgroups, container.cgroup_id))
+
+
+def _has_children(cgroup: str) -> bool:
+    try:
+        return os.stat(cgroup).st_nlink > 2
+    except FileNotFoundError:
+        return False
+
+
+def kill_cgroup(container: Container) -> bool:
+    """Kill every process in the container's cgroup; False if that is gone, or has become another's."""
+    from pyoci.cgroups import members
+
+    cgroups = members.own(container.cgroups, container.cgroup_id)
+    if not cgroups or not members.identity(cgroups):
+        return False
+    members.kill(cgroups)
+    return True
 
 
 def send(container: Container, signal: int) -> None:

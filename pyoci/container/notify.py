@@ -1,13 +1,16 @@
-"""NOTIFY_SOCKET: pass the container's READY=1 on to whoever started us (sd_notify(3)).
+"""NOTIFY_SOCKET: pass the container's READY=1 on to whoever started us (sd_notify(3)), and what follows while we are
+there: in the foreground WATCHDOG=1, STOPPING=1 and the like reach the service manager until the program has ended.
 
-The socket is there before the program is, stays in the container's directory until it is of no more use, and nothing
-that its other end or the service manager does, or leaves undone, is waited for without end.
+The socket is there before the program is. Once READY=1 has come it stays in the container's directory until that is
+deleted: the program goes on sending, and should learn that nobody listens rather than that there never was a socket.
+Nothing that its other end or the service manager does, or leaves undone, is waited for without end.
 """
 
 from __future__ import annotations
 
 import _socket
 import select
+import struct
 
 from pyoci import os
 from pyoci.container.state import Container
@@ -21,6 +24,14 @@ if TYPE_CHECKING:
 
 _SECONDS = 30  # for the service manager to take the message, as in runc
 _NAME = "notify.sock"
+_SCM_CREDENTIALS = 2
+
+# What a program may tell the service manager of itself. Not: who the main process is, who else may speak, descriptors
+# to keep.
+_OWN = (
+    *(b"READY", b"RELOADING", b"STOPPING", b"MONOTONIC_USEC", b"STATUS", b"ERRNO", b"BUSERROR", b"VARLINKERROR"),
+    *(b"EXIT_STATUS", b"WATCHDOG", b"WATCHDOG_USEC", b"EXTEND_TIMEOUT_USEC"),
+)
 
 
 class Relay:
@@ -31,6 +42,8 @@ class Relay:
         self.target = os.variable("NOTIFY_SOCKET") if container.notify else ""
         self.directory = self.pidfd = -1
         self.sock: Any = None
+        self.ready = False  # READY=1 has come
+        self._warned = False
 
     def open(self, directory: int) -> None:
         """Make the socket below the container's `directory`. Call before the program can run. Raises OSError."""
@@ -50,40 +63,56 @@ class Relay:
         """What to poll for reading, -1 when there is nothing to wait for."""
         return -1 if self.sock is None else self.sock.fileno()
 
-    def receive(self, leaving: bool = False) -> None:
-        """Read one message. With READY= in it: tell the service manager, and close.
+    def receive(self, leaving: bool = False) -> bool:
+        """Read one message, and tell the service manager what counts of it: at first READY=1 and nothing else, as runc
+        does, then whatever the program says of itself. False: there is none.
 
         `leaving`: wait until the manager has taken it, because then we exit, and it asks who we were.
         """
         try:
-            message = self.sock.recv(4096)
+            lines = self.sock.recv(4096).split(b"\n")
         except BlockingIOError:
-            return
-        for line in message.split(b"\n"):
+            return False
+        if self.ready:
+            kept = [line for line in lines if line.partition(b"=")[0] in _OWN]
+            if kept:
+                # The main process is the container's by now, and whoever else speaks may not be listened to.
+                self._forward(b"\n".join(kept), sender=self.container.pid)
+            return True
+        for line in lines:
             if line.startswith(b"READY="):
-                self._forward(line, leaving)
-                self.close()
-                return
+                self.ready = True
+                self._forward(line + b"\nMAINPID=%d" % self.container.pid, seconds=_SECONDS if leaving else 1)
+                break
+        return True
+
+    def drain(self) -> None:
+        """What has been sent and not been read."""
+        while self.fileno() >= 0 and self.receive():
+            pass
 
     def wait(self) -> None:
         """Until the program has said that it is ready, or has ended."""
         poll = select.poll()
         if self.pidfd >= 0:
             poll.register(self.pidfd, select.POLLIN)
-        while self.fileno() >= 0:
+        while self.fileno() >= 0 and not self.ready:
             poll.register(self.fileno(), select.POLLIN)
             ready = dict(poll.poll())
             if self.fileno() in ready:
                 self.receive(leaving=True)
             elif self.pidfd in ready:
                 return
+        self.drain()
 
-    def _forward(self, ready: bytes, leaving: bool) -> None:
+    def _forward(self, message: bytes, seconds: int = 0, sender: int = 0) -> None:
         try:
-            _tell(self.target, ready, self.container.pid, leaving)
+            _tell(self.target, message, seconds, sender)
         except (OSError, ValueError) as error:  # TimeoutError is an OSError
             reason = os_error_text(error) if isinstance(error, OSError) else str(error)
-            log.warning(f"cannot notify {self.target}: {reason}")
+            if not self._warned:
+                log.warning(f"cannot notify {self.target}: {reason}")
+            self._warned = True
 
     def _remove(self) -> None:
         try:
@@ -95,7 +124,7 @@ class Relay:
         if self.sock is not None:
             self.sock.close()
             self.sock = None
-        if self.directory >= 0:
+        if self.directory >= 0 and not self.ready:
             self._remove()
         for descriptor in (self.directory, self.pidfd):
             if descriptor >= 0:
@@ -103,18 +132,32 @@ class Relay:
         self.directory = self.pidfd = -1
 
 
-def _tell(target: str, ready: bytes, pid: int, barrier: bool) -> None:
-    """Send the message and the container's pid; with `barrier` wait until they have been taken."""
+def _tell(target: str, message: bytes, seconds: int, pid: int) -> None:
+    """Send the message, waiting `seconds` for room; with more than one wait until it has been taken, too.
+
+    pid: the process in whose name it is sent, which takes CAP_SYS_ADMIN; 0 for our own.
+    """
     address = "\0" + target[1:] if target.startswith("@") else target
     sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     try:
-        sender.settimeout(_SECONDS if barrier else 1)
+        sender.settimeout(seconds)
         sender.connect(address)
-        sender.send(ready + b"\nMAINPID=%d" % pid)
-        if barrier:
+        _send(sender, message, pid)
+        if seconds > 1:
             _wait_until_taken(sender)
     finally:
         sender.close()
+
+
+def _send(sender: _socket.socket, message: bytes, pid: int) -> None:
+    if pid:
+        credentials = struct.pack("iii", pid, os.getuid(), os.getgid())
+        try:
+            sender.sendmsg([message], [(_socket.SOL_SOCKET, _SCM_CREDENTIALS, credentials)])
+            return
+        except (PermissionError, ProcessLookupError):  # then it is up to NotifyAccess= whether we are listened to
+            pass
+    sender.send(message)
 
 
 def _wait_until_taken(sender: _socket.socket) -> None:

@@ -10,6 +10,7 @@ from pyoci.cgroups.files import vanished
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import Error, os_error_text, system_call
+from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import wait_status
 from pyoci.kernel.spawn import spawn
@@ -21,10 +22,19 @@ _CHUNK = 65536
 
 
 def pids(root: str, id: str) -> list[int]:
-    """The processes in the container's cgroup and below it, numbered by the host; none if it is gone. Raises Error."""
+    """The processes in the container's cgroup and below it, numbered by the host; none if it is gone. Raises Error.
+
+    The first process is the container's wherever it has moved to.
+    """
     container = state.load(root, id)
     try:
-        return members.pids(container.cgroups) if container.cgroups and container.cgroups_made else _without(container)
+        cgroups = members.own(container.cgroups, container.cgroup_id) if container.cgroups_made else {}
+        if not cgroups:
+            return _without(container)
+        found = members.pids(cgroups)
+        if container.pid not in found and state.is_alive(container.pid, container.start_time):
+            found.append(container.pid)
+        return found
     except OSError as error:
         if vanished(error) and state.status(container) == "stopped":
             return []
@@ -51,8 +61,7 @@ def listing(wanted: list[int], arguments: tuple[str, ...]) -> bytes:
     status, output = _run("ps", arguments or DEFAULT)
     if status:
         said = output.decode("utf-8", "backslashreplace")
-        text = f"exit status {status}" if status > 0 else f"signal {-status}"
-        raise Error(f"{text}: {said}".rstrip("\n"))
+        raise Error(f"{ending(status)}: {said}".rstrip("\n"))
     header, *lines = output.split(b"\n")
     if b"PID" not in header.split():
         raise Error(
@@ -74,7 +83,7 @@ def _pid(line: bytes, column: int) -> int:
 
 
 def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
-    """Exit status (negative: the signal) and all output of a program found along PATH, in our environment."""
+    """Wait status and all output of a program found along PATH, in our environment."""
     environment = tuple(f"{key}={value}" for key, value in os.variables().items())
     image = Image((name, *arguments), environment)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -91,7 +100,7 @@ def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
             parts.append(part)
     finally:
         os.close(reading)
-    return os.waitstatus_to_exitcode(wait_status(pid) or 0), b"".join(parts)
+    return wait_status(pid) or 0, b"".join(parts)
 
 
 def _find(name: str) -> bytes:

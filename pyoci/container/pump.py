@@ -26,6 +26,7 @@ class Pump:
         self._waiting = b""
         self._ended = False  # nothing more comes, or nobody takes it
         self._lost = False  # what comes is thrown away
+        self._broken = False  # the last write was a SIGPIPE of our own
 
     def wanted(self) -> dict[int, int]:
         """What to poll: descriptor -> events."""
@@ -63,8 +64,14 @@ class Pump:
             self._waiting = self._waiting[os.write(self.target, chunk) :]
         except BlockingIOError:
             return
-        except OSError:  # nobody reads any more: a terminal's program could not be told, and must not be stuck
+        except OSError as error:  # nobody reads any more: a terminal's program cannot be told, and must not be stuck
             self._waiting, self._lost, self._ended = b"", True, self._ended or self._ours >= 0
+            self._broken = isinstance(error, BrokenPipeError)
+
+    def take_broken(self) -> bool:
+        """Whether we have caused a SIGPIPE since the last time that this was asked."""
+        broken, self._broken = self._broken, False
+        return broken
 
     def close(self) -> None:
         """What is ours: whoever is at its other end learns that nothing more comes, or that nobody takes it."""

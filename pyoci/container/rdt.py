@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.errors import Error, os_error_text, system_call
-from pyoci.kernel import resctrl
+from pyoci.kernel import textfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ def _allocated(mount: str, group: str) -> dict[str, Any]:
         info = f"{mount}/info/{resource}"
         if not os.path.isdir(info):
             continue
-        facts: dict[str, Any] = {"cbm_mask": resctrl.read(f"{info}/cbm_mask").strip()} if resource == "L3" else {}
-        facts |= {one: int(resctrl.read(f"{info}/{one}")) for one in numbers}
+        facts: dict[str, Any] = (
+            {"cbm_mask": os.fsdecode(textfile.read(f"{info}/cbm_mask").strip())} if resource == "L3" else {}
+        )
+        facts |= {one: int(textfile.read(f"{info}/{one}")) for one in numbers}
         found[f"{name}_info"] = {key: value for key, value in facts.items() if value}
         for key, directory in ((f"{name}_schema_root", mount), (f"{name}_schema", group)):
             if line := _line(directory, resource):
@@ -55,9 +57,9 @@ def _allocated(mount: str, group: str) -> dict[str, Any]:
 
 def _line(directory: str, resource: str) -> str:
     """ "L3:0=ff;1=ff", one of the lines of schemata, which the kernel indents; "" if there is none."""
-    for line in resctrl.read(f"{directory}/schemata").splitlines():
-        if line.strip().startswith(f"{resource}:"):
-            return line.strip()
+    for line in textfile.lines(textfile.read(f"{directory}/schemata")):
+        if line.strip().startswith(f"{resource}:".encode()):
+            return os.fsdecode(line.strip())
     return ""
 
 
@@ -65,13 +67,16 @@ def _counted(mount: str, group: str) -> dict[str, Any]:
     """Memory bandwidth (mbm) and occupied cache (cmt), each an entry for each L3 cache of the machine."""
     if not os.path.isdir(f"{mount}/info/L3_MON"):
         return {}
-    features = resctrl.read(f"{mount}/info/L3_MON/mon_features").split()
+    features = textfile.lines(textfile.read(f"{mount}/info/L3_MON/mon_features"))
     caches = sorted(os.listdir(f"{group}/mon_data"))
     found = {}
     for name, files in (("mbm_stats", ("mbm_total_bytes", "mbm_local_bytes")), ("cmt_stats", ("llc_occupancy",))):
-        if any(file in features for file in files):
+        if any(file.encode() in features for file in files):
             found[name] = [
-                {file: _number(f"{group}/mon_data/{cache}/{file}") if file in features else 0 for file in files}
+                {
+                    file: _number(f"{group}/mon_data/{cache}/{file}") if file.encode() in features else 0
+                    for file in files
+                }
                 for cache in caches
             ]
     return found
@@ -79,5 +84,5 @@ def _counted(mount: str, group: str) -> dict[str, Any]:
 
 def _number(path: str) -> int:
     """0 where the hardware cannot tell at the moment ("Unavailable")."""
-    text = resctrl.read(path).strip()
+    text = textfile.read(path).strip()
     return int(text) if text.isdigit() else 0

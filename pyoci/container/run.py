@@ -10,7 +10,7 @@ from pyoci.container import create
 from pyoci.container.birth import ENDING
 from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions
-from pyoci.kernel import process, signals
+from pyoci.kernel import prctl, signals
 from pyoci.kernel.signals import Interrupted, Interrupts
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(options: CreateOptions) -> int:
     """The exit status of the program, 128 and its signal if it died of one; 0 when detached. Raises Error."""
     if not options.detach and not options.no_subreaper:
-        process.set_child_subreaper()
+        prctl.set_child_subreaper()
     terminal = ConsoleOwner(options.console_socket, options.detach)
     try:
         return _Run(options, terminal).carry_out()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyoci.container import seccomp_cache
 from pyoci.errors import ConfigError, StepError, system_call
 from pyoci.kernel import seccomp as kernel
+from pyoci.log import log, quote
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -38,11 +39,13 @@ def program(seccomp: Seccomp, root: str) -> Program | None:
     if not seccomp.default_action and not seccomp.syscalls:
         return None
     flags = _flags(seccomp)
+    log.debug(f"seccomp filter flags: {flags}")  # runc's words, which its tests look for
     key = seccomp_cache.key(seccomp)
     bpf = seccomp_cache.load(root, key)
     if bpf is None:
         bpf = _compiled(seccomp, flags)
-        seccomp_cache.store(root, key, bpf, _library())
+        if not _warned(seccomp):  # a profile that is kept would be told of once, and never again
+            seccomp_cache.store(root, key, bpf, _library())
     return Program(bpf=bpf, flags=flags)
 
 
@@ -53,6 +56,16 @@ def _compiled(seccomp: Seccomp, flags: int) -> bytes:
     bpf = seccomp_profile.compile(seccomp)
     _prove(bpf, flags, seccomp.pointer)
     return bpf
+
+
+def _warned(seccomp: Seccomp) -> bool:
+    """Whether there are names that look like slips; the log tells of them."""
+    from pyoci.container import seccomp_names
+
+    found = seccomp_names.slips(seccomp)
+    for pointer, name, guess in found:
+        log.warning(f"config.json#{pointer}: unknown system call {quote(name)}, ignored; did you mean {guess!r}?")
+    return bool(found)
 
 
 def _library() -> str:
@@ -70,8 +83,6 @@ def _flags(seccomp: Seccomp) -> int:
         if name == _IGNORED or (name == _WAIT_KILLABLE and not notifies):  # it is about the listener alone
             continue
         pointer = f"{seccomp.pointer}/flags/{at}"
-        if name not in _FLAGS:
-            raise ConfigError(f"seccomp flag {name} is not known to runc", pointer=pointer)
         flag, short = _FLAGS[name]
         if not kernel.flags_supported(flag):
             raise ConfigError(

@@ -57,8 +57,9 @@ def load(root: str, key: str) -> bytes | None:
         os.close(directory)
     digest, content = data[:_DIGEST], data[_DIGEST:]
     line, _, bpf = content.partition(b"\n")
-    name, _, identity = line.decode("utf-8", "replace").partition(" ")
-    if digest != _hash(content) or name != key or not bpf or len(bpf) % INSTRUCTION_SIZE:
+    name, _, made_by = line.partition(b" ")
+    identity = os.fsdecode(made_by)
+    if digest != _hash(content) or name != key.encode() or not bpf or len(bpf) % INSTRUCTION_SIZE:
         return None
     return bpf if identity == _identity(identity.rpartition(" ")[2]) else None
 

@@ -7,6 +7,7 @@ import errno
 from pyoci.container import seccomp_conditions, seccomp_stub
 from pyoci.errors import ConfigError, system_call
 from pyoci.kernel import libseccomp
+from pyoci.kernel.seccomp import MAX_INSTRUCTIONS
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -43,9 +44,6 @@ ARCHITECTURES = (
     *("PARISC", "PARISC64", "PPC", "PPC64", "PPC64LE", "RISCV64", "S390", "S390X", "SH", "SHEB"),
     *("X32", "X86", "X86_64"),
 )
-_MAX_ERRNO = 4094  # libseccomp refuses what the kernel would cut; runc cuts to 16 bits, so that 65536 becomes success
-_MAX_TRACE = 0xFFFF  # a message for the tracer
-_ARGUMENTS = 6
 _MULTIPLEXED = range(-299, -99)  # libseccomp's numbers for calls that socketcall (-1xx) and ipc (-2xx) can make
 _MANY_RULES = 32  # from here on a binary tree is worth its instructions; it also needs at least one rule
 
@@ -63,23 +61,40 @@ def compile(profile: Seccomp) -> bytes:
     """The whole program: the -ENOSYS stub where the default action denies, calls with conditions, all others.
 
     A rule without conditions wins over those with conditions for the same call, and the first one over later ones.
-    ConfigError: a name or number that means nothing, or an action where it may not stand.
+    `profile` has passed the schema and the rules: what stands where it may not is found there. ConfigError: an
+    architecture that libseccomp does not know, or a rule that it does not take.
     """
-    default = _default_action(profile)
+    default = _action(profile.default_action, profile.default_errno)
     named = [
         _architecture(name, f"{profile.pointer}/architectures/{at}") for at, name in enumerate(profile.architectures)
     ]
     architectures = list(dict.fromkeys((libseccomp.native_architecture(), *named)))
     calls = [call for rule in profile.syscalls for call in _calls(rule, default)]
-    always = {call.name for call in calls if [] in call.alternatives}
+    always: dict[str, _Call] = {}  # once each: libseccomp goes through all rules that it has to add another one
+    for call in calls:
+        if [] in call.alternatives:
+            always.setdefault(call.name, call)
     conditional = [call for call in calls if call.name not in always]
-    others = [call for call in calls if [] in call.alternatives]
+    _check_size(conditional, profile.pointer)
+    others = list(always.values())
     others += [call for call in conditional if _multiplexed(call.name, architectures)]
     return (
         _stub(profile, default, architectures)
         + seccomp_conditions.conditions(_by_number(conditional, architectures), default)
         + _by_libseccomp(profile, default, named, others)
     )
+
+
+def _check_size(conditional: list[_Call], pointer: str) -> None:
+    """Refuse at once what cannot fit: each list of conditions takes more than one instruction."""
+    count = sum(len(call.alternatives) for call in conditional)
+    if count > MAX_INSTRUCTIONS:
+        raise ConfigError(
+            "unable to init seccomp: error loading seccomp filter into kernel: invalid argument",
+            pointer=pointer,
+            errno=errno.EINVAL,
+            hint=f"the profile has {count} lists of conditions, the kernel takes {MAX_INSTRUCTIONS} instructions",
+        )
 
 
 def _by_number(calls: list[_Call], architectures: list[int]) -> dict[int, dict[int, list[Rule]]]:
@@ -123,37 +138,14 @@ def _by_libseccomp(profile: Seccomp, default: int, architectures: list[int], cal
         ) from None
 
 
-def _default_action(profile: Seccomp) -> int:
-    action = _action(profile.default_action, profile.default_errno, profile.pointer, "defaultAction", "defaultErrnoRet")
-    if action == _NOTIFY:
-        raise ConfigError(
-            "SCMP_ACT_NOTIFY cannot be used as default action", pointer=f"{profile.pointer}/defaultAction"
-        )
-    return action
-
-
-def _action(name: str, code: int | None, pointer: str, name_key: str, code_key: str) -> int:
+def _action(name: str, code: int | None) -> int:
     """SCMP_ACT_* of a name and an errno (None: EPERM where the action carries one)."""
-    action = ACTIONS.get(name)
-    if action is None:
-        raise ConfigError(f"string {name} is not a valid action for seccomp", pointer=f"{pointer}/{name_key}")
-    if action not in (_ERRNO, _TRACE):
-        if code is not None:
-            raise ConfigError(f"seccomp: action {name} does not support an errno", pointer=f"{pointer}/{code_key}")
-        return action
-    limit = _MAX_ERRNO if action == _ERRNO else _MAX_TRACE
-    if code is not None and code > limit:
-        raise ConfigError(
-            f"seccomp: {code} is larger than {limit}, the largest errno of {name}", pointer=f"{pointer}/{code_key}"
-        )
-    return action | (errno.EPERM if code is None else code)
+    action = ACTIONS[name]
+    return action | (errno.EPERM if code is None else code) if action in (_ERRNO, _TRACE) else action
 
 
 def _architecture(name: str, pointer: str) -> int:
-    known = name.removeprefix("SCMP_ARCH_")
-    if known == name or known not in ARCHITECTURES:
-        raise ConfigError(f"string {name} is not a valid arch for seccomp", pointer=pointer)
-    arch = libseccomp.architecture(known.lower())
+    arch = libseccomp.architecture(name.removeprefix("SCMP_ARCH_").lower())
     if not arch:
         raise ConfigError(
             f"string {name} is not a valid arch for seccomp",
@@ -165,14 +157,8 @@ def _architecture(name: str, pointer: str) -> int:
 
 def _calls(rule: SyscallRule, default: int) -> list[_Call]:
     """What `rule` asks for, without names that libseccomp does not know and without what changes nothing."""
-    action = _action(rule.action, rule.errno, rule.pointer, "action", "errnoRet")
-    if action == _NOTIFY and "write" in rule.names:
-        pointer = f"{rule.pointer}/names/{rule.names.index('write')}"
-        raise ConfigError("SCMP_ACT_NOTIFY cannot be used for the write syscall", pointer=pointer)
+    action = _action(rule.action, rule.errno)
     alternatives = _alternatives(rule)
-    for at, name in enumerate(rule.names):
-        if not name:
-            raise ConfigError("empty string is not a valid syscall", pointer=f"{rule.pointer}/names/{at}")
     if action == default:
         return []
     return [
@@ -188,21 +174,14 @@ def _alternatives(rule: SyscallRule) -> list[list[Condition]]:
     libseccomp takes one condition per argument. Two for the same one cannot both be meant to narrow the rule, so
     then each condition is a rule of its own, which is how profiles list several values of one argument.
     """
-    conditions = [_condition(argument, f"{rule.pointer}/args/{at}") for at, argument in enumerate(rule.args)]
+    conditions = [_condition(argument) for argument in rule.args]
     if len({condition[0] for condition in conditions}) < len(conditions):
         return [[condition] for condition in conditions]
     return [conditions]
 
 
-def _condition(argument: SyscallArg, pointer: str) -> Condition:
-    operator = OPERATORS.get(argument.op)
-    if operator is None:
-        raise ConfigError(f"string {argument.op} is not a valid operator for seccomp", pointer=f"{pointer}/op")
-    if argument.index >= _ARGUMENTS:
-        raise ConfigError(
-            f"seccomp: syscall argument {argument.index} does not exist, they are 0 to 5", pointer=f"{pointer}/index"
-        )
-    return (argument.index, operator, argument.value, argument.value_two)
+def _condition(argument: SyscallArg) -> Condition:
+    return (argument.index, OPERATORS[argument.op], argument.value, argument.value_two)
 
 
 def _stub(profile: Seccomp, default: int, architectures: list[int]) -> bytes:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyoci.container.notify import Relay
 
 NO_PROCESS = "process property must not be empty"
-_MOMENT = 100  # ms; a program with the waiting name is not waited for longer
+_DEADLINE = 10_000  # ms for a process that is ending
 
 _REFUSED = {
     "stopped": "cannot start a container that has stopped",
@@ -80,13 +80,14 @@ def release(container: Container, directory: int, relay: Relay | None = None) ->
             said = _listen(fifo, pidfd)
         finally:
             os.close(fifo)
-        lost = said == GO and _died_in_execve(container.pid, pidfd)
+        lost = said == GO and _died_in_execve(container, pidfd)
     finally:
         os.close(pidfd)
     os.unlink(state.FIFO, dir_fd=directory)
     _judge(said, container)
     if lost:
         _explain(container)
+        _explain_by_filter(container)
 
 
 def _listen(fifo: int, pidfd: int) -> bytes:
@@ -116,7 +117,12 @@ def _judge(said: bytes, container: Container) -> None:
         kind, fields = channel.decode(frame)
         if kind != "error":
             raise Error("the container's process left a message that is none of the protocol")
-        raise channel.decode_error(fields)
+        error = channel.decode_error(fields)
+        if error.step == "ExecuteProgram":
+            from pyoci.container import forbidden
+
+            error = forbidden.explained(error, forbidden.profile_of(container))
+        raise error
     if not said.startswith(GO):
         _explain(container)
         raise Error(
@@ -125,18 +131,16 @@ def _judge(said: bytes, container: Container) -> None:
         )
 
 
-def _died_in_execve(pid: int, pidfd: int) -> bool:
+def _died_in_execve(container: Container, pidfd: int) -> bool:
     """Whether the process ended after its last word, but as what it was; also if it is reaped and nobody can tell.
 
-    Its end of the fifo is closed a moment before it gets its new name, and a moment before its death is told.
+    Its end of the fifo is closed by execve(2), which has made it a program by then, or by its death, which is told a
+    moment later.
     """
-    waiting = (state.WAITING_NAME, "")
-    for _ in range(_MOMENT):
-        if state.name(pid) not in waiting:
-            return False
-        if has_ended(pidfd, 1):
-            return state.name(pid) in waiting
-    return False
+    found = state.process(container.pid)
+    if found is not None and found[1] == container.start_time and not found[2]:
+        return False
+    return has_ended(pidfd, _DEADLINE)
 
 
 def _explain(container: Container) -> None:
@@ -144,5 +148,15 @@ def _explain(container: Container) -> None:
     from pyoci.container import oom
 
     killed = oom.explanation(container.cgroups)
+    if killed is not None:
+        raise killed
+
+
+def _explain_by_filter(container: Container) -> None:
+    """Raises StepError if the seccomp profile lets no program begin. Where execve(2) is refused with an errno, a filter
+    that forbids the rest, too, has kept the process from saying so."""
+    from pyoci.container import forbidden
+
+    killed = forbidden.explanation(forbidden.profile_of(container))
     if killed is not None:
         raise killed

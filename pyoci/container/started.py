@@ -9,8 +9,11 @@ from pyoci.container.create import CreateOptions
 from pyoci.container.delete import remove
 from pyoci.container.foreground import Foreground
 from pyoci.container.state import Container
-from pyoci.errors import Error
-from pyoci.kernel.process import pidfd_open
+from pyoci.errors import Error, HookError, StepError
+from pyoci.kernel.process import has_ended, pidfd_open
+
+_FAILED = 255
+_MOMENT = 1000  # ms in which a process that has said why it fails has ended
 
 
 def carry_on(
@@ -25,6 +28,10 @@ def carry_on(
         directory = state.open_directory(container.root, container.id)
         try:
             start.release(container, directory, relay)
+        except (HookError, StepError) as error:
+            if foreground is not None:
+                error.program_status = status_of(container.pid, pidfd)
+            raise
         finally:
             os.close(directory)
         poststart.run(container)
@@ -42,6 +49,19 @@ def carry_on(
     if not options.keep:
         remove(container)
     return status
+
+
+def status_of(pid: int, pidfd: int) -> int:
+    """The exit status of a run, or exec, whose program did not begin, as with runc: 128 and the signal that has killed
+    the process, or 255, with which runc's ends when it has failed after `start`. The process is left to be reaped."""
+    if has_ended(pidfd, _MOMENT):
+        try:
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            return _FAILED
+        if found is not None and found.si_code != os.CLD_EXITED:
+            return 128 + found.si_status
+    return _FAILED
 
 
 def remove_failed(container: Container) -> None:

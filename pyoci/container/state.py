@@ -1,74 +1,47 @@
-"""A container's directory and state.json: who it is, what it has, and what has become of it (runtime.md, "State").
+"""A container's directory: who it is, what it has, and what has become of it (runtime.md, "State").
 
-The key names that other programs read are runc's: init_process_pid, init_process_start, cgroup_paths, namespace_paths,
-config.rootfs, config.labels. What only pyoci needs stands below "pyoci", with a version.
-This module is all that `state` and `list` load: it does without ctypes.
+This module and records.py are all that `state` and `list` load: they do without ctypes.
 """
 
 from __future__ import annotations
 
-from errno import ENOTEMPTY
+from errno import EISDIR, ELOOP, ENOTEMPTY
 
 from pyoci import jsonfile, os
-from pyoci.errors import Error, NotFoundError
-from pyoci.record import Record
+from pyoci.container import records
+from pyoci.container.records import FORMAT as FORMAT
+from pyoci.container.records import SPEC_VERSION as SPEC_VERSION
+from pyoci.container.records import Container as Container
+from pyoci.errors import ConfigError, Error, NotFoundError
+from pyoci.kernel import textfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-FORMAT = 1  # of the "pyoci" object and of the fifo's protocol
-SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
 FILE = "state.json"
 FIFO = "exec.fifo"
 KEPT = "config.json"  # of config.json what exec and update need, as it was at create or after the last update
-WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve
+WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve; for whoever reads a list of processes
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
 _MAX_ID = 255  # NAME_MAX
-
-
-class Container(Record):
-    """What state.json holds. pid 0: there is no process yet.
-
-    creating: create has not finished; runtime_pid and runtime_start then tell whether it still may.
-    """
-
-    root: str
-    id: str
-    bundle: str
-    rootfs: str
-    created: str  # RFC 3339 with nanoseconds, UTC
-    annotations: dict[str, str]
-    oci_version: str = SPEC_VERSION
-    pid: int = 0
-    start_time: int = 0  # clock ticks since boot: field 22 of /proc/PID/stat
-    creating: bool = False
-    runtime_pid: int = 0
-    runtime_start: int = 0
-    cgroups: dict[str, str]
-    unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
-    cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
-    namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
-    private_pid: bool = True  # it has a pid namespace of its own
-    has_process: bool = True  # config.json says what to start
-    notify: bool = False
-    rdt_path: str = ""  # its group in resctrl
-    rdt_monitor: str = ""  # and the group in that one that counts
-    rdt_remove: tuple[str, ...] = ()  # what of them delete removes
-    hooks: dict[str, Any] = {}  # poststart and poststop as in config.json
+_PF_FORKNOEXEC = 0x40  # of the flags in /proc/PID/stat (include/linux/sched.h): set by fork(2), cleared by execve(2)
 
 
 def check_id(id: str) -> None:
     """Raises Error for what cannot name a container: it is the name of a directory below --root."""
     if not id:
         raise Error("container id cannot be empty")
-    if not _ALLOWED.issuperset(id) or id in (".", "..") or len(id) > _MAX_ID:
+    if not _ALLOWED.issuperset(id) or id in (".", ".."):
         raise Error("invalid container ID format", hint="letters, digits and _ + - . are allowed, but not . or ..")
+    if len(id) > _MAX_ID:
+        hint = f"it has {len(id)} characters; the name of a directory has at most {_MAX_ID}"
+        raise Error("invalid container ID format", hint=hint)
 
 
 def make_root(root: str) -> None:
-    """Make --root, 0700, and what is missing above it. Raises OSError."""
+    """Make --root, 0700, and what is missing above it. Raises OSError; Error where a file is in the way."""
     if os.path.isdir(root):
         return
     from os import makedirs
@@ -76,6 +49,8 @@ def make_root(root: str) -> None:
     mask = os.umask(0o022)  # of the parents
     try:
         makedirs(root, 0o700, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise no_directory(root, error) from None
     finally:
         os.umask(mask)
 
@@ -87,7 +62,10 @@ def open_root(root: str, make: bool = False) -> int:
     """
     if make:
         make_root(root)
-    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except NotADirectoryError as error:
+        raise no_directory(root, error) from None
     status = os.fstat(directory)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o1022 in (0o020, 0o002, 0o022):
         os.close(directory)
@@ -100,17 +78,27 @@ def open_root(root: str, make: bool = False) -> int:
     return directory
 
 
+def no_directory(root: str, error: OSError) -> Error:
+    """The error of a --root that is a file, or that lies below one."""
+    path = root
+    while path and not os.path.lexists(path):
+        path = path.rpartition("/")[0]
+    return Error(f"{path or root} is not a directory", pointer="--root", errno=error.errno or 0)
+
+
 def open_directory(root: str, id: str) -> int:
     """A descriptor of the container's directory. Raises NotFoundError; Error if it is not ours."""
     check_id(id)
     try:
         parent = open_root(root)
     except FileNotFoundError:
-        raise NotFoundError from None
+        raise _missing(root, id) from None
     try:
         directory = os.open(id, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     except FileNotFoundError:
-        raise NotFoundError from None
+        raise _missing(root, id) from None
+    except NotADirectoryError as error:
+        raise Error(f"{root}/{id} is not a directory", errno=error.errno or 0, hint="so it is no container") from None
     finally:
         os.close(parent)
     status = os.fstat(directory)
@@ -133,101 +121,56 @@ def load(root: str, id: str) -> Container:
 
 
 def read(root: str, id: str, directory: int) -> Container:
-    """The same from the container's directory. Without state.json there is no container yet, or none any more."""
+    """The same from the container's directory. Without state.json there is no container yet, or none any more.
+
+    Raises NotFoundError, DamagedError, ForeignError.
+    """
+    path = f"{root}/{id}/{FILE}"
     try:
-        file = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        raise NotFoundError from None
-    with open(file, "rb") as opened:
-        raw = jsonfile.parse(opened.read(), FILE)
+        return record(root, id, jsonfile.parse(content(directory), path, own=True))
+    except FileNotFoundError:  # one that is none of ours, or one that is only begun or all but gone
+        from pyoci.container import foreign
+
+        foreign.refuse_others(root, id, directory)
+        from pyoci.container import advice
+
+        raise advice.without_state(root, id) from None
+    except (ConfigError, records.Damage) as problem:
+        from pyoci.container import advice
+
+        raise advice.damaged(root, id, problem) from None
+
+
+def content(directory: int) -> bytes:
+    """The bytes of state.json in the container's directory. Raises FileNotFoundError, OSError, Damage."""
     try:
-        return _from_json(root, id, raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Error(f"{root}/{id}/{FILE}: {type(error).__name__}: {error}", hint="was it written by pyoci?") from None
+        file = os.open(FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory)
+        with open(file, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        if error.errno in (EISDIR, ELOOP):
+            raise records.Damage(": not a file") from None
+        raise
 
 
-def _from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
-    own, config = raw["pyoci"], raw["config"]
-    if own["version"] > FORMAT:
-        raise Error(f"{FILE} has version {own['version']}, this pyoci knows {FORMAT}", hint="use the newer pyoci")
-    labels = dict(entry.split("=", 1) for entry in config["labels"])  # for other readers: "a=b" would not come back
-    bundle = own.get("bundle", labels.pop("bundle", ""))
-    return Container(
-        root=root,
-        id=id,
-        bundle=bundle,
-        rootfs=config["rootfs"],
-        created=raw["created"],
-        annotations=own.get("annotations", labels),
-        pid=raw["init_process_pid"],
-        start_time=raw["init_process_start"],
-        creating=own["creating"],
-        runtime_pid=own["runtime_pid"],
-        runtime_start=own["runtime_start"],
-        cgroups=raw["cgroup_paths"],
-        unit=own.get("unit"),
-        cgroups_made=own.get("cgroups_made", True),
-        namespaces=tuple((one["type"], one["path"]) for one in config["namespaces"]),
-        private_pid=own["private_pid"],
-        has_process=own.get("has_process", True),
-        notify=own["notify"],
-        rdt_path=raw.get("intel_rdt_path", ""),
-        rdt_monitor=raw.get("intel_rdt_mon_path", ""),
-        rdt_remove=tuple(own.get("rdt_remove", ())),
-        hooks=own["hooks"],
-    )
+def record(root: str, id: str, raw: Any) -> Container:
+    """The container that `raw`, the value in state.json, tells of: pyoci's or runc's. Raises Damage, ForeignError."""
+    if type(raw) is dict and "pyoci" not in raw:
+        from pyoci.container import foreign
+
+        return foreign.container(root, id, raw)
+    return records.from_json(root, id, raw)
 
 
-_NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
-_NAMESPACE_FILES = {"mount": "mnt", "network": "net"}
+def _missing(root: str, id: str) -> NotFoundError:
+    from pyoci.container import advice
 
-
-def to_json(container: Container) -> dict[str, Any]:
-    labels = [f"{name}={value}" for name, value in container.annotations.items()]
-    paths = {}
-    for kind, path in container.namespaces:
-        file = _NAMESPACE_FILES.get(kind, kind)
-        own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
-        paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
-    rdt = {"intel_rdt_path": container.rdt_path, "intel_rdt_mon_path": container.rdt_monitor}
-    return {
-        "id": container.id,
-        "init_process_pid": container.pid,
-        "init_process_start": container.start_time,
-        "created": container.created,
-        "config": {
-            "rootfs": container.rootfs,
-            "namespaces": [{"type": kind, "path": path} for kind, path in container.namespaces],
-            "cgroups": {"path": next(iter(container.cgroups.values()), "")},
-            "version": container.oci_version,
-            "labels": [*labels, f"bundle={container.bundle}"],
-        },
-        "rootless": os.geteuid() != 0,
-        "cgroup_paths": container.cgroups,
-        "namespace_paths": paths,
-        **{key: path for key, path in rdt.items() if path},
-        "pyoci": {
-            "version": FORMAT,
-            "creating": container.creating,
-            "runtime_pid": container.runtime_pid,
-            "runtime_start": container.runtime_start,
-            "cgroup_driver": "cgroupfs" if container.unit is None else "systemd",
-            "unit": container.unit,
-            "cgroups_made": container.cgroups_made,
-            "bundle": container.bundle,
-            "annotations": container.annotations,
-            "private_pid": container.private_pid,
-            "has_process": container.has_process,
-            "notify": container.notify,
-            "hooks": container.hooks,
-            **({"rdt_remove": list(container.rdt_remove)} if container.rdt_remove else {}),
-        },
-    }
+    return advice.missing(root, id)
 
 
 def save(container: Container, directory: int) -> None:
     """Write state.json into the container's directory, atomically."""
-    jsonfile.write(directory, FILE, to_json(container))
+    jsonfile.write(directory, FILE, records.to_json(container))
 
 
 # What a process of exec has of the container it comes into, and what update changes; not config.json as it may be then.
@@ -259,23 +202,55 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}, and "resources"
     and "devices", those of config.json's `linux`, if there are any.
 
-    An older pyoci kept nothing: then config.json of the bundle has to do. Raises NotFoundError, Error.
+    An older pyoci kept nothing: then config.json of the bundle has to do; runc keeps all of it in state.json. Raises
+    NotFoundError, Error.
     """
     directory = open_directory(root, id)
+    container = None
     try:
         container = read(root, id, directory)
+        return container, _checked(_kept(container, directory))
+    except records.Damage as problem:
+        from pyoci.container import advice
+
+        raise advice.damaged(root, id, problem, KEPT if container is None or not container.by_runc else FILE) from None
+    finally:
+        os.close(directory)
+
+
+def _kept(container: Container, directory: int) -> Any:
+    if container.by_runc:
+        from pyoci.container import foreign_config
+
+        return foreign_config.kept(jsonfile.parse(content(directory), FILE, own=True))
+    try:
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        with open(file, "rb") as opened:
-            kept: dict[str, Any] = jsonfile.parse(opened.read(), f"{root}/{id}/{KEPT}")
     except FileNotFoundError:
         whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
         config = {key: whole[key] for key in ("process", "linux") if key in whole}
         linux = whole.get("linux") or {}
         more = {key: linux[key] for key in ("resources", "devices") if key in linux}
-        return container, {"no_new_keyring": False, "config": config, **more}
-    finally:
-        os.close(directory)
-    return container, kept
+        return {"no_new_keyring": False, "config": config, **more}
+    with open(file, "rb") as opened:
+        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
+
+
+def _checked(kept: Any) -> dict[str, Any]:
+    """`kept`, once it is what the schema of config.json allows. Raises Damage."""
+    from pyoci.config.schema import walk
+    from pyoci.config.schema_table import CONFIG
+
+    members = records.Members(kept)
+    members.get("no_new_keyring", bool)
+    config = members.object("config")
+    linux = {key: kept[key] for key in ("resources", "devices") if key in kept}
+    process: dict[str, Any] = {"cwd": "/"}  # what is required there
+    for name, more in (("process", process), ("linux", linux)):
+        fault = walk(config.get(name, dict, {}) | more, CONFIG[1][name])
+        if fault is not None:
+            raise records.Damage(f"#/config/{name}{fault[0]}: {fault[1]}")
+    checked: dict[str, Any] = kept
+    return checked
 
 
 def remove_directory(root: int, name: str, attempts: int = 20) -> None:
@@ -316,21 +291,21 @@ def is_named(root: int, name: str, directory: int) -> bool:
         return False
 
 
-def process(pid: int) -> tuple[str, int] | None:
-    """State letter and start time of a process, None if there is none (proc_pid_stat(5))."""
+def process(pid: int) -> tuple[str, int, bool] | None:
+    """State letter and start time of a process, and whether it has never called execve(2), so that it is not a program
+    yet; None if there is none (proc_pid_stat(5)).
+
+    None of it is the process's to choose, as its name is. The letter of a program is that of its first thread: with
+    others left it shows "Z" and lives on, and so is none.
+    """
     try:
-        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        content = textfile.read(f"/proc/{pid}/stat")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    try:
-        text = os.read(file, 4096)
-    except ProcessLookupError:
-        return None
-    finally:
-        os.close(file)
     # The name stands in parentheses and may contain some itself: count from the last one.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    fields = content[content.rindex(b")") + 2 :].split()
+    letter = "" if fields[0] == b"Z" and int(fields[17]) > 1 else fields[0].decode()
+    return letter, int(fields[19]), bool(int(fields[6]) & _PF_FORKNOEXEC)
 
 
 def is_alive(pid: int, start_time: int) -> bool:
@@ -347,51 +322,24 @@ def status(container: Container) -> str:
     if container.creating:
         return "creating" if is_alive(container.runtime_pid, container.runtime_start) else "stopped"
     alive = is_alive(container.pid, container.start_time)
-    if is_frozen(container.cgroups) and (alive or _is_populated(container.cgroups)):
+    if is_frozen(container.cgroups) and (alive or _is_populated(container)):
         return "paused"
-    if not alive:
+    waiting = os.path.lexists(f"{container.root}/{container.id}/{FIFO}")
+    found = process(container.pid) if alive else None
+    if found is None or found[1] != container.start_time or found[0] in ("Z", "X"):
         return "stopped"
-    if is_waiting(container):
-        return "created"
-    return "running" if is_alive(container.pid, container.start_time) else "stopped"
-
-
-def is_waiting(container: Container) -> bool:
-    """Whether the process still waits for start: its fifo is there and its name is not yet a program's."""
-    if not os.path.lexists(f"{container.root}/{container.id}/{FIFO}"):
-        return False
-    return name(container.pid) == WAITING_NAME
-
-
-def name(pid: int) -> str:
-    """/proc/PID/comm, also of a process that has ended and waits to be reaped; "" if there is none."""
-    return _read(f"/proc/{pid}/comm").rstrip("\n")
+    return "created" if waiting and (found[2] or container.by_runc) else "running"
 
 
 def is_frozen(cgroups: dict[str, str]) -> bool:
     """Whether the cgroup itself was asked to freeze, which may take a moment; one below a frozen one is not paused."""
     freezer = cgroups.get("freezer")
     path = f"{freezer}/freezer.self_freezing" if freezer is not None else f"{cgroups.get('', '')}/cgroup.freeze"
-    return _read(path).strip() == "1"
+    return textfile.read_if_there(path) == b"1\n"
 
 
-def _is_populated(cgroups: dict[str, str]) -> bool:
-    """Whether a process is left; on v1 in the cgroup itself, those below it are not looked for."""
-    freezer = cgroups.get("freezer")
-    if freezer is not None:
-        return bool(_read(f"{freezer}/cgroup.procs"))
-    return "populated 1" in _read(f"{cgroups.get('', '')}/cgroup.events")
+def _is_populated(container: Container) -> bool:
+    """Whether a process is left in the cgroup that was made, or below it."""
+    from pyoci.cgroups import members  # rare: the container's process has ended
 
-
-def _read(path: str) -> str:
-    """A small file of the kernel's, "" if it is gone."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, 4096).decode("utf-8", "replace")
-    except OSError:
-        return ""
-    finally:
-        os.close(file)
+    return members.is_populated(members.own(container.cgroups, container.cgroup_id))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import stat
+from errno import ENOTDIR
 from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import host, os, plan
 from pyoci.cgroups import layout, paths
 from pyoci.cgroups.devices import container_rules
 from pyoci.container.console import foreign_streams, listen_fds
-from pyoci.errors import Error
+from pyoci.errors import Error, os_error_text
 from pyoci.kernel.process import raise_file_limit
+from pyoci.steps.identity import keyring_name
 from pyoci.steps.rootfs import open_rootfs
 
 TYPE_CHECKING = False
@@ -52,7 +55,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         unit=unit,
         device_rules=container_rules(config.linux.resources, config.linux.devices),
         no_pivot=options.no_pivot,
-        no_new_keyring=options.no_new_keyring,
+        keyring="" if options.no_new_keyring else keyring_name(options.id),
         preserve=options.preserve_fds + listen,
         listen=listen,
         file_limit=file_limit,
@@ -72,12 +75,29 @@ def _rdt(config: Config, id: str) -> Group | None:
 
 
 def _cgroups(config: Config, id: str, where: Layout, unit: Unit | None) -> dict[str, str]:
-    """Where the container's cgroups will be."""
+    """Where the container's cgroups will be. state.json names them, so their names must be UTF-8 as JSON is."""
     if unit is None:
-        return paths.plan(where, config.linux.cgroups_path, id)
-    from pyoci.cgroups import systemd_names
+        planned = paths.plan(where, config.linux.cgroups_path, id)
+    else:
+        from pyoci.cgroups import systemd_names
 
-    return systemd_names.planned(where, unit, os.geteuid())
+        planned = systemd_names.planned(where, unit, os.geteuid())
+    for path in planned.values():
+        if not _is_utf8(path):
+            raise Error(
+                "the container's cgroup would lie below one whose name is not UTF-8",
+                pointer="/linux/cgroupsPath",
+                hint=f"it would be {path}; give an absolute path, or start pyoci from another cgroup",
+            )
+    return planned
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layout, rootless: bool) -> Unit:
@@ -116,18 +136,39 @@ def _rootfs(bundle: str, path: str) -> str:
             pointer="/root/path",
             hint=f"it leads to {realpath(absolute)}",
         )
-    if not os.path.isdir(absolute):
-        raise Error(f"invalid rootfs: stat {absolute}: no such file or directory", pointer="/root/path")
+    try:
+        status = os.stat(absolute)
+    except OSError as error:  # stat(2), or one of the directories above is none
+        raise _no_rootfs(absolute, error) from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise _no_rootfs(absolute, NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), absolute))
     return absolute
+
+
+def _no_rootfs(path: str, error: OSError) -> Error:
+    return Error(
+        f"invalid rootfs: stat {os_error_text(error)}",
+        pointer="/root/path",
+        errno=error.errno or 0,
+        hint=f"{path} has to be the directory that becomes the container's /; a relative path is one below the bundle",
+    )
 
 
 def host_root(config: Config) -> tuple[int, int]:
     """The host's ids of the container's root."""
-    return _mapped(config.linux.uid_mappings), _mapped(config.linux.gid_mappings)
+    found = (_mapped(0, config.linux.uid_mappings), _mapped(0, config.linux.gid_mappings))
+    uid, gid = [os.geteuid() if one is None else one for one in found]
+    return uid, gid
 
 
-def _mapped(mappings: tuple[IdMapping, ...]) -> int:
+def program_user(config: Config) -> int | None:
+    """The host's id of the program's user; None if config.json does not tell."""
+    uid = config.process.user.uid if config.process is not None else 0
+    return uid if config.linux.namespace("user") is None else _mapped(uid, config.linux.uid_mappings)
+
+
+def _mapped(id: int, mappings: tuple[IdMapping, ...]) -> int | None:
     for one in mappings:
-        if one.container_id <= 0 < one.container_id + one.size:
-            return one.host_id
-    return 0 if os.geteuid() == 0 else os.geteuid()
+        if one.container_id <= id < one.container_id + one.size:
+            return one.host_id + id - one.container_id
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci import jsonfile
-from pyoci.cgroups import limits, manager
+from pyoci.cgroups import limits, manager, members
 from pyoci.cgroups.device_rules import container_rules
 from pyoci.cgroups.saved import Saved
 from pyoci.config import rules_resources
@@ -11,6 +11,7 @@ from pyoci.config import update as rules
 from pyoci.config.linux import read_device
 from pyoci.config.node import Node
 from pyoci.config.resources import Resources, read_resources
+from pyoci.config.rules_linux import odd_access
 from pyoci.container import state
 from pyoci.container.lock import Change
 from pyoci.container.state import Container
@@ -44,11 +45,15 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
+        if container.cgroups and not members.own(container.cgroups, container.cgroup_id):
+            raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
         if schemata and not container.rdt_path:
             raise Error(
                 "updating a non-existent Intel RDT configuration is not supported",
                 hint="config.json had no linux.intelRdt when the container was created",
             )
+        if schemata and container.by_runc:
+            raise Error("pyoci does not change the Intel RDT schemata of a container of runc", hint="use `runc update`")
         try:
             _update(container, kept, new, schemata, directory)
         except Interrupted as interrupted:
@@ -82,7 +87,13 @@ def _update(
 
             rdt.change(container.rdt_path, schemata, undo)
         interrupts.check()
-        jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
+        if container.by_runc:
+            from pyoci.container import foreign_config
+
+            raw = jsonfile.parse(state.content(directory), state.FILE)
+            jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
+        else:
+            jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
 def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo) -> None:
@@ -114,8 +125,10 @@ def _set_properties_back(
 
 def _changes_devices(container: Container, old: dict[str, Any], new: dict[str, Any]) -> bool:
     """A list that is the one in force, as engines send it with every update, changes nothing. Not with systemd, which
-    has rules of its own."""
-    return container.unit is None and "devices" in new and new["devices"] != old.get("devices")
+    has rules of its own, nor in a container of runc, which writes down others than those of config.json."""
+    return (
+        container.unit is None and not container.by_runc and "devices" in new and new["devices"] != old.get("devices")
+    )
 
 
 def _read(raw: dict[str, Any]) -> Resources:
@@ -136,10 +149,13 @@ def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> Non
     if memory.get("kernel") or memory.get("kernelTCP"):
         log.warning("Kernel memory settings are ignored and will be removed")
     fixed = rules.unchangeable(old, new)
-    if container.unit is not None and new.get("devices") not in (None, old.get("devices")):
+    if (container.unit is not None or container.by_runc) and new.get("devices") not in (None, old.get("devices")):
         fixed.append("/devices")
     for pointer in fixed:
         log.warning(f"linux.resources{pointer.replace('/', '.')} is ignored: update cannot change it")
-    for pointer in limits.ignored(read_resources(Node(new, _POINTER)), limits.is_unified(container.cgroups)):
+    given = read_resources(Node(new, _POINTER))
+    for pointer in odd_access(given.devices):
+        log.warning(f"{limits.dotted(pointer)}: letters other than r, w and m are ignored")
+    for pointer in limits.ignored(given, limits.is_unified(container.cgroups)):
         if not pointer.endswith(("/kernel", "/kernelTCP", "/swappiness", "/disableOOMKiller")):
             log.warning(f"{limits.dotted(pointer)} is ignored: the kernel's cgroups have nothing for it")

@@ -13,6 +13,7 @@ import struct
 from errno import EACCES, EAGAIN, ENOSPC, EPERM
 
 from pyoci import os
+from pyoci.kernel import textfile
 from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_void_p, number, syscall
 
 TYPE_CHECKING = False
@@ -102,8 +103,8 @@ def _verifier_log(instructions: bytes) -> str:
             return ""
         except OSError as error:
             if error.errno != ENOSPC or size == _LOG_LAST:
-                text = bytes(log).split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-                return "\n".join(text.strip().split("\n")[-_LOG_LINES:])
+                lines = textfile.lines(bytes(log).split(b"\0", 1)[0].strip())
+                return os.fsdecode(b"\n".join(lines[-_LOG_LINES:]))
         size = min(size * _LOG_GROWTH, _LOG_LAST)
 
 

@@ -115,7 +115,7 @@ def syscall(name: str, number: int, *types: type) -> Callable[..., int]:
     def call(*args: object, path: str | bytes | None = None) -> int:
         result = prototype(number, *args)
         if result < 0:
-            raise failure(name, args, path)
+            raise failure(name, types, args, path)
         return result
 
     return call
@@ -128,25 +128,32 @@ def function(name: str, *types: type) -> Callable[..., int]:
     def call(*args: object, path: str | bytes | None = None) -> int:
         result = prototype(*args)
         if result < 0:
-            raise failure(name, args, path)
+            raise failure(name, types, args, path)
         return result
 
     return call
 
 
-def failure(name: str, args: tuple[object, ...], path: str | bytes | None = None) -> OSError:
-    """The OSError of a call that just failed: FileNotFoundError and the like, with the call as its note."""
+def failure(name: str, types: tuple[type, ...], args: tuple[object, ...], path: str | bytes | None = None) -> OSError:
+    """The OSError of a call that just failed: FileNotFoundError and the like, with the call as its note.
+
+    types: what the call was bound with; they tell an address from a number.
+    """
     errno = get_errno()
     error = OSError(errno, os.strerror(errno), path) if path is not None else OSError(errno, os.strerror(errno))
-    error.add_note(f"{name}({', '.join(_argument(arg) for arg in args)})")
+    error.add_note(f"{name}({', '.join(map(_argument, types, args))})")
     return error
 
 
-def _argument(value: object) -> str:
-    if isinstance(value, bytes):
-        return "{...}" if b"\0" in value else '"' + value.decode("utf-8", "backslashreplace") + '"'
+def _argument(kind: type, value: object) -> str:
+    """As strace writes it, but for what a pointer points to: an address says nothing to whoever reads the error, and
+    tells a stranger how our memory lies."""
     if value is None:
         return "NULL"
+    if kind is c_void_p:
+        return "{...}"
+    if isinstance(value, bytes):
+        return "{...}" if b"\0" in value else '"' + value.decode("utf-8", "backslashreplace") + '"'
     if isinstance(value, int):
         return str(value) if -4096 < value < 4096 else hex(value)
     return "..."

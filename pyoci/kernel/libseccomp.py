@@ -13,16 +13,18 @@ from ctypes import c_char_p, c_int, c_uint, c_void_p
 
 from pyoci.errors import Error
 from pyoci.kernel.libc import symbol
+from pyoci.trust import check_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Filter", "architecture", "native_architecture", "number", "path", "version"]
+__all__ = ["Filter", "architecture", "names", "native_architecture", "number", "path", "version"]
 
 SONAME = "libseccomp.so.2"
 _CTL_OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE, since 2.5.0
 _BINARY_TREE = 2
+_MOST_CALLS = 1000  # more than any architecture has
 _UNKNOWN = -1  # __NR_SCMP_ERROR
 
 try:
@@ -66,6 +68,8 @@ _arch_resolve = _bind("seccomp_arch_resolve_name", ctypes.c_uint32, c_char_p)
 _attr_set = _bind("seccomp_attr_set", c_int, c_void_p, c_int, ctypes.c_uint32)
 _resolve = _bind("seccomp_syscall_resolve_name", c_int, c_char_p)
 _resolve_for = _bind("seccomp_syscall_resolve_name_arch", c_int, ctypes.c_uint32, c_char_p)
+_resolve_number = _bind("seccomp_syscall_resolve_num_arch", c_void_p, ctypes.c_uint32, c_int)
+_free = symbol("free", (c_void_p,), None)
 _rule_add = _bind("seccomp_rule_add_array", c_int, c_void_p, ctypes.c_uint32, c_int, c_uint, c_void_p)
 _export = _bind("seccomp_export_bpf", c_int, c_void_p, c_int)
 _version = _bind("seccomp_version", c_void_p)
@@ -86,6 +90,10 @@ def path() -> str:
     return os.fsdecode(info.file)
 
 
+if path():  # the linker alone knows where the library is, so it can be looked at only when it is there
+    check_file(path(), top=path().rpartition("/")[0])
+
+
 def native_architecture() -> int:
     """SCMP_ARCH_* of this machine: an AUDIT_ARCH_* number."""
     return _arch_native()
@@ -103,6 +111,16 @@ def number(name: str, arch: int | None = None) -> int | None:
     """
     found = _resolve(name.encode()) if arch is None else _resolve_for(arch, name.encode())
     return None if found == _UNKNOWN else found
+
+
+def names() -> list[str]:
+    """The system calls of this machine that libseccomp knows."""
+    found = []
+    for call in range(_MOST_CALLS):
+        if text := _resolve_number(native_architecture(), call):
+            found.append(ctypes.string_at(text).decode("ascii"))
+            _free(text)
+    return found
 
 
 class Filter:

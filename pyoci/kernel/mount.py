@@ -53,7 +53,8 @@ def new_filesystem(
     """A detached mount of a new filesystem: descriptor, close-on-exec.
 
     `data` are `key=value` or `key`; `flags` are superblock flags by name ("ro", "sync"); `attributes` are
-    MOUNT_ATTR_*. Raises OSError; what the filesystem logged about it is the error's second note.
+    MOUNT_ATTR_*. Raises OSError: its file name is the item of `data` or `flags` that was refused, if it was one; what
+    the filesystem logged about it is the error's second note.
     """
     context = _fsopen(kind.encode(), _FSOPEN_CLOEXEC, path=kind)
     try:
@@ -73,26 +74,37 @@ def new_filesystem(
 
 def _configure(context: int, data: tuple[str, ...], flags: tuple[str, ...]) -> None:
     for name in flags:
-        _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0)
+        _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0, path=name)
     for item in data:
         key, equals, value = item.partition("=")
         if key.endswith("context") and value[:1] == '"' == value[-1:]:
             value = value[1:-1]  # SELinux labels: the quotes are mount(8)'s, for the commas
         if equals:
-            _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0)
+            _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, path=item)
         else:
-            _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0)
+            _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0, path=item)
 
 
 def _context_log(context: int) -> str:
-    """What the kernel says about the last fsconfig(2) or fsmount(2) that failed: "e tmpfs: Bad value for 'size'"."""
-    lines = []
+    """What the kernel says about the last fsconfig(2) or fsmount(2) that failed: "tmpfs: Bad value for 'size'".
+
+    It says "e ", "w " or "i " before each line: how grave it is.
+    """
+    lines: list[str] = []
     try:
         while line := os.read(context, 1024):
-            lines.append(line.decode("utf-8", "backslashreplace").strip())
+            text = line.decode("utf-8", "backslashreplace").strip()
+            text = text[2:] if text[:2] in ("e ", "w ", "i ") else text
+            if text not in lines:  # some filesystems look at an option twice
+                lines.append(text)
     except OSError:  # ENODATA: no further line
         pass
     return "; ".join(lines)
+
+
+def open_place(path: bytes) -> int:
+    """Open `path` (O_PATH) as clone_tree() would: an automount is triggered, links are followed."""
+    return _open_tree(AT_FDCWD, path, _OPEN_TREE_CLOEXEC, path=path)
 
 
 def clone_tree(directory: int, path: bytes = b"", recursive: bool = False) -> int:

@@ -1,11 +1,9 @@
-"""Processes by descriptor: pidfds, waiting, descriptors to close, resource limits, prctl(2)."""
+"""Processes by descriptor: pidfds, waiting, descriptors to close, resource limits."""
 
 from __future__ import annotations
 
 import resource
 import select
-
-import _prctl
 
 from pyoci import os
 from pyoci.kernel.libc import c_int, c_size_t, c_uint, c_void_p, function, syscall
@@ -51,35 +49,6 @@ def close_all_but(kept: list[int]) -> None:
             _close_range(first, descriptor - 1, 0)
         first = descriptor + 1
     close_from(first)
-
-
-def set_dumpable(dumpable: bool) -> None:
-    """PR_SET_DUMPABLE: 0 keeps everyone without CAP_SYS_PTRACE over us out of our memory and /proc/PID files."""
-    _prctl.prctl(_prctl.PR_SET_DUMPABLE, int(dumpable))
-
-
-def set_parent_death_signal(signal: int) -> None:
-    """PR_SET_PDEATHSIG: sent to us when our parent ends; 0 clears it. A change of credentials clears it as well."""
-    _prctl.prctl(_prctl.PR_SET_PDEATHSIG, signal)
-
-
-def set_no_new_privileges() -> None:
-    _prctl.prctl(_prctl.PR_SET_NO_NEW_PRIVS, 1)
-
-
-def set_keep_capabilities(keep: bool) -> None:
-    """PR_SET_KEEPCAPS: keep the permitted set when all user ids become non-zero."""
-    _prctl.prctl(_prctl.PR_SET_KEEPCAPS, int(keep))
-
-
-def set_child_subreaper() -> None:
-    """PR_SET_CHILD_SUBREAPER: orphaned descendants become our children."""
-    _prctl.prctl(_prctl.PR_SET_CHILD_SUBREAPER, 1)
-
-
-def set_name(name: str) -> None:
-    """PR_SET_NAME: /proc/PID/comm, at most 15 bytes; execve(2) replaces it."""
-    _prctl.prctl(_prctl.PR_SET_NAME, name)
 
 
 def reset_affinity() -> None:

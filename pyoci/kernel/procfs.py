@@ -6,8 +6,8 @@ from errno import EACCES, EPERM
 
 from pyoci import os
 from pyoci.kernel import mount
-from pyoci.kernel.constants import PROC_SUPER_MAGIC
-from pyoci.kernel.path import filesystem_type
+from pyoci.kernel.constants import PROC_SUPER_MAGIC, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV
+from pyoci.kernel.path import filesystem_type, openat2
 
 _PROC_ROOT_INODE = 1  # include/linux/proc_fs.h
 
@@ -36,8 +36,13 @@ def open_private(*options: str) -> int:
 
 
 def write(proc: int, name: str, text: str) -> None:
-    """Write `text` to a file of the procfs open as `proc`, in one write(2), without following links."""
-    descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=proc)
+    """Write `text` to a file of the procfs open as `proc`, in one write(2), without following links at its end.
+
+    Where open_private() had to take the mounted /proc, somebody may have put another file of a procfs, which takes what
+    we write as well, over this one: that is EXDEV.
+    """
+    resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
+    descriptor = openat2(proc, os.fsencode(name), os.O_WRONLY | os.O_NOFOLLOW, resolve)
     try:
         if filesystem_type(descriptor) != PROC_SUPER_MAGIC:
             raise OSError(EPERM, "not a file of procfs", name)

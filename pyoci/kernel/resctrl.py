@@ -7,6 +7,7 @@ count. The kernel fills a new directory by itself and empties it again before it
 from __future__ import annotations
 
 from pyoci import os
+from pyoci.kernel import textfile
 from pyoci.kernel.path import filesystem_type
 
 PLACE = (
@@ -26,19 +27,8 @@ def find() -> str:
             return PLACE
     finally:
         os.close(place)
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            fields, _, rest = line.partition(" - ")
-            if rest.startswith("resctrl "):
-                return unescape(fields.split(" ")[4])
-    return ""
-
-
-def unescape(path: str) -> str:
-    """A path of mountinfo, where blanks and backslashes are octal (proc_pid_mountinfo(5))."""
-    for octal, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        path = path.replace(octal, character)
-    return path
+    mounted = textfile.mounts(textfile.read("/proc/self/mountinfo"))
+    return next((point for kind, _, point, _ in mounted if kind == "resctrl"), "")
 
 
 def make_group(path: str) -> None:
@@ -54,11 +44,11 @@ def remove_group(path: str) -> None:
         pass
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, value: str | bytes) -> None:
     """One write(2), as these files want it. Raises OSError, with what the kernel says of it as its second note."""
     file = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     try:
-        os.write(file, text.encode())
+        os.write(file, os.fsencode(value))
     except OSError as error:
         error.filename = path
         raise
@@ -66,29 +56,25 @@ def write(path: str, text: str) -> None:
         os.close(file)
 
 
-def read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
 def last_status(mount: str) -> str:
     """What the kernel says about the last change: "ok", or why it was refused; "" if it does not say."""
     try:
-        return read(f"{mount}/info/last_cmd_status").strip()
+        return os.fsdecode(textfile.read(f"{mount}/info/last_cmd_status").strip())
     except OSError:
         return ""
 
 
-def resources(schemata: str) -> dict[str, dict[str, str]]:
+def resources(schemata: bytes) -> dict[str, dict[str, str]]:
     """Schemata by resource and cache id, comparable: {"L3": {"0": "ff"}}, without leading zeros and blanks."""
     found: dict[str, dict[str, str]] = {}
-    for line in schemata.splitlines():
-        name, colon, values = line.partition(":")
+    for line in textfile.lines(schemata):
+        name, colon, values = line.partition(b":")
         if colon:
-            members = [value.partition("=") for value in values.split(";") if value.strip()]
-            found.setdefault(name.strip(), {}).update({_number(id): _number(value) for id, _, value in members})
+            members = [value.partition(b"=") for value in values.split(b";") if value.strip()]
+            numbers = {_number(id): _number(value) for id, _, value in members}
+            found.setdefault(os.fsdecode(name.strip()), {}).update(numbers)
     return found
 
 
-def _number(text: str) -> str:
-    return text.strip().lower().lstrip("0") or "0"
+def _number(digits: bytes) -> str:
+    return os.fsdecode(digits.strip().lower().lstrip(b"0")) or "0"

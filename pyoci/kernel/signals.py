@@ -44,6 +44,18 @@ def not_ignored(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(one for one in numbers if _signal.getsignal(one) != _signal.SIG_IGN)
 
 
+def handle_by_default(numbers: tuple[int, ...]) -> None:
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_DFL)
+
+
+def take_default(number: int) -> None:
+    """Let a signal that we handle do what it does by itself: for one that stops, returns once we go on."""
+    handler = _signal.signal(number, _signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    _signal.signal(number, handler)
+
+
 def ignore(numbers: tuple[int, ...]) -> None:
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)

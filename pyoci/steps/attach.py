@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 class AttachToUnit(Step):
-    """`members`: the unit, as state.json keeps it; `below`: the cgroup "/name" in it, or ""; `path`: for a warning."""
+    """`members`: the unit, as state.json keeps it; `below`: the cgroup "/name" in it, or ""; `path`: for a warning;
+    `required`: an error instead.
+    """
 
     pointer: str = "/linux/cgroupsPath"
     members: dict[str, Any]
     below: str
     path: str
+    required: bool = False
 
     def describe(self) -> str:
         return f"let systemd move the process into {self.path}"
@@ -28,6 +31,8 @@ class AttachToUnit(Step):
         try:
             systemd.attach(stored(self.members), self.below, context.pid)
         except Error as error:
+            if self.required:
+                raise
             warn(self.path, error)
 
 

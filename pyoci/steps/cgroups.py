@@ -36,7 +36,9 @@ class MakeCgroups(Step):
 
     def execute(self, context: Context) -> None:
         try:
-            manager.create(self.paths, context.undo, domain_limits=self.domain_limits)
+            context.cgroups_new = manager.create(
+                self.paths, context.undo, domain_limits=self.domain_limits, shared=context.shared
+            )
         except StepError as error:
             if error.errno not in _REFUSED:
                 raise

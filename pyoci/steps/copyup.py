@@ -8,7 +8,7 @@ from pyoci import os
 from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.step import Context
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
@@ -25,47 +25,58 @@ def copy(source: int, target: int, proc: int) -> None:
     reading = _reopen(source, proc)
     writing = _reopen(target, proc)
     try:
-        _copy_directory(reading, writing)
+        _copy_directory(reading, writing, proc)
     finally:
         os.close(reading)
         os.close(writing)
 
 
 def _reopen(descriptor: int, proc: int) -> int:
-    return os.open(f"self/fd/{descriptor}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc)
+    """Open for reading what is open as O_PATH: the very same, whatever its name means by now."""
+    return os.open(f"self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
 
 
-def _copy_directory(source: int, target: int) -> None:
+def _copy_directory(source: int, target: int, proc: int) -> None:
     for name in os.listdir(source):
-        status = os.stat(name, dir_fd=source, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            os.mkdir(name, 0o700, dir_fd=target)
-            _within(source, target, name)
-        elif stat.S_ISREG(status.st_mode):
-            _copy_file(source, target, name, status)
-        elif stat.S_ISLNK(status.st_mode):
-            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
-        else:
-            os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-            os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+        try:
+            _copy_one(found, target, name, proc)
+        finally:
+            os.close(found)
     _copy_metadata(source, target, os.fstat(source))
 
 
-def _within(source: int, target: int, name: str) -> None:
-    inner = os.open(name, _READ | os.O_DIRECTORY, dir_fd=source)
+def _copy_one(found: int, target: int, name: str, proc: int) -> None:
+    """Copy what is open as O_PATH. Opened before it is looked at: whoever exchanges files in the source meanwhile gets
+    one of them copied, and no device opened, nor read for ever, in a file's place."""
+    status = os.fstat(found)
+    if stat.S_ISDIR(status.st_mode):
+        os.mkdir(name, 0o700, dir_fd=target)
+        _within(found, target, name, proc)
+    elif stat.S_ISREG(status.st_mode):
+        _copy_file(found, target, name, status, proc)
+    else:
+        if stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(b"", dir_fd=found), os.fsencode(name), dir_fd=target)
+        else:
+            os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
+        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+
+
+def _within(source: int, target: int, name: str, proc: int) -> None:
+    inner = _reopen(source, proc)
     try:
         outer = os.open(name, _READ | os.O_DIRECTORY, dir_fd=target)
         try:
-            _copy_directory(inner, outer)
+            _copy_directory(inner, outer, proc)
         finally:
             os.close(outer)
     finally:
         os.close(inner)
 
 
-def _copy_file(source: int, target: int, name: str, status: os.stat_result) -> None:
-    reading = os.open(name, _READ, dir_fd=source)
+def _copy_file(source: int, target: int, name: str, status: os.stat_result, proc: int) -> None:
+    reading = _reopen(source, proc)
     try:
         writing = os.open(name, _CREATE, 0o600, dir_fd=target)
         try:

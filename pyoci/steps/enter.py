@@ -12,10 +12,13 @@ from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
 from pyoci import os
 from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
-from pyoci.kernel import namespace, process, procfs
+from pyoci.kernel import prctl, process, procfs
 from pyoci.steps.cgroups import close_tasks
 from pyoci.steps.launch import close_from
+from pyoci.steps.namespaces import join_all
 from pyoci.steps.step import Context, Step
+
+_OF_CHILDREN = {"pid": "pid_for_children"}  # what setns(2) changes
 
 
 class OpenCgroups(Step):
@@ -41,6 +44,10 @@ class OpenCgroups(Step):
                 context.undo.add(os.close, context.cgroup)
         except StepError as error:
             if not self.optional or error.errno not in (EACCES, EPERM, EROFS, ENOENT):
+                # In runc's words, but for the number of a process that there is not.
+                why = error.message.removeprefix("unable to apply cgroup configuration: cannot open the cgroup: ")
+                begin = "unable to start container process: error adding pid of the new process to cgroups"
+                error.message = f"{begin}: {why}"
                 raise
 
     def _unified(self) -> int:
@@ -77,7 +84,7 @@ class AdjustOomScore(Step):
 
 
 class EnterRoot(Step):
-    """chroot(2), for a container without a mount namespace of its own: its root is its first process's."""
+    """chroot(2), for a container without a mount namespace of its own, to the root that it was created with."""
 
     pointer: str = "/root/path"
 
@@ -91,36 +98,41 @@ class EnterRoot(Step):
 
 
 class JoinContainer(Step):
-    """One setns(2) on the pidfd of the container's first process: all of its namespaces, or none.
+    """setns(2) by the descriptors that the runtime has compared with what create recorded (container/identity.py).
 
     It takes root and working directory from the mount namespace. A pid namespace acts on children only.
 
-    The container has to be there still: what was read of it by its pid, such as `kinds`, would else be another
-    process's, and a container without a namespace to join not a container at all, but the host.
+    The container has to be there still: what was read of it by its pid would else be another process's, and a container
+    without a namespace to join not a container at all, but the host.
     """
 
     pointer: str = "/linux/namespaces"
-    kinds: tuple[str, ...]
-    flags: int  # CLONE_NEW*
+    kinds: tuple[str, ...]  # names below /proc/PID/ns, and in the same order
+    flags: tuple[int, ...]  # CLONE_NEW*
+    inodes: tuple[tuple[int, int], ...]  # device and inode
 
     def describe(self) -> str:
         return f"join the container's namespaces: {', '.join(self.kinds)}"
 
     def execute(self, context: Context) -> None:
-        container = context.descriptors["container"]
-        try:
-            if self.flags:
-                namespace.join(container, self.flags)
-            elif process.has_ended(container):
-                raise ProcessLookupError
-        except ProcessLookupError:
+        join_all([(context.descriptors[f"ns/{kind}"], flag) for kind, flag in zip(self.kinds, self.flags, strict=True)])
+        if process.has_ended(context.descriptors["container"]):
             raise StepError(
                 "cannot exec in a stopped container",
                 pointer=self.pointer,
                 step=type(self).__name__,
                 errno=ESRCH,
                 hint="its first process has ended",
-            ) from None
+            )
+        for kind, inode in zip(self.kinds, self.inodes, strict=True):
+            now = os.stat(f"self/ns/{_OF_CHILDREN.get(kind, kind)}", dir_fd=context.proc)
+            if (now.st_dev, now.st_ino) != inode:
+                raise StepError(
+                    f"joined another {kind} namespace than the container's",
+                    pointer=self.pointer,
+                    step=type(self).__name__,
+                    hint=f"it is {now.st_ino}, and the container's is {inode[1]}",
+                )
         os.chdir("/")
 
 
@@ -185,4 +197,4 @@ class LiveOn(Step):
         return "detach from the runtime"
 
     def execute(self, context: Context) -> None:
-        process.set_parent_death_signal(0)
+        prctl.set_parent_death_signal(0)

@@ -8,6 +8,8 @@ import time
 from pyoci import os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
+from pyoci.kernel import program_file
+from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal
 from pyoci.kernel.spawn import spawn
@@ -76,13 +78,13 @@ def run_hooks(
     Interrupted.
     """
     for index, hook in enumerate(hooks, first):
-        reason = _run(hook, state, env, directory, before, interrupts, relay)
+        reason, why = _run(hook, state, env, directory, before, interrupts, relay)
         if reason:
             raise HookError(
                 f"error running {kind} hook #{index}: {reason}",
                 pointer=hook.pointer,
                 step="RunHooks",
-                hint=f"the hook is {hook.path}",
+                hint=f"the hook is {hook.path}{why and f': {why}'}",
             )
 
 
@@ -94,8 +96,8 @@ def _run(
     before: Callable[[], object] | None,
     interrupts: Interrupts | None,
     relay: Relay | None,
-) -> str:
-    """Run one hook; why it failed, or ""."""
+) -> tuple[str, str]:
+    """Run one hook; why it failed in runc's words, "" if it did not, and what is known beyond them."""
     if hook.env is not None:
         env = hook.env
     elif env is None:
@@ -131,23 +133,17 @@ def _run(
             return _not_started(hook, error)
     output = [bytes(text).decode("utf-8", "backslashreplace") for text in conversation.output]
     if not in_time:
-        return f"hook ran past specified timeout of {hook.timeout:.1f}s"
+        return f"hook ran past specified timeout of {hook.timeout:.1f}s", ""
     if status == 0:
-        return ""
-    return f"{_ending(status)}, stdout: {output[0]}, stderr: {output[1]}"
+        return "", ""
+    return f"{ending(status)}, stdout: {output[0]}, stderr: {output[1]}", ""
 
 
-def _not_started(hook: Hook, error: OSError) -> str:
+def _not_started(hook: Hook, error: OSError) -> tuple[str, str]:
     text = os.strerror(error.errno or 0)
-    return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}"
-
-
-def _ending(status: int) -> str:
-    """A wait status in Go's words."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        return f"signal: {'killed' if number == 9 else number}"
-    return f"exit status {os.WEXITSTATUS(status)}"
+    # Looked up where we are: it is there that the hook's path counts.
+    why = program_file.why(program_file.faults(os.fsencode(hook.path)), error.errno)
+    return f"fork/exec {hook.path}: {text[:1].lower()}{text[1:]}", why
 
 
 class _Conversation:

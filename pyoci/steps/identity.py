@@ -7,7 +7,7 @@ from errno import EINVAL, ENOSYS, EPERM, EROFS
 from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
-from pyoci.kernel import capability, keyring, process
+from pyoci.kernel import capability, keyring, prctl, textfile
 from pyoci.steps.rootfs import is_null
 from pyoci.steps.step import Context, Step
 
@@ -15,7 +15,12 @@ CAP_SYS_ADMIN = 1 << 21
 
 
 class JoinSessionKeyring(Step):
-    """A session keyring of the container's own; a kernel without keyrings has none to share."""
+    """A session keyring of the container's own; a kernel without keyrings has none to share.
+
+    keyctl(2) joins the oldest keyring of that name that it may search, whoever has made it and whatever is in it, and
+    makes one only if there is none. So create takes a name that nobody can have used before, keyring_name(), and exec,
+    which wants the one that there is, takes the same.
+    """
 
     name: str
 
@@ -28,6 +33,11 @@ class JoinSessionKeyring(Step):
         except OSError as error:
             if error.errno != ENOSYS:
                 raise
+
+
+def keyring_name(id: str) -> str:
+    """A name for the session keyring of a new container: runc's, and what nobody can guess."""
+    return f"_ses.{id}.{os.urandom(16).hex()}"
 
 
 class SetUmask(Step):
@@ -50,7 +60,7 @@ class NoNewPrivileges(Step):
         return "forbid new privileges"
 
     def execute(self, context: Context) -> None:
-        process.set_no_new_privileges()
+        prctl.set_no_new_privileges()
 
 
 class LimitBoundingSet(Step):
@@ -109,15 +119,15 @@ class SetUser(Step):
         return f"become uid {self.uid}, gid {self.gid}{groups}"
 
     def execute(self, context: Context) -> None:
-        process.set_keep_capabilities(True)
+        prctl.set_keep_capabilities(True)
         if self.set_groups:
             self._set_groups(context)
         self._set(os.setresgid, "gid", self.gid)
         self._set(os.setresuid, "uid", self.uid)
-        process.set_keep_capabilities(False)
+        prctl.set_keep_capabilities(False)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
-        process.set_dumpable(False)
-        process.set_parent_death_signal(9)
+        prctl.set_dumpable(False)
+        prctl.set_parent_death_signal(9)
 
     def _set_groups(self, context: Context) -> None:
         try:
@@ -150,11 +160,7 @@ class SetUser(Step):
 
 
 def _denied(proc: int) -> bool:
-    file = os.open("self/setgroups", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    try:
-        return os.read(file, 16) == b"deny\n"
-    finally:
-        os.close(file)
+    return textfile.read("self/setgroups", proc) == b"deny\n"
 
 
 class SetCapabilities(Step):
@@ -180,8 +186,9 @@ class SetCapabilities(Step):
         keep = self.keep & held
         permitted = sets.permitted & held | keep
         # What this process does not hold cannot be granted; the specification wants a warning for it, no failure.
-        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable & held)
-        capability.set_ambient(sets.ambient)  # those outside permitted and inheritable are refused: a warning in runc
+        # Nor what is inheritable and not in the bounding set: the kernel would refuse all of it (EPERM).
+        capability.set(sets.effective & permitted | keep, permitted, sets.inheritable & held & sets.bounding)
+        capability.set_ambient(sets.ambient)  # those outside permitted and inheritable are refused
 
 
 TYPE_CHECKING = False

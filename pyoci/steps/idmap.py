@@ -7,7 +7,7 @@ from errno import EPERM
 from pyoci import os
 from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
-from pyoci.kernel import procfs
+from pyoci.kernel import procfs, textfile
 from pyoci.kernel.clone import clone
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal, wait_status
@@ -54,8 +54,7 @@ class WriteIdMappings(Step):
         """Root may map all that it has itself; a range that is two of its own has to be written as two."""
         failure = failed(self, error)
         failure.pointer = f"/linux/{kind}Mappings"
-        with open(os.open(f"self/{kind}_map", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)) as file:
-            own = "; ".join(" ".join(line.split()) for line in file)
+        own = "; ".join(_ranges(f"self/{kind}_map", context.proc))
         failure.hint = (
             f"each range of the host's ids must lie in one range of the runtime's own namespace, which has {own}"
         )
@@ -100,6 +99,11 @@ def _find(name: str) -> str:
     return ""
 
 
+def _ranges(map: str, proc: int) -> list[str]:
+    """The lines of a uid_map or gid_map, with one blank between the numbers."""
+    return [b" ".join(line.split()).decode() for line in textfile.lines(textfile.read(map, proc))]
+
+
 def text(mappings: tuple[IdMapping, ...], separator: str) -> str:
     """Mappings as uid_map takes them: "container host size" each."""
     return separator.join(f"{one.container_id} {one.host_id} {one.size}" for one in mappings)
@@ -117,9 +121,7 @@ class CheckIdMappings(Step):
 
     def execute(self, context: Context) -> None:
         for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
-            file = os.open(f"{context.pid}/{kind}_map", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
-            with open(file, "rb") as opened:
-                found = sorted(" ".join(line.split()) for line in opened.read().decode().splitlines())
+            found = sorted(_ranges(f"{context.pid}/{kind}_map", context.proc))
             if mappings and found != sorted(text((one,), "") for one in mappings):
                 raise StepError(
                     "user namespaces enabled, but both namespace path and non-matching mapping specified"

@@ -6,7 +6,7 @@ import fcntl
 
 from pyoci import channel, os
 from pyoci.errors import os_error_text
-from pyoci.kernel import process, signals
+from pyoci.kernel import process, program_file, signals
 from pyoci.steps.step import Context, Step, failed
 
 GO = b"0"  # one byte on the fifo, as runc's init writes it
@@ -95,15 +95,22 @@ class ExecuteProgram(Step):
         image, program = context.image, context.program
         assert image is not None
         image.warm()
+        filter = None if context.filtered else context.filter
+        # Under a filter that allows little, nothing more could be asked: it is looked at just before. Not where a
+        # helper shares our descriptors, who takes the next one to appear for the filter's listener.
+        look = context.handover is None
+        found = program_file.faults(program) if look and filter is not None else ()
         report(context, GO)
         signals.reset()
         try:
-            if context.filter is not None and not context.filtered:
-                prepared, flags = context.filter
+            if filter is not None:
+                prepared, flags = filter
                 prepared.load(flags)
             image.execve(program)
         except OSError as error:
-            failure = failed(self, error)
+            if look and filter is None:
+                found = program_file.faults(program)
+            failure = failed(self, error, program_file.why(found, error.errno))
             failure.message = f"exec {os.fsdecode(program)}: {os_error_text(error)}"  # the file, as runc says
             raise failure from error
 

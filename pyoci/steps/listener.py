@@ -34,6 +34,7 @@ from errno import ENAMETOOLONG, EPROTOTYPE
 from pyoci import channel, os
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
+from pyoci.kernel import textfile
 from pyoci.kernel.process import has_ended, pidfd_send_signal
 from pyoci.steps.hook_state import VERSION, HookState
 from pyoci.steps.launch import report_error
@@ -351,8 +352,7 @@ def _unreachable(step: Step, errno: int) -> StepError:
 
 def _pid_of(pidfd: int) -> int:
     """The process behind it, as the runtime sees it; -1: it has been reaped."""
-    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
-        fields = dict(line.split(b":", 1) for line in file.read().splitlines())
+    fields = dict(line.split(b":", 1) for line in textfile.lines(textfile.read(f"/proc/self/fdinfo/{pidfd}")))
     return int(fields[b"Pid"])
 
 

@@ -1,17 +1,17 @@
-"""`mounts`: new filesystems and bind mounts, made detached and moved onto descriptors (config.md, "Mounts")."""
+"""`mounts`: new filesystems, made detached and moved onto descriptors, and changes (config.md, "Mounts")."""
 
 from __future__ import annotations
 
 import stat
-from errno import EBUSY, EINVAL, EPERM
+from errno import EBUSY, ENODEV, EPERM
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
-from pyoci.errors import StepError, os_error_text, system_call
+from pyoci.config.mount_options import split_data
+from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
-from pyoci.kernel.procfs import root_is_procfs
-from pyoci.steps import targets
+from pyoci.steps import attributes, targets
 from pyoci.steps.step import Context, Step, failed
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
@@ -19,90 +19,6 @@ VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cg
 
 # What mount(2) takes for the flags that fsconfig(2) takes by name.
 _LEGACY_FLAGS = {"sync": 0x10, "mand": 0x40, "dirsync": 0x80, "lazytime": 1 << 25}
-
-# What a bind mount loses when it is given options that do not name it, as with MS_BIND | MS_REMOUNT.
-_REMOUNTED = 0x1 | 0x2 | 0x4 | 0x8 | 0x200000  # RDONLY, NOSUID, NODEV, NOEXEC, NOSYMFOLLOW
-
-
-class OpenSource(Step):
-    """Open the source of a bind mount as a detached copy, with its attributes set.
-
-    The copy leaves the host's peer group before it leaves our hands, unless a shared one is asked for: else what the
-    container mounts below it would appear on the host.
-    """
-
-    mount: Mount
-    source: str
-    propagation: int = MS_SLAVE  # of the whole copy; 0: as it is
-
-    def describe(self) -> str:
-        return f"open {self.source} for {self.mount.destination}"
-
-    def execute(self, context: Context) -> None:
-        wanted = self.mount
-        tree = mount.clone_tree(mount.AT_FDCWD, self.source.encode("utf-8", "surrogateescape"), wanted.recursive)
-        if self.propagation:
-            mount.set_attributes(tree, propagation=self.propagation, recursive=True)
-        if wanted.id_map:
-            user_namespace = context.descriptors[f"{wanted.pointer}/uidMappings"]
-            try:
-                mount.set_idmap(tree, user_namespace, recursive=wanted.id_map == "ridmap")
-            except OSError as error:
-                raise self._unmapped(error) from None
-        _set_bind_attributes(tree, wanted)
-        context.trees[wanted.pointer] = tree
-
-    def _unmapped(self, error: OSError) -> StepError:
-        """runc's words."""
-        refused = error.errno == EINVAL
-        maybe = " (maybe the filesystem used doesn't support idmap mounts on this kernel?)" if refused else ""
-        below = ", or what is mounted below it," if self.mount.id_map == "ridmap" else ""
-        return StepError(
-            f"failed to set MOUNT_ATTR_IDMAP on {self.source}: {os_error_text(error)}{maybe}",
-            pointer=self.mount.pointer,
-            step=type(self).__name__,
-            call=system_call(error),
-            errno=error.errno or 0,
-            hint=f"{self.source}{below} is on a file system without id-mapped mounts; see /proc/self/mountinfo"
-            if refused
-            else "",
-        )
-
-
-def _set_bind_attributes(tree: int, wanted: Mount) -> None:
-    if wanted.attr_set or wanted.attr_clr:
-        try:
-            mount.set_attributes(
-                tree, wanted.attr_set, (wanted.attr_clr | _REMOUNTED) & ~wanted.attr_set | wanted.attr_clr
-            )
-        except OSError as error:
-            if error.errno != EPERM:
-                raise
-            # Attributes of the source are locked (it came from another user namespace): keep those not named.
-            mount.set_attributes(tree, wanted.attr_set, wanted.attr_clr)
-    if wanted.rec_attr_set or wanted.rec_attr_clr:
-        mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
-
-
-class BindMount(Step):
-    """Put an opened source onto its destination."""
-
-    mount: Mount
-
-    def describe(self) -> str:
-        return f"bind {self.mount.source} on {self.mount.destination}"
-
-    def execute(self, context: Context) -> None:
-        tree = context.trees.pop(self.mount.pointer)
-        directory = stat.S_ISDIR(os.fstat(tree).st_mode)
-        target, _ = targets.find(context, self.mount.destination, directory)
-        try:
-            targets.check(context, self, self.mount.destination, target, root_is_procfs(tree))
-            targets.attach(tree, target, self.mount.destination)
-        finally:
-            os.close(target)
-        set_propagation(tree, self.mount)
-        os.close(tree)
 
 
 def set_propagation(tree: int, wanted: Mount) -> None:
@@ -122,6 +38,7 @@ class MountFilesystem(Step):
 
     mount: Mount
     read_only_later: bool = False
+    locked: bool = False  # in a container with a user namespace others may have locked attributes; this one has none
 
     def describe(self) -> str:
         return f"mount {self.mount.type} on {self.mount.destination}"
@@ -147,7 +64,7 @@ class MountFilesystem(Step):
         if any(len(item) > mount.FSCONFIG_MAX for item in data):
             tree = self._mount_long(context, target, data)
         else:
-            tree = self._new(data)
+            tree = self._new(context, data)
             self.complete(context, tree)
             if existed:
                 self.fill(context, tree, target)
@@ -156,6 +73,8 @@ class MountFilesystem(Step):
         if wanted.rec_attr_set & ~later or wanted.rec_attr_clr:
             mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
+        if self.locked:
+            context.locks[attributes.mount_id(context, tree)] = 0
         os.close(tree)
 
     def complete(self, context: Context, tree: int) -> None:
@@ -167,7 +86,7 @@ class MountFilesystem(Step):
     def _attributes(self) -> int:
         return self.mount.attr_set & ~(MOUNT_ATTR_RDONLY if self.read_only_later else 0)
 
-    def _new(self, data: tuple[str, ...]) -> int:
+    def _new(self, context: Context, data: tuple[str, ...]) -> int:
         wanted = self.mount
         flags = wanted.super_flags
         if wanted.attr_set & MOUNT_ATTR_RDONLY and wanted.type not in VIRTUAL:
@@ -178,7 +97,7 @@ class MountFilesystem(Step):
             if wanted.type == "proc" and error.errno == EPERM:
                 raise failed(self, error, _NO_PROC) from error
             if wanted.type != "sysfs" or error.errno not in (EPERM, EBUSY):
-                raise
+                raise refused(context, self, wanted, error) from error
         # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with
         # every attribute that was asked for. What is mounted below (cgroups above all) is nothing to write to.
         tree = mount.clone_tree(mount.AT_FDCWD, b"/sys", recursive=True)
@@ -213,10 +132,43 @@ def _quoted(item: str) -> str:
     return f'{key}="{value}"' if key.endswith("context") and value[:1] != '"' else item
 
 
+def refused(context: Context, step: Step, wanted: Mount, error: OSError) -> StepError:
+    """What the kernel says to the type or to an option of a file system, with the place in config.json."""
+    failure = failed(step, error)
+    if error.errno == ENODEV and error.filename == wanted.type:
+        failure.pointer = f"{step.pointer}/type"
+        failure.hint = _unknown(context, wanted.type)
+    for number, option in enumerate(wanted.options):
+        if error.filename == option or error.filename in split_data(option):
+            failure.pointer = f"{step.pointer}/options/{number}"
+    return failure
+
+
+def _unknown(context: Context, kind: str) -> str:
+    """Why the kernel may not know a file system: /proc/filesystems has those that it does."""
+    with open(os.open("filesystems", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc), "rb") as file:
+        known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in file.read().split(b"\n") if line]
+    near = min((_distance(kind, one), one) for one in known)
+    text = f"/proc/filesystems has no {kind!r}: "
+    return text + (f"did you mean {near[1]!r}?" if near[0] <= 2 < len(kind) else "its module may have to be loaded")
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters have to be put in, taken out or replaced. By hand: nothing can be imported here any more."""
+    row = list(range(len(other) + 1))
+    for index, letter in enumerate(one, 1):
+        before, row[0] = row[0], index
+        for column, wanted in enumerate(other, 1):
+            least = min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
+            before, row[column] = row[column], least
+    return row[-1]
+
+
 class ChangeMount(Step):
     """Change what is mounted already (option "remount"): its attributes, and of the file system what is named."""
 
     mount: Mount
+    locked: bool = False  # in a container with a user namespace: what that would keep from being changed stays
 
     def describe(self) -> str:
         return f"change the mount on {self.mount.destination}"
@@ -226,8 +178,12 @@ class ChangeMount(Step):
         target = path.open_in_root(context.root, targets.encode(wanted.destination))
         try:
             if not wanted.bind and (wanted.data or wanted.super_flags):
-                mount.reconfigure(target, wanted.data, wanted.super_flags)
-            _set_bind_attributes(target, wanted)
+                try:
+                    mount.reconfigure(target, wanted.data, wanted.super_flags)
+                except OSError as error:
+                    raise refused(context, self, wanted, error) from error
+            held = attributes.locks_of(context, target) if self.locked else 0
+            attributes.change(context, self, target, wanted, target, held)
             set_propagation(target, wanted)
         finally:
             os.close(target)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from errno import EAGAIN, ENOSPC, EPERM
+from errno import EAGAIN, EINVAL, ENOSPC, EPERM
 
 from pyoci import os
 from pyoci.config.linux import Sysctl, sysctl_name
-from pyoci.config.namespaces import Namespace
+from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
-from pyoci.kernel import namespace, process
+from pyoci.kernel import namespace, prctl
 from pyoci.kernel.constants import CLONE_NEWUSER
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step, failed
@@ -35,10 +35,26 @@ class OpenNamespace(Step):
         descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         context.undo.add(os.close, descriptor)
         context.descriptors[self.pointer] = descriptor
+        found = namespace.kind(descriptor)
+        if found != self.namespace.flag:
+            raise self._other(found)
         if self.sysctl is not None:
             own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
             if os.path.samestat(own, os.fstat(descriptor)):
                 raise self._hosts(self.sysctl)
+
+    def _other(self, flag: int) -> StepError:
+        """It is of another type, or no namespace at all."""
+        wanted = self.namespace
+        kind = next((name for name, one in FLAGS.items() if one == flag), "")
+        file = _FILES.get(wanted.type, wanted.type)
+        return StepError(
+            f"{self.describe()}: it is {f'a {kind} namespace' if kind else 'no namespace'}: invalid argument",
+            pointer=f"{self.pointer}/path",
+            step=type(self).__name__,
+            errno=EINVAL,
+            hint=f"a {wanted.type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on",
+        )
 
     def _hosts(self, sysctl: Sysctl) -> StepError:
         return StepError(
@@ -73,23 +89,63 @@ class JoinNamespaces(Step):
         return "join the " + ", ".join(f"{one.type} namespace {one.path}" for one in self.namespaces)
 
     def execute(self, context: Context) -> None:
-        refused = []
-        user = [one for one in self.namespaces if one.type == "user"]
-        for one in self.namespaces:
-            if one.type != "user" and not self._joined(context, one, bool(user)):
-                refused.append(one)
-        for one in user + refused:
-            namespace.join(context.descriptors[one.pointer], one.flag)
+        join_all([(context.descriptors[one.pointer], one.flag) for one in self.namespaces])
 
-    @staticmethod
-    def _joined(context: Context, one: Namespace, retry: bool) -> bool:
+
+def join_all(namespaces: list[tuple[int, int]]) -> None:
+    """setns(2) for each descriptor and CLONE_NEW*, in the order that JoinNamespaces describes. Raises OSError."""
+    user = [one for one in namespaces if one[1] == CLONE_NEWUSER]
+    refused = []
+    for one in namespaces:
+        if one in user:
+            continue
         try:
-            namespace.join(context.descriptors[one.pointer], one.flag)
+            namespace.join(*one)
         except OSError as error:
-            if error.errno != EPERM or not retry:
+            if error.errno != EPERM or not user:
                 raise
-            return False
-        return True
+            refused.append(one)
+    for one in user + refused:
+        namespace.join(*one)
+
+
+class DropGroups(Step):
+    """setgroups(2) to none, before the first namespace is joined: in a user namespace that denies setgroups the groups
+    of whoever has called the runtime could not be dropped any more, and the program would have them."""
+
+    pointer: str = "/linux/namespaces"
+
+    def describe(self) -> str:
+        return "drop the caller's groups"
+
+    def execute(self, context: Context) -> None:
+        if os.getgroups():
+            os.setgroups([])
+
+
+class SendIdentity(Step):
+    """Give the runtime the namespaces, and without a mount namespace the root, that the container has now.
+
+    By descriptor: an unprivileged runtime cannot look at a process that is hidden from it.
+    """
+
+    pointer: str = "/linux/namespaces"
+    kinds: tuple[str, ...]
+    root: bool
+
+    def describe(self) -> str:
+        return "show the runtime the container's " + ", ".join((*self.kinds, *(("root",) if self.root else ())))
+
+    def execute(self, context: Context) -> None:
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        opened = [os.open(f"self/ns/{_FILES.get(kind, kind)}", flags, dir_fd=context.proc) for kind in self.kinds]
+        names = list(self.kinds)
+        if self.root:
+            opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+            names.append("root")
+        context.channel.send("identity", ",".join(names), descriptors=tuple(opened))
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def why_refused(errno: int, flags: int) -> str:
@@ -139,8 +195,8 @@ class BecomeRoot(Step):
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
-        process.set_dumpable(False)
-        process.set_parent_death_signal(SIGKILL)
+        prctl.set_dumpable(False)
+        prctl.set_parent_death_signal(SIGKILL)
 
 
 class LoopbackUp(Step):

@@ -9,6 +9,7 @@ from errno import EACCES, ENOENT, ENOTDIR, EPERM
 from pyoci import os
 from pyoci.config.process import Rlimit
 from pyoci.errors import StepError
+from pyoci.kernel import program_file
 from pyoci.steps.step import Context, Step
 
 _PASSWD_LIMIT = 10 << 20  # bytes, as moby/sys/user
@@ -142,19 +143,21 @@ class FindProgram(Step):
                 return name
             prefix = "stat " if errno in (ENOENT, ENOTDIR) else ""
             text = f"{prefix}{self.name}: {reason}" if prefix else reason
-            raise self._failed(text, errno, "the path is looked up inside the container's root")
-        found = ""
+            why = program_file.why(program_file.faults(name), EACCES) if errno == EACCES else ""
+            raise self._failed(text, errno, why or "the path is looked up inside the container's root")
+        found = b""
         for directory in self.search:
             candidate = os.fsencode(os.path.join(directory or ".", self.name))
             reason, errno = executable(candidate)
             if not reason:
                 return candidate
             if errno == EACCES:
-                found = found or os.fsdecode(candidate)
+                found = found or candidate
         # What is there and cannot be executed is no program, for runc and for engines that tell 126 and 127 by it.
         where = f"searched {':'.join(self.search)} of process.env" if self.search else "process.env has no PATH"
         if found:
-            where += f"; {found} is there, but this user cannot execute it"
+            why = program_file.why(program_file.faults(found), EACCES)
+            where += f"; {why or f'{os.fsdecode(found)} is there, but this user cannot execute it'}"
         raise self._failed("executable file not found in $PATH", ENOENT, where)
 
     def _failed(self, reason: str, errno: int, hint: str) -> StepError:

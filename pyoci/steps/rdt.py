@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci import os
 from pyoci.config.linux import IntelRdt
 from pyoci.errors import Error, StepError, os_error_text
-from pyoci.kernel import resctrl
+from pyoci.kernel import resctrl, textfile
 from pyoci.record import Record
 from pyoci.steps.step import Context, Step
 from pyoci.undo import Undo
@@ -101,8 +101,8 @@ class MakeRdtGroup(Step):
 
     def _compare(self, lines: list[str]) -> None:
         """Whoever shares the group decides about it: the specification wants an error, not a change."""
-        found = resctrl.resources(resctrl.read(f"{self.group.path}/schemata"))
-        for name, values in resctrl.resources("\n".join(lines)).items():
+        found = resctrl.resources(textfile.read(f"{self.group.path}/schemata"))
+        for name, values in resctrl.resources(os.fsencode("\n".join(lines))).items():
             for id, value in values.items():
                 has = found.get(name, {}).get(id)
                 if has != value:
@@ -147,7 +147,7 @@ def change(path: str, lines: tuple[str, ...], undo: Undo) -> None:
         hint = "it was created without linux.intelRdt, and so without a group of resctrl"
         raise Error("the container has no Intel RDT configuration to update", hint=hint)
     file = f"{path}/schemata"
-    before = resctrl.read(file)
+    before = textfile.read(file)
     undo.add(resctrl.write, file, before)
     try:
         resctrl.write(file, "".join(f"{line}\n" for line in lines))
@@ -156,7 +156,7 @@ def change(path: str, lines: tuple[str, ...], undo: Undo) -> None:
         raise Error(
             f'intelrdt: unable to write "{" ".join(lines)}": {os_error_text(error)}'
             + (f", last_cmd_status: {said}" if said else ""),
-            hint=f"the group has {' '.join(before.split())}",
+            hint=f"the group has {os.fsdecode(b' '.join(before.split()))}",
         ) from None
 
 

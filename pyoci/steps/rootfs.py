@@ -6,7 +6,7 @@ import stat
 from errno import EACCES
 
 from pyoci import os
-from pyoci.kernel import mount, path
+from pyoci.kernel import mount, path, textfile
 from pyoci.kernel.constants import (
     MOUNT_ATTR_RDONLY,
     MS_PRIVATE,
@@ -136,29 +136,14 @@ class MoveRoot(Step):
 
     def execute(self, context: Context) -> None:
         inside = self.path + "/"
-        for kind, point in reversed(_mounts(context.proc)):
+        for kind, _, point, _ in reversed(textfile.mounts(textfile.read("self/mountinfo", context.proc))):
             if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
-                _cover(point.encode("utf-8", "surrogateescape"))
+                _cover(os.fsencode(point))
         os.fchdir(context.root)
         mount.move_here_to_root()
         os.chroot(".")
         os.chdir("/")
         _reopen(context)
-
-
-def _mounts(proc: int) -> list[tuple[str, str]]:
-    """Type and mount point of every mount of this namespace, in the order of mountinfo."""
-    descriptor = os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    with open(descriptor, "rb") as file:
-        lines = file.read().decode("utf-8", "surrogateescape").splitlines()
-    found = []
-    for line in lines:
-        fields, _, rest = line.partition(" - ")
-        point = fields.split(" ")[4]
-        for code in ("\\040", "\\011", "\\012", "\\134"):
-            point = point.replace(code, chr(int(code[1:], 8)))
-        found.append((rest.split(" ")[0], point))
-    return found
 
 
 def _cover(point: bytes) -> None:

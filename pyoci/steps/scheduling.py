@@ -160,7 +160,9 @@ class SetMemoryPolicy(Step):
                 hint = "set_mempolicy(2) says which flags go with which mode"
                 if policy.nodes:
                     hint = f"the nodes of this machine are in /sys/devices/system/node/online; {hint}"
-            raise failed(self, error, hint) from None
+            failure = failed(self, error, hint)
+            failure.message = f"set_mempolicy: {os_error_text(error)}"  # as runc
+            raise failure from None
 
 
 class SetInitialAffinity(Step):

@@ -6,7 +6,7 @@ from errno import EINVAL, ENOENT
 
 from pyoci import os
 from pyoci.errors import StepError
-from pyoci.kernel import procfs
+from pyoci.kernel import procfs, textfile
 from pyoci.steps.step import Context, Step
 
 _ENABLED = "/sys/module/apparmor/parameters/enabled"
@@ -30,13 +30,9 @@ class RequireAppArmor(Step):
 def enabled(proc: int) -> bool:
     """Told by the kernel module's parameter; where /sys is hidden, by AppArmor's own directory in procfs."""
     try:
-        file = os.open(_ENABLED, os.O_RDONLY | os.O_CLOEXEC)
+        return textfile.read(_ENABLED).strip() == b"Y"
     except OSError:
         return _exists(proc, _NEW)
-    try:
-        return os.read(file, 1) == b"Y"
-    finally:
-        os.close(file)
 
 
 class SetAppArmorProfile(Step):
@@ -67,15 +63,9 @@ class SetAppArmorProfile(Step):
 def confined(proc: int, directory: str) -> bool:
     """Whether this process has a profile itself. The word counts, not its beginning: "unconfined_foo" is one."""
     try:
-        file = os.open(f"{directory}/current", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
+        words = textfile.read(f"{directory}/current", proc).split()  # "docker-default (enforce)"
+    except OSError:  # not there; EINVAL: no security module answers
         return False
-    try:
-        words = os.read(file, 4096).split()  # "docker-default (enforce)"
-    except OSError:  # EINVAL: no security module answers
-        return False
-    finally:
-        os.close(file)
     return words[:1] != [b"unconfined"]
 
 

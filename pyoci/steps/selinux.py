@@ -8,7 +8,7 @@ from errno import EINVAL
 from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import Error, StepError, os_error_text
-from pyoci.kernel import procfs
+from pyoci.kernel import procfs, textfile
 from pyoci.kernel.path import filesystem_type
 from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.step import Context, Step
@@ -43,16 +43,8 @@ def enabled(proc: int) -> bool:
 
 def current(proc: int) -> str:
     """The label of this process, "" if no security module has one."""
-    try:
-        file = os.open("self/attr/current", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
-    except OSError:
-        return ""
-    try:
-        return os.read(file, 4096).rstrip(b"\0\n").decode("utf-8", "backslashreplace")
-    except OSError:  # EINVAL: there is no such security module
-        return ""
-    finally:
-        os.close(file)
+    label = textfile.read_if_there("self/attr/current", proc)  # EINVAL: there is no such security module
+    return os.fsdecode(label.rstrip(b"\0\n"))
 
 
 class RequireSelinux(Step):

@@ -25,6 +25,8 @@ class Context:
     """What a step works on. One object, made by the runtime before the clone; the child has its own copy of it.
 
     trees: detached mounts by the pointer of the mount they are for, opened before the clone.
+    inside: sources that lead below the container's root, by the same pointer: their names there (steps/binds.py).
+    locks: with a user namespace, what is locked on the mounts that steps have made, by their ids (steps/attributes.py).
     descriptors: other things opened before the clone, by name ("fifo", "/linux/namespaces/2", ...).
     """
 
@@ -32,6 +34,8 @@ class Context:
         self.channel = channel
         self.undo = undo
         self.trees: dict[str, int] = {}
+        self.inside: dict[str, str] = {}
+        self.locks: dict[int, int] = {}
         self.descriptors: dict[str, int] = {}
         self.proc = -1  # a procfs nobody else can reach: the runtime's own, after the clone the container's
         self.pid = 0  # the container's process, seen from the runtime
@@ -44,6 +48,9 @@ class Context:
         self.program = b""  # what execve(2) will be given, once looked up
         self.image: Image | None = None
         self.cgroups: dict[str, str] = {}  # controller -> directory, once made
+        self.identity: dict[str, list[int]] = {}  # the container's namespaces and root, once its process has sent them
+        self.cgroups_new = False  # all of them: whoever is in them has come through us
+        self.shared: Callable[[], object] = lambda: None  # asked of a cgroup that is there: raises if it has an owner
         self.bus: Bus | None = None  # to systemd, while its driver needs it
         self.preserved = 3  # the first number that is not for the program
         self.tasks: tuple[int, ...] = ()  # the tasks files of its v1 cgroups

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.errors import Error
-from pyoci.kernel import process
+from pyoci.kernel import prctl
 from pyoci.steps.step import Context, Step
 
 
@@ -41,7 +41,7 @@ class HideProcess(Step):
         return "make the process non-dumpable"
 
     def execute(self, context: Context) -> None:
-        process.set_dumpable(False)
+        prctl.set_dumpable(False)
 
 
 class Detach(Step):
@@ -51,7 +51,7 @@ class Detach(Step):
         return "detach from the runtime"
 
     def execute(self, context: Context) -> None:
-        process.set_parent_death_signal(0)
+        prctl.set_parent_death_signal(0)
         context.channel.send("waiting")
         context.channel.close()
 

@@ -6,6 +6,7 @@ from pyoci.cgroups import manager
 from pyoci.cgroups.layout import Layout
 from pyoci.cgroups.systemd_names import Unit
 from pyoci.cgroups.systemd_properties import Wanted
+from pyoci.log import log
 from pyoci.steps.step import Context, Step
 
 
@@ -25,6 +26,19 @@ class ReachSystemd(Step):
         context.undo.add(context.bus.close)
 
 
+class LookAtCgroup(Step):
+    """Refuse a unit whose cgroup is in use, as the other driver does: systemd would wait for a frozen one."""
+
+    pointer: str = "/linux/cgroupsPath"
+    paths: dict[str, str]
+
+    def describe(self) -> str:
+        return "see that nobody uses " + ", ".join(dict.fromkeys(self.paths.values()))
+
+    def execute(self, context: Context) -> None:
+        manager.look(self.paths, context.shared)
+
+
 class StartUnit(Step):
     """Start the unit with the process in it and with all properties at once; then ask the kernel where it is."""
 
@@ -32,6 +46,7 @@ class StartUnit(Step):
     unit: Unit
     properties: tuple[Wanted, ...]
     layout: Layout
+    warning: str = ""
 
     def describe(self) -> str:
         return f"let systemd start {self.unit.name}: " + ", ".join(map(str, self.properties))
@@ -40,6 +55,8 @@ class StartUnit(Step):
         from pyoci.cgroups import systemd
         from pyoci.cgroups.systemd_properties import known
 
+        if self.warning:
+            log.warning(self.warning)
         bus = context.bus
         assert bus is not None
         version = bus.version() if any(one.since for one in self.properties) else 0
@@ -53,12 +70,14 @@ class CompleteCgroup(Step):
     """What systemd does not do: controllers that it does not know, hierarchies of v1 that it leaves alone."""
 
     pointer: str = "/linux/cgroupsPath"
+    domain_limits: bool = False  # it will have limits that a threaded v2 cgroup cannot have
 
     def describe(self) -> str:
         return "complete the cgroup that systemd has made"
 
     def execute(self, context: Context) -> None:
-        manager.adopt(context.cgroups, context.pid, context.undo)
+        manager.adopt(context.cgroups, context.pid, context.undo, domain_limits=self.domain_limits)
+        context.cgroups_new = True  # the unit is: systemd has no two of one name
         context.undo.add(manager.kill, context.cgroups)
 
 

@@ -7,9 +7,10 @@ to know of the other.
 from __future__ import annotations
 
 import time
+from errno import ENXIO
 
 from pyoci import os
-from pyoci.errors import Error
+from pyoci.errors import Error, os_error_text
 from pyoci.jsonfile import dumps
 
 TYPE_CHECKING = False
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 
 def begin(path: str) -> int:
-    """Make the file, or empty it; its descriptor. Raises Error."""
+    """Make the file, or empty it; its descriptor. Raises Error, also for a FIFO that nobody reads."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        file = os.open(path, flags, 0o644)
     except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise Error(f"open {path}: {reason}", pointer="--trace", errno=error.errno or 0) from None
+        hint = "nobody reads from this FIFO" if error.errno == ENXIO else ""
+        message = f"open {os_error_text(error)}"
+        raise Error(message, pointer="--trace", errno=error.errno or 0, hint=hint) from None
+    os.set_blocking(file, True)
     # The first event is ours, so that every other one can begin with the comma.
     _write(file, "[\n", {"name": "process_name", "ph": "M", "pid": os.getpid(), "args": {"name": "pyoci"}})
     return file

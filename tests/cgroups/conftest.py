@@ -104,7 +104,7 @@ def sleeper() -> Iterator[Callable[[], int]]:
 
 def thaw(pid: int) -> None:
     """Thaw the v1 cgroup of a process, if it is one of ours."""
-    with open(f"/proc/{pid}/cgroup") as file:
+    with open(f"/proc/{pid}/cgroup", "rb") as file:
         path = layout.parse_own(file.read()).get(frozenset({"freezer"}), "")
     if "/pyoci-test-" in path:
         with open(f"/sys/fs/cgroup/freezer{path}/freezer.state", "w") as state:

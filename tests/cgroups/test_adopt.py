@@ -18,7 +18,7 @@ InV2 = Callable[[Callable[[dict[str, str]], None]], None]
 
 
 def own(pid: int) -> dict[frozenset[str], str]:
-    return parse_own(Path(f"/proc/{pid}/cgroup").read_text())
+    return parse_own(Path(f"/proc/{pid}/cgroup").read_bytes())
 
 
 def test_v1_in_every_hierarchy(v1: dict[str, str], planned: dict[str, str], sleeper: Callable[[], int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import event, given
 
@@ -10,6 +12,7 @@ from pyoci.cgroups.device_rules import DeviceFilter
 from pyoci.config.linux import Device
 from pyoci.config.resources import DeviceRule, Resources
 from pyoci.errors import ConfigError
+from tests import cost
 from tests.cgroups.device_reference import Hole, Reference, asked, last_word, rule_lists
 
 Asked = tuple[str, int, int, str]
@@ -160,3 +163,22 @@ def test_never_allows_what_the_last_rule_about_it_denies(rules: tuple[DeviceRule
                 assert verdict or not reference.decides(kind, major, minor, letter)
             else:
                 assert verdict == reference.decides(kind, major, minor, letter)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_many_rules_cost_as_much_each_as_few(first: bool) -> None:
+    """Without wildcards: every other one takes back, or permits, what is no exception."""
+
+    def reduce(number: int) -> Callable[[], DeviceFilter]:
+        rules = (rule(first), *(rule(bool(minor % 2), "b", 8, minor) for minor in range(number)))
+        return lambda: device_rules.reduce(rules)
+
+    assert cost.growth(reduce, 200) < 6
+
+
+def test_many_denials_with_wildcards_behind_many_permissions_are_refused() -> None:
+    permissions = tuple(rule(True, "b", 8, minor, "rw") for minor in range(1000))
+    denial = rule(False, "b", 8, -1, "r")
+    assert len(device_rules.reduce((*permissions, *[denial] * 1000)).exceptions) == 1000
+    with pytest.raises(ConfigError, match="^too many denials with wildcards$"):
+        device_rules.reduce((*permissions, *[denial] * 1001))

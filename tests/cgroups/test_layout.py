@@ -10,11 +10,11 @@ import pytest
 import pyoci.os
 from pyoci.cgroups import layout, manager, paths
 from pyoci.errors import Error
-from pyoci.kernel import constants
+from pyoci.kernel import constants, textfile
 from pyoci.undo import Undo
 from tests.cgroups.conftest import mount, v2_alone
 
-MOUNTINFO = r"""
+MOUNTINFO = rb"""
 25 30 0:23 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
 26 25 0:24 / /sys/fs/cgroup/unified rw shared:10 - cgroup2 cgroup2 rw,nsdelegate
 27 25 0:25 /docker/1 /sys/fs/cgroup/systemd rw shared:11 - cgroup cgroup rw,xattr,name=systemd
@@ -24,7 +24,7 @@ MOUNTINFO = r"""
 
 
 def test_mountinfo_of_cgroups_only() -> None:
-    mounted = layout.parse_mountinfo(MOUNTINFO.strip())
+    mounted = layout.cgroup_mounts(MOUNTINFO.strip())
     assert [(root, point) for root, point, _ in mounted] == [
         ("/", "/sys/fs/cgroup/unified"),
         ("/docker/1", "/sys/fs/cgroup/systemd"),
@@ -35,7 +35,7 @@ def test_mountinfo_of_cgroups_only() -> None:
 
 
 def test_own_cgroups_keep_colons_in_their_paths() -> None:
-    assert layout.parse_own("4:memory:/a:b\n3:cpu,cpuacct:/\n1:name=systemd:/x\n0::/y\n") == {
+    assert layout.parse_own(b"4:memory:/a:b\n3:cpu,cpuacct:/\n1:name=systemd:/x\n0::/y\n") == {
         frozenset({"memory"}): "/a:b",
         frozenset({"cpu", "cpuacct"}): "/",
         frozenset({"name=systemd"}): "/x",
@@ -54,8 +54,8 @@ def test_a_path_as_seen_at_a_mount(path: str, root: str, expected: str) -> None:
 def test_detected_as_mountinfo_has_it() -> None:
     """What is found without reading mountinfo is what mountinfo says."""
     found = layout.detect()
-    with open("/proc/self/mountinfo") as file:
-        mounted = layout.parse_mountinfo(file.read())
+    with open("/proc/self/mountinfo", "rb") as file:
+        mounted = layout.cgroup_mounts(file.read())
     for controller, point in found.mounts.items():
         assert any(at == point and (controller in options if options else not controller) for _, at, options in mounted)
         assert os.path.isdir(f"{point}{found.own[controller]}/")
@@ -67,21 +67,21 @@ def test_controllers_mounted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hierarchy of this machine has two; the directory's name may have them in any order."""
     monkeypatch.setattr(pyoci.os, "listdir", lambda _: ["cpu", "cpuacct", "cpuacct,cpu", "systemd"])
     monkeypatch.setattr(layout, "magic", lambda _: constants.CGROUP_SUPER_MAGIC)
-    own = layout.parse_own("3:cpu,cpuacct:/\n2:name=other:/\n1:name=systemd:/\n")
+    own = layout.parse_own(b"3:cpu,cpuacct:/\n2:name=other:/\n1:name=systemd:/\n")
     found = layout._layout(layout._customary(own))
     together = "/sys/fs/cgroup/cpuacct,cpu"
     assert found.mounts == {"cpu": together, "cpuacct": together, "name=systemd": "/sys/fs/cgroup/systemd"}
     assert (found.version, set(found.own.values())) == ("v1", {"/"})
-    assert layout._customary(layout.parse_own("1:name=systemd:/\n9:net_cls:/\n")) == {}
+    assert layout._customary(layout.parse_own(b"1:name=systemd:/\n9:net_cls:/\n")) == {}
 
 
 @pytest.mark.root
 def test_v2_reads_no_mountinfo(apart: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     def body() -> None:
         v2_alone()
-        read = layout._read
+        read = textfile.read
         asked: list[str] = []
-        monkeypatch.setattr(layout, "_read", lambda path: asked.append(path) or read(path))
+        monkeypatch.setattr(textfile, "read", lambda path: asked.append(path) or read(path))
         found = layout.detect()
         assert (found.version, found.mounts, asked) == ("v2", {"": "/sys/fs/cgroup"}, ["/proc/self/cgroup"])
 

@@ -16,6 +16,7 @@ import pyoci.os
 from pyoci.cgroups import device_rules, files, layout, manager, paths
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
+from pyoci.kernel import textfile
 from pyoci.kernel.path import openat2
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit, limit_pids, made
@@ -304,7 +305,7 @@ def fail_at_each_call(monkeypatch: pytest.MonkeyPatch, planned: dict[str, str], 
         patch.setattr(pyoci.os, "mkdir", counted(os.mkdir))
         patch.setattr(bpf, "_bpf", counted(bpf._bpf))
         patch.setattr(files.Directory, "write", counted(files.Directory.write))
-        patch.setattr(files, "read", counted(files.read))
+        patch.setattr(textfile, "read", counted(textfile.read))
         while True:
             count, limit = 0, limit + 1
             before = len(os.listdir("/proc/self/fd"))
@@ -334,19 +335,19 @@ class Refusing:
     """A directory whose cgroup.subtree_control refuses one controller, as the kernel does for cpu while real-time
     processes run outside of the root. Not the kernel's own: no cgroup of this machine can be brought to that."""
 
-    def __init__(self, controller: str) -> None:
+    def __init__(self, controller: bytes) -> None:
         self.controller = controller
-        self.enabled: list[str] = []
+        self.enabled: list[bytes] = []
 
-    def write(self, _file: str, text: str) -> None:
-        if f"+{self.controller}" in text.split():
+    def write(self, _file: str, text: bytes) -> None:
+        if b"+" + self.controller in text.split():
             raise OSError(EINVAL, os.strerror(EINVAL))
         self.enabled += text.split()
 
 
-@pytest.mark.parametrize("refused", ["cpuset", "cpu", "io", "pids", "none"])
-def test_a_refused_controller_keeps_no_other_one_out(refused: str) -> None:
-    controllers = ["cpuset", "cpu", "io", "memory", "pids"]
+@pytest.mark.parametrize("refused", [b"cpuset", b"cpu", b"io", b"pids", b"none"])
+def test_a_refused_controller_keeps_no_other_one_out(refused: bytes) -> None:
+    controllers = [b"cpuset", b"cpu", b"io", b"memory", b"pids"]
     directory = Refusing(refused)
     manager._enable(cast(files.Directory, directory), controllers)
-    assert directory.enabled == [f"+{name}" for name in controllers if name != refused]
+    assert directory.enabled == [b"+" + name for name in controllers if name != refused]

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import files, manager, members
+from pyoci.cgroups import manager, members
 from pyoci.errors import StepError
+from pyoci.kernel import textfile
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit_pids
 
@@ -117,19 +118,21 @@ def test_a_descendant_that_vanishes_is_passed_over(v1: dict[str, str], monkeypat
     planned = {"freezer": v1["freezer"]}
     for below in ("a/x", "b", "c"):
         os.makedirs(f"{planned['freezer']}/{below}")
-    read = files.read
+    read = textfile.read
 
-    def remove_first(directory: int, name: str) -> str:
+    def remove_first(name: str, directory: int) -> bytes:
         for path in ("a/x", "a", "b", "c"):
             if os.path.exists(f"{planned['freezer']}/{path}"):
                 os.rmdir(f"{planned['freezer']}/{path}")
                 if name != "cgroup.procs":
                     break
-        return read(directory, name)
+        return read(name, directory)
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            files, "read", lambda directory, name: (read if name == "cgroup.procs" else remove_first)(directory, name)
+            textfile,
+            "read",
+            lambda name, directory: (read if name == "cgroup.procs" else remove_first)(name, directory),
         )
         assert manager.pids(planned) == []
     manager.remove(planned)

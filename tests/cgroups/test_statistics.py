@@ -209,7 +209,7 @@ def test_pressure_that_the_kernel_does_not_count(kept: Callable[[str], Path], mo
     """Some kernels refuse to read it unless they were started with psi=1."""
     read = Directory.read
 
-    def refuse(directory: Directory, name: str) -> str:
+    def refuse(directory: Directory, name: str) -> bytes:
         if name.endswith(".pressure"):
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         return read(directory, name)

@@ -57,7 +57,7 @@ def texts(resources: dict[str, Any], unified: bool = True) -> dict[str, str]:
         ({"unified": {"cpu.max": "max 5000"}}, [("CPUQuotaPeriodUSec", 5000), ("CPUQuotaPerSecUSec", INFINITY)]),
         ({"unified": {"cpu.max": "5000"}}, [("CPUQuotaPeriodUSec", 100000), ("CPUQuotaPerSecUSec", 50000)]),
         ({"unified": {"pids.max": "0"}}, [("TasksMax", 1)]),
-        ({"unified": {"cpu.idle": "1 ", "cpuset.cpus": "1"}}, [("AllowedCPUs", b"\x02"), ("CPUWeight", 0)]),
+        ({"unified": {"cpu.idle": "1 ", "cpuset.cpus": "1"}}, [("CPUWeight", 0), ("AllowedCPUs", b"\x02")]),
         ({"unified": {"memory.oom.group": "1"}}, [("OOMPolicy", "kill")]),
         ({"unified": {"memory.oom.group": "0"}}, [("OOMPolicy", "continue")]),
         ({"unified": {"memory.oom.group": "2"}}, []),
@@ -89,16 +89,35 @@ def test_v1(resources: dict[str, Any], expected: Any) -> None:
 def test_what_an_old_systemd_does_not_know() -> None:
     resources = {"cpu": {"quota": 5000, "period": 10000, "cpus": "0", "shares": 1024, "idle": 1}}
     resources |= {"unified": {"memory.oom.group": "1"}}
-    assert [name for name, _ in properties(resources, version=241)] == ["CPUWeight", "CPUQuotaPerSecUSec"]
+    assert [name for name, _ in properties(resources, version=241)] == ["CPUQuotaPerSecUSec"]
     assert ("CPUWeight", 0) not in properties(resources, version=251)
     assert "AllowedCPUs" in dict(properties(resources, version=244))
     assert "OOMPolicy" not in dict(properties(resources, version=252))
 
 
-def test_idle_wins_over_a_weight() -> None:
-    """As one property given twice: the last one counts."""
-    weights = [value for name, value in properties({"cpu": {"shares": 1024, "idle": 1}}) if name == "CPUWeight"]
-    assert weights[-1] == 0
+@pytest.mark.parametrize(
+    ("resources", "names"),
+    [
+        ({"cpu": {"shares": 1024, "idle": 1}}, "CPUWeight and CpuIdle"),
+        ({"unified": {"cpu.weight": "8", "cpu.idle": "1"}}, "cpu.weight and cpu.idle"),
+        ({"cpu": {"idle": 1}, "unified": {"cpu.weight": "8"}}, "cpu.weight and cpu.idle"),
+    ],
+)
+def test_idle_wins_over_a_weight(resources: dict[str, Any], names: str) -> None:
+    """Neither systemd nor the kernel has both; runc's warning."""
+    ignored = names.partition(" ")[0]
+    assert systemd_limits.conflict(plan(resources, True)) == (
+        f"unable to apply both {names} to systemd, ignoring {ignored}"
+    )
+    assert properties(resources) == [("CPUWeight", 0)]
+    assert texts(resources) == {"cpu.idle": "1"}
+
+
+@pytest.mark.parametrize("cpu", [{"shares": 1024}, {"idle": 1}, {"shares": 1024, "idle": 0}])
+def test_a_weight_that_is_kept(cpu: dict[str, Any]) -> None:
+    assert systemd_limits.conflict(plan({"cpu": cpu}, True)) == ""
+    assert ("cpu.weight" in texts({"cpu": cpu})) == ("shares" in cpu)
+    assert systemd_limits.conflict(plan({"cpu": {"shares": 1024, "idle": 1}}, False)) == ""  # v1 has both
 
 
 def test_oom_policy_is_for_the_start_alone() -> None:

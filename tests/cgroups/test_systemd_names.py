@@ -43,6 +43,11 @@ def test_what_is_no_slice(name: str) -> None:
     assert caught.value.pointer == "/linux/cgroupsPath"
 
 
+def test_the_root_of_all_slices_is_nobody_s_own() -> None:
+    with pytest.raises(ConfigError, match="^cgroupsPath 'a.slice:x:-.slice' names no cgroup of its own$"):
+        unit("a.slice:x:-.slice")
+
+
 @pytest.mark.parametrize(
     ("path", "user", "name", "slice", "group"),
     [

@@ -242,8 +242,14 @@ def test_a_bug_is_one_clear_line(run_cli: Run) -> None:
 
 
 def test_debug_adds_the_traceback(run_cli: Run, tmp_path: Path) -> None:
+    """Of a bug; whatever the user has done wrong is explained, and has none."""
+    program = "from pyoci.cli import list, main\nlist.main = lambda options: {}[0]\nmain.run(['--debug', 'list'])"
+    environment = {"PYTHONPATH": str(MAIN.parents[1]), "PYOCI_ARGV0": "pyoci", "PYOCI_UMASK": "022"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert "internal error: KeyError" in done.stderr and "Traceback (most recent call last)" in done.stderr
     done = run_cli("--debug", "--log", "log.json", "--log-format", "json", "--root", "/", "list")
-    assert "Traceback (most recent call last)" in done.stderr
+    assert "Traceback" not in done.stderr
     entries = [json.loads(line) for line in (tmp_path / "log.json").read_text().splitlines()]
     assert entries[-1]["level"] == "error"
 

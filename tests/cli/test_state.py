@@ -39,7 +39,7 @@ def make(root: Path) -> Make:
             created=CREATED,
             annotations=annotations or {},
             pid=pid,
-            start_time=found[1] if found else 0,
+            start_time=found[1] if found else int(pid > 0),
             cgroups={},
         )
         (root / id).mkdir(mode=0o711)
@@ -155,8 +155,11 @@ def test_list_leaves_out_what_is_broken_and_says_so(run_cli: Run, root: Path, ma
     done = run_cli("--root", str(root), "list", "-q")
     assert (done.returncode, done.stdout) == (0, "a\n")
     first, second = done.stderr.splitlines()
-    assert first.startswith("load container broken: state.json: not JSON")
-    assert second == "load container empty: container does not exist"
+    assert first.startswith(f"load container broken: {root}/broken/state.json: not JSON")
+    assert f"`pyoci --root {root} delete --force broken`" in first
+    assert second.startswith(
+        f"load container empty: container does not exist ({root}/empty is there without a state.json"
+    )
 
 
 def test_list_of_a_root_that_is_not_there(run_cli: Run, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_every_flag() -> None:
         "memory": {"limit": 1 << 20, "reservation": 512 << 10, "swap": -1, "kernel": 1, "kernelTCP": 2},
         "pids": {"limit": 0},
     }
-    schema.check_resources(result)
+    assert schema.look(result, schema.RESOURCES) == (result, [], None)
 
 
 def test_what_is_not_given_is_absent() -> None:

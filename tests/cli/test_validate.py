@@ -29,6 +29,7 @@ def test_text(run_cli: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == (
         "config.json#/process/terminal: must be true or false, not 1\n"
+        "    write true\n"
         "config.json#/linux/rootfsPropagation: must be one of private, shared, slave, unbindable, rprivate, rshared, "
         "rslave, runbindable, not 'rslve'\n"
         "    did you mean 'rslave'?\n"
@@ -58,8 +59,58 @@ def test_only_warnings_are_no_failure(run_cli: Run, tmp_path: Path, form: str) -
 
 def test_the_example_of_spec_is_valid(run_cli: Run) -> None:
     assert run_cli("spec").returncode == 0
+    done = run_cli("validate", "--format", "json")
+    warnings = json.loads(done.stdout)["warnings"]
+    assert done.returncode == 0 and [found["pointer"] for found in warnings] == ["/root/path"]
+    root = Path(warnings[0]["reason"].removesuffix(" is not there"))
+    assert root.name == "rootfs"
+    root.write_text("")
+    assert f"warning: config.json#/root/path: {root} is not a directory\n" in run_cli("validate").stdout
+    root.unlink()
+    root.mkdir()
     done = run_cli("validate")
     assert (done.returncode, done.stdout) == (0, "no violations, no warnings\n")
+
+
+def test_what_is_deprecated_contradicts_itself_or_is_unknown(run_cli: Run, tmp_path: Path) -> None:
+    names = ["read", "unshre", *(f"newer_call_{number}" for number in range(25))]
+    config = {
+        "ociVersion": "1.3.0",
+        "root": {"path": "."},
+        "process": {"cwd": "/", "args": ["sh"], "capabilities": {"bounding": ["NET_ADMIN"]}},
+        "mounts": [{"destination": "tmp", "type": "tmpfs", "options": ["nosiud"]}],
+        "Hostname": "h",
+        "linux": {
+            "namespaces": [{"type": "uts"}, {"type": "mount"}],
+            "resources": {"memory": {"limit": 9, "swap": 8, "limt": 5}},
+            "seccomp": {
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}],
+            },
+        },
+    }
+    done = run_cli("validate", "--format", "json", "-b", bundle(tmp_path, config))
+    found = {one["pointer"]: one["reason"] + one["hint"] for one in json.loads(done.stdout)["warnings"]}
+    assert done.returncode == 0 and set(found) == {
+        "/Hostname",
+        "/linux/resources/memory/limt",
+        "/mounts/0/destination",
+        "/mounts/0/options/0",
+        "/process/capabilities",
+        "/linux/resources/memory/swap",
+        "/linux/seccomp/syscalls/0/names/1",
+        "/linux/seccomp/syscalls",
+    }
+    assert found["/linux/seccomp/syscalls/0/names/1"].endswith("did you mean 'unshare'?")
+    others = found["/linux/seccomp/syscalls"]
+    assert others.endswith("newer_call_19 and 5 more") and "unshre" not in others
+
+
+def test_a_key_in_two_spellings(run_cli: Run, tmp_path: Path) -> None:
+    here = bundle(tmp_path, {"ociVersion": "1.3.0", "root": {"path": "."}, "hooks": {}, "HOOKS": {}})
+    done = run_cli("validate", "-b", here)
+    assert done.returncode == 1
+    assert done.stdout.startswith("config.json#/HOOKS: the key is given twice: it is 'hooks' in another case\n")
 
 
 def test_a_file_that_is_not_json_is_a_violation_too(run_cli: Run, tmp_path: Path) -> None:
@@ -84,7 +135,7 @@ def test_a_key_cannot_write_to_the_terminal(run_cli: Run, tmp_path: Path) -> Non
         tmp_path, {"ociVersion": "1.3.0", "root": {"path": "r"}, "a\x1b[2J\nb": 1, "annotations": {"\x1b": 2}}
     )
     done = run_cli("validate", "-b", here)
-    assert (done.returncode, "\x1b" in done.stdout, done.stdout.count("\n")) == (1, False, 3)
+    assert (done.returncode, "\x1b" in done.stdout, done.stdout.count("\n")) == (1, False, 4)
 
 
 def test_unknown_format(run_cli: Run) -> None:

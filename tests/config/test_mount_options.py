@@ -21,6 +21,7 @@ from pyoci.kernel.constants import (
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_NOSYMFOLLOW,
     MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_RELATIME,
     MOUNT_ATTR_STRICTATIME,
     MS_PRIVATE,
     MS_REC,
@@ -83,16 +84,11 @@ def test_attribute(prefix: str, on: str, off: str, bit: int) -> None:
         (["noatime"], MOUNT_ATTR_NOATIME),
         (["strictatime"], MOUNT_ATTR_STRICTATIME),
         (["relatime"], 0),
-        (["atime"], 0),
-        (["norelatime"], 0),
-        (["nostrictatime"], 0),
         (["noatime", "strictatime"], MOUNT_ATTR_STRICTATIME),
         (["strictatime", "noatime"], MOUNT_ATTR_NOATIME),
         (["noatime", "relatime"], 0),
-        (["noatime", "atime"], 0),
         (["noatime", "norelatime"], MOUNT_ATTR_NOATIME),
         (["strictatime", "atime"], MOUNT_ATTR_STRICTATIME),
-        (["strictatime", "nostrictatime"], 0),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "r"])
@@ -100,6 +96,29 @@ def test_access_times_clear_the_whole_field(prefix: str, options: list[str], val
     mount = parse(*[prefix + option for option in options])
     found = (mount.rec_attr_set, mount.rec_attr_clr) if prefix else (mount.attr_set, mount.attr_clr)
     assert found == (value, MOUNT_ATTR__ATIME)
+
+
+GIVEN_UP = [
+    (["atime"], (MOUNT_ATTR_NOATIME,)),
+    (["norelatime"], (MOUNT_ATTR_RELATIME,)),
+    (["nostrictatime"], (MOUNT_ATTR_STRICTATIME,)),
+    (["noatime", "atime"], (MOUNT_ATTR_NOATIME,)),
+    (["strictatime", "nostrictatime", "norelatime"], (MOUNT_ATTR_RELATIME, MOUNT_ATTR_STRICTATIME)),
+]
+
+
+@pytest.mark.parametrize(("options", "given_up"), GIVEN_UP)
+def test_access_times_that_are_given_up_stay_as_they_are(options: list[str], given_up: tuple[int, ...]) -> None:
+    """mount(2) has no flag for it. With "r" it is mount_setattr(2), which takes relatime for "none of them"."""
+    mount = parse(*options)
+    assert (mount.attr_set, mount.attr_clr, mount.atime_given_up) == (0, 0, given_up)
+    mount = parse(*["r" + option for option in options])
+    assert (mount.rec_attr_set, mount.rec_attr_clr, mount.atime_given_up) == (0, MOUNT_ATTR__ATIME, ())
+
+
+def test_the_choice_that_comes_later_is_not_given_up() -> None:
+    mount = parse("atime", "noatime")
+    assert (mount.attr_set, mount.attr_clr, mount.atime_given_up) == (MOUNT_ATTR_NOATIME, MOUNT_ATTR__ATIME, ())
 
 
 def test_nodiratime_is_not_part_of_the_access_time_field() -> None:

@@ -29,9 +29,9 @@ BROKEN: list[tuple[Changes, Said]] = [
         [("/linux/resources/devices/0/access", "device access at 0 field cannot be empty")],
     ),
     (
-        [("linux.resources.devices", [{"allow": True, "type": "p", "major": -2, "access": "rx"}])],
+        [("linux.resources.devices", [{"allow": True, "type": "p", "major": -2, "access": "x"}])],
         [
-            ("/linux/resources/devices/0/access", '~ must be made of r, w and m, not be "rx"'),
+            ("/linux/resources/devices/0/access", '~ must be made of r, w and m, not be "x"'),
             ("/linux/resources/devices/0/type", 'invalid cgroup device type "p"'),
             ("/linux/resources/devices/0/major", "~ must be -1 (any) or a device number, not -2"),
         ],

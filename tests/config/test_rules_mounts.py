@@ -14,6 +14,10 @@ ROOTFS = "unable to make rootfs read-only without a private MNT namespace"
 # Changes to the valid config, and all that is said about the result
 BROKEN: list[tuple[Changes, Said]] = [
     ([("mounts", mount("bind", destination=""))], [("/mounts/0/destination", "~ must not be empty")]),
+    (
+        [("mounts", mount("bind", destination="/m/") * 600 + mount("bind") * 401)],
+        [("/mounts/1000/destination", "~ is the place of 1000 mounts already")],
+    ),
     ([("mounts", mount("bind", "size=1m"))], [("/mounts/0/options", BIND_DATA)]),
     ([("mounts", mount("bind", source=""))], [("/mounts/0", "~ 'source' is missing")]),
     ([("mounts", mount("nosuid"))], [("/mounts/0", "~ 'type' is missing")]),

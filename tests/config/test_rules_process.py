@@ -22,6 +22,10 @@ BROKEN: list[tuple[Changes, Said]] = [
     ([("process.env", ["=x"])], [("/process/env", "invalid environment variable: name cannot be empty")]),
     ([("process.env", [""])], [("/process/env", "invalid environment variable: missing '='")]),
     ([("process.user.umask", 512)], [("/process/user/umask", "~ must be between 0 and 511, not 512")]),
+    (
+        [("process.user.additionalGids", [0] * 65537)],
+        [("/process/user/additionalGids", "~ must be at most 65536 groups, not 65537")],
+    ),
     ([("process.oomScoreAdj", 1001)], [("/process/oomScoreAdj", "~ must be between -1000 and 1000, not 1001")]),
     ([("process.oomScoreAdj", -1001)], [("/process/oomScoreAdj", "~ must be between -1000 and 1000, not -1001")]),
     (
@@ -109,3 +113,10 @@ def test_a_bare_name_is_never_filled_in(monkeypatch: pytest.MonkeyPatch) -> None
     error = next(rules.violations(config.read(changed(("process.env", ["FOO"])))))
     assert "FOO" in error.hint
     assert "secret" not in error.hint + error.message
+
+
+@pytest.mark.parametrize(("name", "hint"), [("RLIMIT_NOFILES", "did you mean 'RLIMIT_NOFILE'?"), ("RLIMIT_X", "see ")])
+def test_an_unknown_limit_has_a_guess(name: str, hint: str) -> None:
+    raw = changed(("process.rlimits", [{"type": name, "soft": 1, "hard": 1}]))
+    (error,) = rules.violations(config.read(raw))
+    assert error.message == f"wrong rlimit value: {name}" and error.hint.startswith(hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.config.update import merged, unchangeable
+from tests import cost
 
 Raw = dict[str, Any]
 
@@ -132,6 +134,14 @@ def test_laws(old: Raw, new: Raw) -> None:
     for key, value in new.get("memory", {}).items():
         if key != "swappiness":
             assert result["memory"][key] == value
+
+
+def test_many_devices_cost_as_much_each_as_few() -> None:
+    def update(number: int) -> Callable[[], Raw]:
+        devices = [{"major": 8, "minor": minor, "weight": 10} for minor in range(number)]
+        return lambda: merged({"blockIO": {"weightDevice": devices}}, {"blockIO": {"weightDevice": devices}})
+
+    assert cost.growth(update, 100) < 6
 
 
 def test_what_update_does_nothing_about() -> None:

@@ -266,7 +266,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 def alive(pid: int) -> bool:
     """Whether it runs, is stopped or sleeps; not: a zombie, or gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -322,11 +322,12 @@ def test_without_privileges(box: Box) -> None:
         os.chown(path, 1000, 1000)
     with box.as_user(1000):
         assert box("create", "--bundle", str(bundle), "c").stderr == ""
-        refused(box("exec", "c", "/reporter"), "cannot look at the container's cgroup namespace: permission denied")
+        refused(box("exec", "c", "/reporter"), "cannot look at the container's user namespace: permission denied")
         assert box("start", "c").stderr == ""
         found = seen(box)
         assert (found["uid"], found["uid_map"], found["groups"]) == ([0] * 3, ["         0       1000          1"], [])
         refused(box("exec", "-u", "5", "c", "/reporter"), "cannot setuid to unmapped uid 5 in user namespace")
+        refused(box("exec", "--cgroup", "/", "c", "/reporter"), "the container has no cgroup of its own")
         refused(box("exec", "c", "nope"), "executable file not found in $PATH")
         box.clean()
     os.chown(box.root, 0, 0)

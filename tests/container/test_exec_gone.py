@@ -15,10 +15,10 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel.process import pidfd_open
-from pyoci.plan_exec import NAMESPACES
 from pyoci.steps.enter import JoinContainer
 from tests.container.box import Box
 from tests.container.execs import refused, started
+from tests.isolation import CLONE_NEWUTS, in_namespace
 from tests.steps.scene import context
 
 pytestmark = pytest.mark.root
@@ -37,14 +37,34 @@ def ended() -> int:
     return pidfd
 
 
-@pytest.mark.parametrize("flags", [0, NAMESPACES["uts"], sum(NAMESPACES.values())])
-def test_nothing_is_joined(ended: int, flags: int) -> None:
+def test_nothing_is_joined(ended: int) -> None:
     """Without a namespace to join the program would run on the host: so it may seem if the pid has been used anew."""
     made = context()
     made.descriptors["container"] = ended
     with pytest.raises(StepError, match=STOPPED):
-        JoinContainer(kinds=(), flags=flags).execute(made)
+        JoinContainer(kinds=(), flags=(), inodes=()).execute(made)
     os.close(ended)
+
+
+def test_what_was_joined_is_looked_at_again() -> None:
+    """The descriptors were compared before: this is the second look, which a mistake between the two would not pass."""
+    own = os.stat("/proc/self/ns/uts")
+
+    def join(*inode: int) -> str:
+        made = context()
+        made.descriptors["container"] = pidfd_open(os.getpid())
+        made.descriptors["ns/uts"] = os.open("/proc/self/ns/uts", os.O_RDONLY)
+        try:
+            JoinContainer(kinds=("uts",), flags=(CLONE_NEWUTS,), inodes=((inode[0], inode[1]),)).execute(made)
+        except StepError as error:
+            return error.message
+        return ""
+
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino), 0) == ""
+    other = "joined another uts namespace than the container's"
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino + 1), 0) == other
+    assert in_namespace(lambda: join(own.st_dev + 1, own.st_ino), 0) == other
+    assert in_namespace(lambda: join(own.st_dev, own.st_ino), CLONE_NEWUTS) == other
 
 
 def test_a_container_without_namespaces_of_its_own_is_entered() -> None:
@@ -52,7 +72,7 @@ def test_a_container_without_namespaces_of_its_own_is_entered() -> None:
     made.descriptors["container"] = pidfd_open(os.getpid())
     directory = os.getcwd()
     try:
-        JoinContainer(kinds=(), flags=0).execute(made)
+        JoinContainer(kinds=(), flags=(), inodes=()).execute(made)
     finally:
         os.chdir(directory)
         os.close(made.descriptors["container"])
@@ -63,11 +83,12 @@ ENDS = """
 import os, select, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pyoci.container import exec as container_exec
+from pyoci.container import identity
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.errors import StateError, StepError
 
 root, moment, pid = sys.argv[2], sys.argv[3], int(sys.argv[4])
-real = getattr(container_exec, moment)
+real = getattr(identity, moment)
 
 def late(*arguments):
     pidfd = os.pidfd_open(pid)
@@ -79,7 +100,7 @@ def late(*arguments):
     os.close(pidfd)
     return real(*arguments)
 
-setattr(container_exec, moment, late)
+setattr(identity, moment, late)
 process = ProcessOptions(args=("/reporter", "exit", "0"))
 try:
     container_exec.execute(container_exec.ExecOptions(root=root, id="c", process=process))
@@ -88,7 +109,7 @@ except (StateError, StepError) as error:
 """
 
 
-@pytest.mark.parametrize("moment", ["_joins", "_read"])
+@pytest.mark.parametrize("moment", ["find", "_maps", "_open", "_measure", "_expected"])
 def test_it_ends_while_it_is_looked_at(box: Box, moment: str) -> None:
     started(box)
     command = [sys.executable, "-I", "-c", ENDS, str(PROJECT), str(box.root), moment, str(box.state("c")["pid"])]

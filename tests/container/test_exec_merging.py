@@ -114,7 +114,6 @@ def test_confinement_is_kept_from_create_to_exec(name: str, text: str, box: Box)
 
 def test_no_keyring_of_its_own(box: Box) -> None:
     started(box, None, "--no-new-keyring")
-    assert seen(box)["session_keyring_description"] != f"_ses.{'c'}"
     assert "_ses.c" not in str(seen(box)["session_keyring_description"])
 
 
@@ -287,8 +286,8 @@ def test_sub_cgroups(box: Box) -> None:
 
 
 @pytest.mark.parametrize("either_box", ["v2"], indirect=True)
-def test_a_container_that_has_moved(either_box: Box) -> None:
-    """v2: its own cgroup is gone, exec goes where its first process is; but not if a sub-cgroup is asked for."""
+def test_a_container_whose_cgroup_is_gone(either_box: Box) -> None:
+    """v2: exec does not go where its first process is now, which may be anywhere."""
     box = either_box
     started(box)
     parent = Path("/sys/fs/cgroup/unified", box.mark)
@@ -297,8 +296,7 @@ def test_a_container_that_has_moved(either_box: Box) -> None:
     (moved / "cgroup.procs").write_text(str(box.state("c")["pid"]))
     own.rmdir()
     try:
-        lines = seen(box)["cgroup"]
-        assert f"0::/{box.mark}/moved" in lines
+        refused(box("exec", "c", "/reporter"), f"/{box.mark}/bundle-0: no such file or directory")
         refused(box("exec", "--cgroup", "sub", "c", "/reporter"), "no such file or directory")
     finally:
         assert box("delete", "--force", "c").returncode == 0

@@ -1,4 +1,4 @@
-"""state.json as earlier versions wrote it: their containers are started, stopped and deleted by this one.
+"""state.json as earlier versions wrote it: their containers are started, entered, stopped and deleted by this one.
 
 tests/container/states holds one file per form that was ever in use, with @NAME@ where a value belongs to the machine.
 A new form gets a new file; the old ones stay.
@@ -33,6 +33,7 @@ def test_its_container_lives_on(box: Box, file: Path) -> None:
     text = text.replace('"@START@"', str(now["init_process_start"])).replace("@ROOTFS@", now["config"]["rootfs"])
     text = text.replace("@BUNDLE@", str(Path(now["config"]["rootfs"]).parent))
     text = text.replace('"@CGROUPS@"', json.dumps(now["cgroup_paths"]))
+    text = text.replace('"@IDENTITY@"', json.dumps(now["pyoci"]["identity"]))
     path.write_text(text)
     found = box.state("a")
     assert (found["status"], found["pid"]) == ("created", now["init_process_pid"])
@@ -40,6 +41,8 @@ def test_its_container_lives_on(box: Box, file: Path) -> None:
     assert found["annotations"] == {"org.example.key": "a=b"}
     assert box("start", "a").stderr == ""
     assert box.status("a") == "running"
+    done = box("exec", "a", "/reporter", "exit", "7")  # with a record of its namespaces, or without
+    assert (done.returncode, done.stderr) == (7, "")
     assert box("kill", "a", "KILL").stderr == ""
     box.wait("a", "stopped")
     assert box("delete", "a").stderr == ""
@@ -54,9 +57,10 @@ def test_one_of_a_later_version_is_left_alone(box: Box) -> None:
     later = json.loads(written)
     later["pyoci"]["version"] = state.FORMAT + 1
     path.write_text(json.dumps(later))
-    for command in (("state",), ("start",), ("kill",), ("delete",), ("delete", "--force")):
-        done = box(*command, "a")
-        assert done.returncode == 1, command
+    for command in (("state",), ("start",), ("kill",), ("delete",), ("exec",), ("update",), ("pause",)):
+        done = box(*command, "a", *(["/x"] if command == ("exec",) else []))
+        assert done.returncode in (1, 255), command
         assert f"state.json has version {state.FORMAT + 1}, this pyoci knows {state.FORMAT}" in done.stderr
+        assert "hint: use the newer pyoci; `pyoci --root" in done.stderr
     path.write_text(written)
     assert box.status("a") == "created"

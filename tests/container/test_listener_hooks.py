@@ -49,7 +49,7 @@ def failed(box: Box, *hooks: Hook, more: Change | None = None) -> str:
     """The error of a container whose program must not run."""
     bundle = box.bundle("echo", "the program", change=hooked(box, *hooks, more=more))
     done = box("run", "--bundle", str(bundle), "a", timeout=SOON)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (255, "")  # as with runc
     assert box("list", "--quiet").stdout == ""
     until(lambda: not helper_of(box), "the helper has ended")
     return done.stderr
@@ -212,7 +212,7 @@ def test_an_agent_that_does_not_answer(box: Box, agent: Make, names: tuple[str, 
         "exit", "0", change=filtered(box, *names, more=lambda c: c.update(hooks={"startContainer": [slow]}))
     )
     done = box("run", "--bundle", str(bundle), "a", timeout=SOON)
-    assert done.returncode == 1
+    assert done.returncode == 255
     assert "error running startContainer hook #0: hook ran past specified timeout of 1.0s" in done.stderr
     assert len(served.calls) == 1
 
@@ -225,7 +225,7 @@ def test_an_agent_that_dies(box: Box) -> None:
     until(lambda: agent.states, "the agent has the listener")
     agent.close()
     done = running.end(SOON)
-    assert done.returncode == 1
+    assert done.returncode == 255
     assert "hook #0: fork/exec /reporter: function not implemented" in done.stderr
 
 
@@ -255,3 +255,18 @@ def test_a_helper_that_was_killed(box: Box, agent: Make) -> None:
     assert done.returncode == 1
     assert "the process that hands the seccomp listener over has ended" in done.stderr
     box.wait("a", "stopped")
+
+
+def test_a_program_that_cannot_begin(box: Box, agent: Make) -> None:
+    """Nothing is opened between the helper's readiness and the filter: it would be taken for the listener."""
+    served = agent({GETPPID: Answer(value=5)})
+
+    def missing(config: dict[str, Any]) -> None:
+        config["process"]["args"] = ["/program"]
+
+    bundle = box.bundle(change=hooked(box, CALL, more=missing))
+    (bundle / "rootfs/program").write_text("#!/none\n")
+    (bundle / "rootfs/program").chmod(0o755)
+    done = box("run", "--bundle", str(bundle), "a", timeout=SOON)
+    assert "exec /program: no such file or directory" in done.stderr and done.returncode == 255
+    assert len(served.states) == 2

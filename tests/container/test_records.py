@@ -41,9 +41,9 @@ def test_the_umask_is_the_callers(box: Box, umask: int, pid_file: int) -> None:
         0o755,
         0o755,
         0o700,
-        0o711,
+        0o700,
     ]
-    assert mode(box.root / "a/exec.fifo") == 0o622
+    assert mode(box.root / "a/exec.fifo") == 0o640
     assert box("delete", "--force", "a").returncode == 0
 
 
@@ -197,3 +197,44 @@ def test_more_bind_mounts_than_open_files(box: Box) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Max open files            256 " in done.stdout
+
+
+def nested(levels: int) -> object:
+    return [nested(levels - 1)] if levels else []
+
+
+@pytest.mark.parametrize("what", ["large", "deep"])
+def test_whatever_config_json_may_be_the_container_can_be_removed(box: Box, what: str) -> None:
+    """Its annotations stand in state.json twice, a hook a level deeper than there."""
+
+    def change(config: dict[str, Any]) -> None:
+        if what == "large":
+            config["annotations"] = {f"org.example.{number}": "x" * (3 << 20) for number in range(5)}
+        else:
+            hook = {"path": "/bin/true", "org.example.more": nested(95)}
+            config["hooks"] = {"poststop": [hook], "poststart": [hook]}
+
+    bundle = box.bundle("sleep", change=change)
+    assert box("create", "--bundle", str(bundle), "a").stderr == ""
+    assert box("start", "a").stderr == ""
+    assert box("exec", "a", "/reporter", "exit", "7").returncode == 7
+    assert box.status("a") == "running" and "running" in box("list").stdout
+    assert box("kill", "a", "KILL").stderr == ""
+    box.wait("a", "stopped")
+    assert box("delete", "a").stderr == ""
+    assert not (box.root / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "pointer"), [(("--log",), "--log"), (("create", "--trace"), "--trace")], ids=["log", "trace"]
+)
+def test_a_fifo_that_nobody_reads_stops_no_command(box: Box, flags: tuple[str, ...], pointer: str) -> None:
+    os.mkfifo(box.directory / "fifo")
+    bundle = str(box.bundle("exit", "0"))
+    command = (*flags, str(box.directory / "fifo"), *(() if flags[0] == "create" else ("create",)))
+    done = box(*command, "--bundle", bundle, "a", timeout=20)
+    refused(done, "no such device or address")
+    assert "nobody reads from this FIFO" in done.stderr and f"pointer: {pointer}" in done.stderr
+    reader = os.open(box.directory / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    assert box(*command, "--bundle", bundle, "a", timeout=20).stderr == ""
+    os.close(reader)

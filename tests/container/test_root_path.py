@@ -30,8 +30,23 @@ def test_a_root_path_that_is_a_link_is_refused(box: Box) -> None:
     assert "invalid rootfs: not an absolute path, or a symlink" in done.stderr
 
 
-def test_a_root_path_that_does_not_exist(box: Box) -> None:
-    bundle = box.bundle("report", change=lambda config: config["root"].update(path="none"))
-    done = box("run", "--bundle", str(bundle), "missing")
+@pytest.mark.parametrize("command", ["create", "run"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("none", "no such file or directory"),
+        ("reporter", "not a directory"),
+        ("reporter/below", "not a directory"),
+        ("pipe", "not a directory"),
+    ],
+)
+def test_a_root_path_that_is_no_directory(box: Box, command: str, path: str, why: str) -> None:
+    bundle = box.bundle("report", change=lambda config: config["root"].update(path=path))
+    (bundle / "reporter").write_text("a file")
+    os.mkfifo(bundle / "pipe")
+    done = box(command, "--bundle", str(bundle), "none")
     assert done.returncode == 1
-    assert "invalid rootfs" in done.stderr and "/root/path" in done.stderr
+    first, pointer, hint = done.stderr.splitlines()
+    assert first.endswith(f'msg="pyoci {command} failed: invalid rootfs: stat {bundle}/{path}: {why}"')
+    assert pointer == "  pointer: /root/path"
+    assert hint.startswith(f"  hint: {bundle}/{path} has to be the directory that becomes the container's /")

@@ -118,7 +118,7 @@ def test_mapped_mounts(ranges: Rootless, own: bool, below: bool) -> None:
 @pytest.mark.parametrize(
     ("first", "size", "text", "hint"),
     [
-        (65536, 1, "the container's root is mapped to 65536:65536, ids that do not exist here", "/proc/self/uid_map"),
+        (65536, 1, "the program's user is mapped to 65536, an id that does not exist here", "/proc/self/uid_map"),
         (65000, 1000, "map uids 0 65000 1000", f"the runtime's own namespace, which has 0 {FIRST} 65536"),
     ],
     ids=["none", "too-many"],

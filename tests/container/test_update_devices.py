@@ -39,7 +39,9 @@ def test_devices(either_box: Box) -> None:
     assert openable(box)
     done(update(box, {}))
     assert openable(box), "no list, no change"
-    refused(update(box, {"devices": [DENIED], "hugepageLimits": [{"pageSize": "2MB"}]}), "resources#/hugepageLimits")
+    refused(
+        update(box, {"devices": [DENIED], "hugepageLimits": [{"pageSize": "2MB"}]}), "resources.json#/hugepageLimits"
+    )
     assert openable(box)
     done(update(box, {"devices": [DENIED]}))
     assert not openable(box)

@@ -14,6 +14,7 @@ from pyoci.cli import spec
 from tests import reporter
 from tests.isolation import mountinfo
 
+from . import mount_cases as mount_cases  # more of them
 from . import view
 from .cases import CASES, Case
 
@@ -21,6 +22,7 @@ from .cases import CASES, Case
 _SCENE = """set -e
 for part in bundle shared; do mount --bind "$0/$part" "$0/$part"; done
 mount --make-shared "$0/shared"
+if test -f "$0/scene"; then . "$0/scene"; fi
 exec "$@"
 """
 

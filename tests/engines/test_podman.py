@@ -134,3 +134,36 @@ def test_exec(podman: Podman) -> None:
     podman("exec", "--detach", name, "sh", "-c", "echo detached > /tmp/file")
     podman("exec", name, "sh", "-c", "until grep detached /tmp/file; do sleep 0.1; done")
     podman("stop", "--time", "20", name)
+
+
+def test_pod(podman: Podman) -> None:
+    """Containers below one cgroup, and one in another's pid namespace: each has a cgroup of its own, is stopped,
+    started and removed by itself, and none is taken for another."""
+    limit = needs_no_pids_limit()
+    podman("pod", "create", "--infra=false", "--name", "pod")
+
+    def start(name: str, *words: str) -> None:
+        podman("run", "--detach", *limit, "--name", name, *words, "busybox", "sh", "-c", STOPPABLE)
+
+    def running() -> set[str]:
+        return set(podman("ps", "--format", "{{.Names}}").split())
+
+    try:
+        start("a", "--pod", "pod")
+        start("b", "--pod", "pod")
+        podman("restart", "--time", "0", "a")
+        podman("stop", "--time", "0", "b")
+        podman("start", "b")
+        start("c", "--pid", "container:a")
+        assert running() == {"a", "b", "c"}
+        podman("rm", "--force", "--time", "0", "c")
+        assert running() == {"a", "b"}
+        podman("kill", "b")
+        podman("wait", "b")
+        assert running() == {"a"}
+        podman("start", "b")
+        podman("pod", "stop", "--time", "0", "pod")
+        podman("pod", "start", "pod")
+        assert running() == {"a", "b"}
+    finally:
+        podman("pod", "rm", "--force", "--time", "0", "pod")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pyoci.errors import os_error_text, system_call
 from pyoci.kernel import libc
+
+KERNEL = Path(libc.__file__).parent
 
 
 def test_a_failure_is_the_right_error_with_the_call_as_made() -> None:
@@ -34,6 +38,36 @@ def test_large_numbers_and_null_in_the_note() -> None:
     with pytest.raises(OSError) as caught:
         call(5, 3, 0xFFFFFFFF)
     assert system_call(caught.value) == "close_range(5, 3, 0xffffffff)"
+
+
+def test_an_address_is_never_told() -> None:
+    """It says nothing to whoever reads the error, and how the runtime's memory lies is nobody's business."""
+    memory = libc.buffer(8)
+    call = libc.syscall("capget", libc.number("capget"), libc.c_void_p, libc.c_void_p)
+    with pytest.raises(OSError) as caught:
+        call(8, libc.addressof(memory))
+    assert system_call(caught.value) == "capget({...}, {...})"
+
+
+def test_what_is_an_address_is_bound_as_one() -> None:
+    """In every call of kernel/: the argument of an address is a c_void_p, by which failure() knows it."""
+    found = 0
+    for module in sorted(KERNEL.glob("*.py")):
+        tree = ast.parse(module.read_text())
+        types: dict[str, list[str]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                binder = getattr(node.value.func, "id", "")
+                if binder in ("syscall", "function"):
+                    kinds = node.value.args[2 if binder == "syscall" else 1 :]
+                    types[ast.unparse(node.targets[0])] = [ast.unparse(kind) for kind in kinds]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in types:
+                for kind, argument in zip(types[ast.unparse(node.func)], node.args, strict=True):
+                    if "addr" in ast.unparse(argument):
+                        found += 1
+                        assert kind == "c_void_p", f"{module.name}: {ast.unparse(node)}"
+    assert found > 5
 
 
 def test_memory_for_the_kernel() -> None:

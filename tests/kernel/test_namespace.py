@@ -12,6 +12,7 @@ from pyoci.kernel import namespace
 from tests.isolation import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
+    CLONE_NEWNS,
     CLONE_NEWUSER,
     CLONE_NEWUTS,
     in_namespace,
@@ -77,3 +78,15 @@ def test_join_a_user_namespace() -> None:
 
     assert in_namespace(body, 0) == "0 5000 10"
     os.close(descriptor)
+
+
+def test_the_kind_of_what_is_open() -> None:
+    found = {}
+    for name in ("user", "net", "uts", "mnt"):
+        descriptor = os.open(f"/proc/self/ns/{name}", os.O_RDONLY)
+        found[name] = namespace.kind(descriptor)
+        os.close(descriptor)
+    assert found == {"user": CLONE_NEWUSER, "net": CLONE_NEWNET, "uts": CLONE_NEWUTS, "mnt": CLONE_NEWNS}
+    for one in (*os.pipe(), os.open("/", os.O_RDONLY), os.open("/dev/null", os.O_RDONLY)):
+        assert namespace.kind(one) == 0
+        os.close(one)

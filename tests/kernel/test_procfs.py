@@ -103,6 +103,27 @@ def test_write_refuses_what_is_not_procfs(tmp_path: Path) -> None:
     os.close(directory)
 
 
+def test_write_refuses_what_is_mounted_over_the_file() -> None:
+    """The mounted /proc, with another file of a procfs that takes what is written (CVE-2019-19921)."""
+
+    def body() -> tuple[str, str, str]:
+        proc = os.open("/proc", os.O_PATH)
+        own = Path(f"/proc/{os.getpid()}")
+        procfs.write(proc, "self/comm", "first")
+        before = (own / "comm").read_text()
+        cover(str(own / "comm"), mount.clone_tree(mount.AT_FDCWD, os.fsencode(own / "timerslack_ns")))
+        refused = ""
+        try:
+            procfs.write(proc, "self/comm", "12345")
+        except OSError as error:
+            refused = os.strerror(error.errno or 0)
+        return before, refused, (own / "comm").read_text()
+
+    before, refused, there = in_namespace(body)
+    assert (before, refused) == ("first\n", "Invalid cross-device link")
+    assert there != "12345\n" and there.strip().isdigit(), "it is the other file, and it is as it was"
+
+
 def test_root_is_procfs() -> None:
     answers = []
     for name in ("/proc", "/proc/sys", "/", "/proc/1"):

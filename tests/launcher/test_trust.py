@@ -3,14 +3,73 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.access_lists import BY_GROUP, CASES, GROUP, USER, give, may_write
 from tests.launcher.conftest import PYTHON, Installation
 
+
+def library(installation: Installation, name: str) -> Path:
+    """A file of the standard library beside an interpreter of the prefix's own."""
+    interpreter = installation.prefix / "bin" / PYTHON.name
+    installation.own_interpreter().rename(interpreter)
+    (installation.prefix / "bin/python3").symlink_to(PYTHON.name)
+    path = installation.prefix / "lib" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if "." in path.name and path.name != PYTHON.name else path.mkdir()
+        path.chmod(0o755)
+    return path
+
+
+def beside_the_interpreter(installation: Installation, place: str) -> Path:
+    installation.own_interpreter()
+    path = installation.prefix / place
+    path.write_text(f"home = {PYTHON.parent}\n")
+    return path
+
+
+def behind_links(installation: Installation) -> Path:
+    """bin/python3 leads to a link elsewhere, which leads to the interpreter."""
+    elsewhere = installation.prefix / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "python").symlink_to(PYTHON)
+    (installation.prefix / "bin/python3").symlink_to(elsewhere / "python")
+    return elsewhere
+
+
+def behind_a_linked_package(installation: Installation) -> Path:
+    elsewhere = installation.prefix / "elsewhere"
+    elsewhere.mkdir()
+    installation.package.rename(elsewhere / "pyoci")
+    installation.package.symlink_to(elsewhere / "pyoci")
+    return elsewhere
+
+
+TAG = sys.implementation.cache_tag
+LIBRARY = f"{PYTHON.name}/encodings"
 PLACES: dict[str, Callable[[Installation], Path]] = {
+    "launcher": lambda i: i.program,
+    "launcher's directory": lambda i: i.program.parent,
+    "links to the interpreter": behind_links,
+    "link to the package": behind_a_linked_package,
+    "pyvenv.cfg": lambda i: beside_the_interpreter(i, "pyvenv.cfg"),
+    "pyvenv.cfg in bin": lambda i: beside_the_interpreter(i, "bin/pyvenv.cfg"),
+    "library's zip": lambda i: library(i, f"python{TAG.removeprefix('cpython-')}.zip"),
+    "libpython": lambda i: library(i, f"lib{PYTHON.name}.so.1.0"),
+    "encodings": lambda i: library(i, LIBRARY),
+    "compiled encodings": lambda i: library(i, f"{LIBRARY}/__pycache__"),
+    **{
+        f"{name} {kind}": lambda i, name=name, kind=kind: library(i, f"{LIBRARY}/{kind.format(name)}")  # type: ignore[misc]
+        for name in ("__init__", "aliases", "utf_8")
+        for kind in ("{}.py", f"__pycache__/{{}}.{TAG}.pyc")
+    },
+    "first modules": lambda i: made(i.package / "pack.py"),
+    "compiled first modules": lambda i: made(i.package / "__pycache__" / f"trust.{TAG}.pyc"),
     "package": lambda i: i.package,
     "main": lambda i: i.package / "__main__.py",
     "pack": lambda i: i.pack(),
@@ -21,6 +80,83 @@ PLACES: dict[str, Callable[[Installation], Path]] = {
     "interpreter": lambda i: i.own_interpreter(),
     "bin": lambda i: i.own_interpreter().parent,
 }
+
+
+def made(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return path
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", PLACES)
+def test_the_places_are_fine_as_they_are(installation: Installation, place: str) -> None:
+    """Control for what follows."""
+    PLACES[place](installation)
+    done = installation.start("state")
+    assert b"refusing" not in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("place", ["package", "main", "interpreter"])
+def test_access_lists(installation: Installation, place: str, case: str) -> None:
+    """What is refused is what another user could write, by the kernel's own judgement."""
+    entries, options, said = CASES[case]
+    path = PLACES[place](installation)
+    give(path, *entries, **options)
+    assert (may_write(path, 1234, 1234) or may_write(path, 4321, 4321)) == bool(said)
+    if said:
+        assert installation.refused("state") == f"pyoci: refusing to run: {path} {said}\n"
+    else:
+        assert installation.start("state").returncode == 0
+
+
+@pytest.mark.root
+def test_access_list_and_owning_group(installation: Installation) -> None:
+    """The group bits of the mode say nothing about the owning group then."""
+    os.chown(installation.package, 0, 1234)
+    give(installation.package, (USER, 7, 0))
+    assert installation.package.stat().st_mode & 0o020
+    assert not may_write(installation.package, 1234, 1234)
+    installation.run("state")
+    give(installation.package, (USER, 7, 0), group=7)
+    assert may_write(installation.package, 1234, 1234)
+    assert installation.refused("state") == f"pyoci: refusing to run: {installation.package} {BY_GROUP}\n"
+
+
+@pytest.mark.root
+def test_access_list_of_an_ordinary_user(installation: Installation) -> None:
+    """Its own id and group may write, as root's may for root."""
+    give(installation.package, (USER, 7, 1234), (GROUP, 7, 1234))
+    installation.run("state", user=1234, group=1234, extra_groups=[])
+    assert "access control list" in installation.refused("state", user=1235, group=1235, extra_groups=[])
+
+
+@pytest.mark.root
+def test_access_list_too_long_to_read(installation: Installation) -> None:
+    give(installation.package, *((USER, 5, 2000 + number) for number in range(490)))
+    installation.run("state")
+    give(installation.package, *((USER, 5, 2000 + number) for number in range(490)), (USER, 7, 1999))
+    assert "access control list" in installation.refused("state")
+
+
+@pytest.mark.root
+def test_a_relative_link(installation: Installation) -> None:
+    elsewhere = behind_links(installation)
+    (installation.prefix / "bin/python3").unlink()
+    (installation.prefix / "bin/python3").symlink_to("../elsewhere/python")
+    installation.run("state")
+    elsewhere.chmod(0o777)
+    assert "bin/../elsewhere is writable by everybody" in installation.refused("state")
+
+
+@pytest.mark.root
+def test_links_in_a_circle(installation: Installation) -> None:
+    elsewhere = behind_links(installation)
+    (elsewhere / "python").unlink()
+    (elsewhere / "python").symlink_to("python")
+    installation.run("state")  # there is no such interpreter, so the configured one is taken
 
 
 @pytest.mark.root

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.security.harness import MODES, Arena, arenas
+from tests.security.hostile import Hostile, attack
 
 _numbers = itertools.count()
 
@@ -28,3 +29,27 @@ def arena(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
 def any_arena(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
     """The same test three times: no user namespace, one for the container, one around the runtime."""
     yield from arenas(pyoci, tmp_path, _mark(), reporter, request.param)
+
+
+@pytest.fixture(params=["host", "v2"])
+def either_arena(request: pytest.FixtureRequest, pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
+    """As `arena`, twice: with the machine's own cgroups, and where cgroup v2 is all there is."""
+    yield from arenas(pyoci, tmp_path, _mark(), reporter, "root", request.param)
+
+
+@pytest.fixture
+def unified(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
+    """As `arena`, where cgroup v2 is all there is."""
+    yield from arenas(pyoci, tmp_path, _mark(), reporter, "root", "v2")
+
+
+@pytest.fixture
+def hostile(arena: Arena) -> Callable[..., Hostile]:
+    """hostile(*actions, change=None, id="c"): a container whose first process has carried them out (hostile.py)."""
+    return lambda *actions, **options: attack(arena, *actions, **options)
+
+
+@pytest.fixture
+def either_hostile(either_arena: Arena) -> Callable[..., Hostile]:
+    """The same in `either_arena`."""
+    return lambda *actions, **options: attack(either_arena, *actions, **options)

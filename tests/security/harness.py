@@ -44,8 +44,10 @@ MODES = ("root", "userns", "nested")
 class Arena(Box):
     """Containers of one test. `mode`: one of MODES."""
 
-    def __init__(self, pyoci: str, directory: Path, mark: str, reporter: Path, mode: str = "root") -> None:
-        super().__init__(pyoci, directory, mark, reporter)
+    def __init__(
+        self, pyoci: str, directory: Path, mark: str, reporter: Path, mode: str = "root", view: str = "host"
+    ) -> None:
+        super().__init__(pyoci, directory, mark, reporter, view)
         self.mode = mode
         self.races = RACES if mode == "root" else RACES // 4  # creates per race
         if mode == "nested":
@@ -85,9 +87,18 @@ class Arena(Box):
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return int(self.state(id)["pid"])
 
+    def remove_parents(self) -> None:
+        """With the cgroups to which a hostile process has moved (hostile.py)."""
+        for hierarchy in ("*/", ""):
+            for path in Path("/sys/fs/cgroup").glob(f"{hierarchy}{self.mark}/outside"):
+                path.rmdir()
+        super().remove_parents()
+
     def is_clean_failure(self, done: Done) -> bool:
-        """It failed with one of our errors: no signal, no traceback, nothing internal."""
-        return done.returncode == 1 and "Traceback" not in done.stderr and "internal error" not in done.stderr
+        """It failed with one of our errors: no signal, no traceback, nothing internal. 255: the program's turn had
+        come, and it could not be executed."""
+        ended = done.returncode in (1, 255) and "level=error" in done.stderr
+        return ended and "Traceback" not in done.stderr and "internal error" not in done.stderr
 
     @contextmanager
     def swapping(self, first: Path, second: Path) -> Iterator[None]:
@@ -192,9 +203,9 @@ class Valuables:
             os.close(file)
 
 
-def arenas(pyoci: str, directory: Path, mark: str, reporter: Path, mode: str) -> Iterator[Arena]:
+def arenas(pyoci: str, directory: Path, mark: str, reporter: Path, mode: str, view: str = "host") -> Iterator[Arena]:
     """For a fixture: an arena, and after the test everything outside of it is as it was, or the test has failed."""
-    arena = Arena(pyoci, directory, mark, reporter, mode)
+    arena = Arena(pyoci, directory, mark, reporter, mode, view)
     arena.root.mkdir()
     before = arena.snapshot()
     valuables = Valuables(pyoci)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyoci.errors import StepError
 from pyoci.steps.copyup import MountCopy
 from pyoci.steps.step import Context
 from tests.isolation import top_mount
+from tests.security.harness import helper
 from tests.steps.scene import at_root, carry_out, mount
 
 pytestmark = pytest.mark.root
@@ -114,6 +116,37 @@ def test_a_tmpfs_that_is_too_small(tmp_path: Path, size: str) -> None:
     with pytest.raises(StepError) as caught:
         at_root(tmp_path / "root", lambda made: carry_out(made, step))
     assert os.strerror(caught.value.errno) == "No space left on device"
+
+
+def test_files_that_are_exchanged_meanwhile(tmp_path: Path) -> None:
+    """With a device that never ends: what was looked at is what is copied."""
+    filled = tmp_path / "root/filled"
+    filled.mkdir(parents=True)
+    (filled / "file").write_text("content")
+    os.mknod(filled / "zero", 0o20666, os.makedev(1, 5))
+
+    def body(made: Context) -> list[str]:
+        found = []
+        for _ in range(100):
+            carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup,size=1m")))
+            found += [kind_and_content(filled / name) for name in ("file", "zero")]
+            subprocess.run(["umount", filled], check=True)
+        return found
+
+    swapper = subprocess.Popen([helper("swap"), filled / "file", filled / "zero"], stdout=subprocess.PIPE, text=True)
+    assert swapper.stdout
+    swapper.stdout.readline()
+    try:
+        found = at_root(tmp_path / "root", body)
+    finally:
+        swapper.terminate()
+        exchanged = int(swapper.communicate(timeout=20)[0].split()[0])
+    assert exchanged > 1000, "that was no race"
+    assert set(found) == {"device", "content"}, "both have been caught, and nothing else"
+
+
+def kind_and_content(path: Path) -> str:
+    return path.read_text() if stat.S_ISREG(path.lstat().st_mode) else "device"
 
 
 def test_no_descriptor_is_left_open(rootfs: Path) -> None:

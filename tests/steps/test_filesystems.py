@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from errno import EINVAL
+from errno import EINVAL, ENODEV
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +71,48 @@ def test_data_and_flags_of_a_tmpfs(rootfs: Path) -> None:
     assert (found["source"], found["owner"]) == ("tmpfs", (3, 4))
 
 
-def test_bad_data_says_what_the_filesystem_says(rootfs: Path) -> None:
+BAD = [
+    ("tmpfs", "nosuid,size=huge", 1, "size=huge: invalid argument", "tmpfs: Bad value for 'size'"),
+    ("tmpfs", "size=1m,sise=1m", 1, "sise=1m: invalid argument", "tmpfs: Unknown parameter 'sise'"),
+    ("tmpfs", "size", 0, "size: invalid argument", "tmpfs: Bad value for 'size'"),
+    ("proc", "hidepid=9", 0, "hidepid=9: invalid argument", "proc: unknown value of hidepid - 9"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "place", "message", "hint"), BAD)
+def test_a_bad_option_is_named_with_what_the_filesystem_says(
+    rootfs: Path, kind: str, options: str, place: int, message: str, hint: str
+) -> None:
     with pytest.raises(StepError) as caught:
-        at_root(rootfs, lambda made: filesystem(made, mount("/t", "tmpfs", "t", "size=huge")))
+        at_root(rootfs, lambda made: filesystem(made, mount("/t", kind, "t", options)))
     assert caught.value.errno == EINVAL
-    assert "size" in caught.value.hint
+    assert caught.value.message == f"mount {kind} on /t: {message}"
+    assert (caught.value.pointer, caught.value.hint) == (f"/mounts/0/options/{place}", hint)
+
+
+def test_one_option_of_several_in_one_string(rootfs: Path) -> None:
+    wanted = mount("/t", "tmpfs", "t")
+    wanted = type(wanted)(**wanted.__dict__ | {"options": ("ro", "size=1m,mode=9"), "data": ("size=1m", "mode=9")})
+    with pytest.raises(StepError, match="mode=9: invalid argument") as caught:
+        at_root(rootfs, lambda made: filesystem(made, wanted))
+    assert caught.value.pointer == "/mounts/0/options/1"
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("tmpf", "did you mean 'tmpfs'?"),
+        ("cgroups2", "did you mean 'cgroup2'?"),
+        ("zz", "its module may have to be loaded"),
+        ("nothing-like-it", "its module may have to be loaded"),
+    ],
+)
+def test_a_file_system_that_the_kernel_does_not_have(rootfs: Path, kind: str, advice: str) -> None:
+    with pytest.raises(StepError) as caught:
+        at_root(rootfs, lambda made: filesystem(made, mount("/t", kind, "t")))
+    assert caught.value.message == f"mount {kind} on /t: {kind}: no such device"
+    assert (caught.value.pointer, caught.value.errno) == ("/mounts/0/type", ENODEV)
+    assert caught.value.hint == f"/proc/filesystems has no {kind!r}: {advice}"
 
 
 @pytest.mark.parametrize("option", ["ro", "rro"])
@@ -220,7 +257,9 @@ def test_remount_changes_propagation(rootfs: Path) -> None:
 def test_remount_with_nonsense_is_an_error(rootfs: Path) -> None:
     with pytest.raises(StepError) as caught:
         changed(rootfs, "size=64k", "size=many")
-    assert (caught.value.errno, caught.value.pointer) == (EINVAL, "/mounts/1")
+    assert (caught.value.errno, caught.value.pointer) == (EINVAL, "/mounts/1/options/1")
+    assert caught.value.message.endswith("size=many: invalid argument")
+    assert caught.value.hint == "tmpfs: Bad value for 'size'"
 
 
 def test_remount_of_what_is_not_there_makes_nothing(rootfs: Path) -> None:

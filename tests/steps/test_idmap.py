@@ -15,8 +15,8 @@ from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
 from pyoci.steps import idmap
+from pyoci.steps.binds import BindMount, OpenSource
 from pyoci.steps.idmap import OpenIdMapping, WriteIdMappings
-from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWUSER, in_namespace, user_namespace
@@ -42,7 +42,7 @@ def write(step: WriteIdMappings, uid: int = 0) -> dict[str, str]:
         pid = os.fork()
         if pid == 0:
             from pyoci.kernel import namespace
-            from pyoci.kernel.process import set_dumpable
+            from pyoci.kernel.prctl import set_dumpable
 
             set_dumpable(True)
             namespace.unshare(CLONE_NEWUSER)

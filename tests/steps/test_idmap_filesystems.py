@@ -13,8 +13,8 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
+from pyoci.steps.binds import BindMount, OpenSource
 from pyoci.steps.idmap import OpenIdMapping
-from pyoci.steps.mounts import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.isolation import in_namespace
 from tests.steps.scene import at_root, carry_out, mount, put

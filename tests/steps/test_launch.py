@@ -109,7 +109,7 @@ def test_a_missing_program_under_a_strict_filter(box: Box, tmp_path: Path) -> No
     script.write_text("#!/nothing/here\n")
     script.chmod(0o755)
     done = box("run", "--bundle", str(bundle), "a")
-    assert done.returncode == 1
+    assert done.returncode == 255
     assert "exec /script: no such file or directory" in done.stderr.splitlines()[0].lower()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyoci import config
-from pyoci.kernel import namespace, process
+from pyoci.kernel import namespace, prctl
 from pyoci.steps.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, OpenNamespace, Unshare
 from tests.container.box import Box
 from tests.isolation import (
@@ -318,21 +318,6 @@ def test_a_new_user_namespace_beside_the_hosts_network(box: Box, look: Look, hol
     assert seen["uid_map"] == ["         0     100000      65536"]
 
 
-def test_a_path_of_another_type_is_refused(box: Box, hold: Hold) -> None:
-    holder = hold("uts")
-    bundle = box.bundle("report", change=lambda config: entry(config, "network", holder.path("uts")))
-    done = box("run", "--bundle", str(bundle), "wrong")
-    assert done.returncode == 1
-    assert "setns(" in done.stderr and "/linux/namespaces/" in done.stderr
-
-
-def test_a_path_that_does_not_exist(box: Box) -> None:
-    bundle = box.bundle("report", change=lambda config: entry(config, "network", "/proc/1/ns/none"))
-    done = box("run", "--bundle", str(bundle), "missing")
-    assert done.returncode == 1
-    assert "no such file or directory" in done.stderr.lower() and "/linux/namespaces/" in done.stderr
-
-
 # -- step by step ----------------------------------------------------------------------------------------------------
 
 
@@ -385,7 +370,7 @@ def test_become_root_hides_again() -> None:
     """Whatever fs.suid_dumpable says: a change of ids may have made the process dumpable."""
 
     def body() -> int:
-        process.set_dumpable(True)
+        prctl.set_dumpable(True)
         carry_out(context(), BecomeRoot())
         return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
 

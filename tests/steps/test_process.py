@@ -211,7 +211,7 @@ def test_not_found(box: Box, name: str, env: list[str], text: str) -> None:
 
 def test_a_file_that_is_no_program(box: Box) -> None:
     done = run(box, process(args=["plain"], env=["PATH=/bin:/"]), {"plain": "x"})
-    assert "hint: searched /bin:/ of process.env; /plain is there, but this user cannot execute it" in done.stderr
+    assert "hint: searched /bin:/ of process.env; /plain has mode 0644: it is executable for nobody" in done.stderr
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing:/", "/directory::/", "/plain:/"])

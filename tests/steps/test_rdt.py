@@ -23,7 +23,7 @@ from pyoci.container.create import CreateOptions, create
 from pyoci.container.delete import delete
 from pyoci.container.update import update
 from pyoci.errors import Error, StepError
-from pyoci.kernel import resctrl
+from pyoci.kernel import resctrl, textfile
 from pyoci.steps import rdt
 from pyoci.steps.rdt import JoinRdtGroup, MakeRdtGroup
 from pyoci.steps.step import Context, run
@@ -246,17 +246,13 @@ def test_where_it_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert resctrl.find() == "", "mountinfo has none"
     monkeypatch.setattr(resctrl, "PLACE", "/nowhere/resctrl")
     assert resctrl.find() == ""
-    assert resctrl.unescape("/mnt/a\\040b\\134c") == "/mnt/a b\\c"
 
 
 def test_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    line = "36 25 0:31 / /mnt/re\\040source rw,relatime shared:20 - resctrl resctrl rw\n"
+    mountinfo = b"22 1 8:1 / / rw - ext4 /dev/a rw\n"
+    mountinfo += b"36 25 0:31 / /mnt/re\\040source rw,relatime shared:20 - resctrl resctrl rw\n"
     monkeypatch.setattr(resctrl, "PLACE", str(tmp_path))
-    monkeypatch.setattr(
-        resctrl, "open", lambda *a, **k: io.StringIO(f"22 1 8:1 / / rw - ext4 /dev/a rw\n{line}"), False
-    )
+    monkeypatch.setattr(textfile, "read", lambda path: mountinfo)
     assert resctrl.find() == "/mnt/re source"
 
 
@@ -267,9 +263,9 @@ def test_schemata_compare_by_value(values: dict[int, int], random: Any) -> None:
     random.shuffle(items)
     other = "  L3 :" + ";".join(f"0{id}={value:08X}" for id, value in items)
     one = "L3:" + ";".join(f"{id}={value:x}" for id, value in values.items())
-    assert resctrl.resources(one) == resctrl.resources(other)
+    assert resctrl.resources(one.encode()) == resctrl.resources(other.encode())
     id, value = items[0]
-    assert resctrl.resources(one) != resctrl.resources(other + f";{id}={value + 1:x}")
+    assert resctrl.resources(one.encode()) != resctrl.resources(f"{other};{id}={value + 1:x}".encode())
 
 
 # -- the life of a container
@@ -369,10 +365,10 @@ def test_update(mount: Path, box: Box, refused: bool, monkeypatch: pytest.Monkey
     bundle = box.bundle("exit", "0", change=lambda raw: raw["linux"].update(intelRdt={"schemata": ["L3:0=f"]}))
     real = resctrl.write
 
-    def write(path: str, text: str) -> None:
-        if refused and "L3:0=3" in text:
+    def write(path: str, value: str | bytes) -> None:
+        if refused and "L3:0=3" in str(value):
             raise OSError(EINVAL, os.strerror(EINVAL), path)
-        real(path, text)
+        real(path, value)
 
     def body() -> tuple[str, str]:
         create(CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))

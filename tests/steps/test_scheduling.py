@@ -205,7 +205,7 @@ def test_memory_policy(look: Look, wanted: dict[str, Any], mode: int, nodes: lis
 @pytest.mark.parametrize("nodes", ["1023", "65535"])
 def test_nodes_that_do_not_exist(box: Box, nodes: str) -> None:
     said = run(box, linux(memoryPolicy={"mode": "MPOL_BIND", "nodes": nodes})).splitlines()
-    assert "invalid argument" in said[0] and f"set the memory policy MPOL_BIND of the nodes {nodes}" in said[0]
+    assert said[0].endswith(': set_mempolicy: invalid argument"'), said[0]
     assert "  pointer: /linux/memoryPolicy" in said
     assert "/sys/devices/system/node/online" in "".join(said)
 

@@ -197,7 +197,7 @@ def test_labels_before_what_they_are_for() -> None:
 def test_options_as_the_kernel_takes_them(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commas of a label: bare for fsconfig(2), in quotes in the text that mount(2) takes."""
     calls: list[tuple[bytes, bytes]] = []
-    monkeypatch.setattr(kernel, "_fsconfig", lambda context, command, key, value, aux: calls.append((key, value)))
+    monkeypatch.setattr(kernel, "_fsconfig", lambda context, command, *option, path: calls.append(option[:2]))
     kernel._configure(-1, (f"context={given}", 'lowerdir="a"'), ())
     assert calls == [(b"context", FILES.encode()), (b"lowerdir", b'"a"')]
     from pyoci.steps.mounts import _quoted

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import StepError
-from pyoci.steps.mounts import BindMount, MountFilesystem, OpenSource
+from pyoci.steps.binds import BindMount, OpenSource
+from pyoci.steps.mounts import MountFilesystem
 from pyoci.steps.step import Context
 from pyoci.steps.targets import REPLACEABLE_IN_PROC, encode
 from tests.isolation import mountinfo

@@ -130,4 +130,4 @@ def test_a_namespace_whose_path_is_a_fifo(box: Box, type: str) -> None:
         config["linux"]["namespaces"].append({"type": type, "path": str(box.directory / "fifo")})
 
     done = box("run", "--bundle", str(box.bundle("exit", "0", change=change)), "a", timeout=SOON)
-    assert done.returncode == 1 and f"join the {type} namespace" in done.stderr, done
+    assert done.returncode == 1 and f"open the {type} namespace" in done.stderr, done

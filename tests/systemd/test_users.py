@@ -87,6 +87,14 @@ def test_all_commands_in_a_scope(user: Scopes) -> None:
     assert not cgroup.exists()
 
 
+def test_exec_that_systemd_has_moved_is_waited_for(user: Scopes) -> None:
+    """In the foreground: its output and its status are the program's."""
+    started(user, "a")
+    done = user("exec", "a", "/reporter", "read", "/proc/self/comm", ",", "exit", "7")
+    assert (done.returncode, done.stdout, done.stderr) == (7, "reporter\n", "")
+    ok(user("delete", "--force", "a"))
+
+
 @pytest.mark.parametrize("below", [False, True], ids=["same", "below"])
 @pytest.mark.parametrize("ids", ["ranges", "one"])
 def test_root_of_a_user_namespace_in_a_scope(user: Scopes, ids: str, below: bool) -> None:
@@ -144,6 +152,9 @@ def test_exec_from_outside_of_what_is_delegated(user: Scopes) -> None:
     assert done.returncode == 255
     assert "into its cgroup: permission denied" in done.stderr
     assert "/linux/cgroupsPath" in done.stderr
+    done = user("exec", "--cgroup", "/", "a", "/reporter", "exit", "7")  # best effort is not what was asked for
+    assert done.returncode == 255
+    assert "into its cgroup: permission denied" in done.stderr
     ok(user("delete", "--force", "a"))
 
 

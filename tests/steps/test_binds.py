@@ -20,7 +20,7 @@ from pyoci.kernel.constants import (
     MS_SHARED,
     MS_SLAVE,
 )
-from pyoci.steps.mounts import BindMount, OpenSource
+from pyoci.steps.binds import BindMount, OpenSource
 from pyoci.steps.step import Context
 from tests.isolation import (
     CLONE_NEWNS,
@@ -64,8 +64,11 @@ BIND_OPTIONS = [
     ("bind,suid,dev", {"rw", "noatime"}),
     ("bind,nodev,relatime", {"rw", "nodev", "relatime"}),
     ("bind,strictatime", {"rw"}),
-    ("bind,atime", {"rw", "relatime"}),
-    ("bind,nodiratime", {"rw", "nodiratime", "noatime"}),
+    ("bind,atime", {"rw", "noatime"}),  # mount(2) has no flag for what is given up: the source's stay
+    ("bind,norelatime", {"rw", "noatime"}),
+    ("bind,diratime", {"rw", "noatime"}),
+    ("bind,nodiratime", {"rw", "nodiratime", "relatime"}),  # a flag of access times replaces all of them
+    ("bind,nodiratime,strictatime", {"rw", "nodiratime"}),
     ("bind,nosymfollow", {"rw", "nosymfollow", "noatime"}),
     ("bind,ro,rw", {"rw", "noatime"}),
     ("bind,defaults", {"rw", "nosuid", "nodev", "noatime"}),

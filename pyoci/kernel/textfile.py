@@ -1,0 +1,58 @@
+"""Files of /proc, /sys and the cgroups: bytes, in lines that end with b"\\n" and nothing else.
+
+Names that others chose stand in them: of a thread, a mount point, a cgroup. One may hold a carriage return, a vertical
+tab, U+2028, or be no UTF-8. Text mode takes the first for the end of a line, str.splitlines() takes all of them, and
+str.split() knows more blanks than the kernel; so a name could pass for a line of the kernel's own. Here lines are split
+as bytes, and only what has been cut out becomes text: os.fsdecode() keeps every byte of a name.
+"""
+
+from __future__ import annotations
+
+from pyoci import os
+
+_CHUNK = 65536
+
+
+def read(path: str, directory: int | None = None) -> bytes:
+    """The whole of a file, below the open `directory` if one is given. Raises OSError with the path."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        content = b""
+        while chunk := os.read(file, _CHUNK):
+            content += chunk
+        return content
+    except OSError as error:  # read(2) does not know the name
+        error.filename = path
+        raise
+    finally:
+        os.close(file)
+
+
+def read_if_there(path: str, directory: int | None = None) -> bytes:
+    """The same; b"" if it cannot be read, as when its process or cgroup is gone."""
+    try:
+        return read(path, directory)
+    except OSError:
+        return b""
+
+
+def lines(content: bytes) -> list[bytes]:
+    """The lines, without their ends."""
+    return content.removesuffix(b"\n").split(b"\n") if content else []
+
+
+def mounts(mountinfo: bytes) -> list[tuple[str, str, str, str]]:
+    """Type, root, mount point and options of the file system, of every mount in its order (proc_pid_mountinfo(5))."""
+    found = []
+    for line in lines(mountinfo):
+        before, _, after = line.partition(b" - ")
+        fields, kind = before.split(b" "), after.partition(b" ")[0]
+        options = after.rpartition(b" ")[2]
+        found.append((os.fsdecode(kind), unescape(fields[3]), unescape(fields[4]), os.fsdecode(options)))
+    return found
+
+
+def unescape(field: bytes) -> str:
+    """A path in mountinfo, where blanks and backslashes are three octal digits: "\\040"."""
+    first, *rest = field.split(b"\\")
+    return os.fsdecode(first + b"".join([bytes((int(part[:3], 8),)) + part[3:] for part in rest]))

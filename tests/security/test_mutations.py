@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ PROJECT = Path(__file__).parent.parent.parent
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=[one.name for one in MUTATIONS])
 def test_a_mutation_can_be_made(mutation: Mutation) -> None:
-    assert (PROJECT / mutation.file).read_text().count(mutation.old) == 1
-    assert mutation.old != mutation.new
+    for change in mutation.changes:
+        assert (PROJECT / change.file).read_text().count(change.old) == 1, change.file
+        assert change.old != change.new
     for test in mutation.tests:
-        assert (PROJECT / test.partition("::")[0]).exists(), test
+        file, _, name = test.partition("::")
+        text = (PROJECT / file).read_text()
+        assert not name or re.search(rf"^def {name}\(", text, re.MULTILINE), test
 
 
 def test_names_are_unique() -> None:

@@ -33,7 +33,7 @@ def on_dev(*kept: str) -> Any:
     "mounts", [(), ("/dev",), ("/dev/pts", "/dev/shm"), ("/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")]
 )
 def test_a_link_in_place_of_dev(any_arena: Arena, command: str, mounts: tuple[str, ...]) -> None:
-    """The fixture compares the canary tree; here: it works wherever the link leads inside the root, or fails cleanly."""
+    """The fixture compares the canary tree; here: it works where the link leads to something, or fails cleanly."""
     for number, link in enumerate(LINKS):
         bundle = any_arena.bundle("true", change=on_dev(*mounts))
         (bundle / "rootfs/dev").rmdir()

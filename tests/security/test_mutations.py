@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.mutations import MUTATIONS, Mutation
+from tools.check_defences import DOCUMENT, document
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -21,6 +22,10 @@ def test_a_mutation_can_be_made(mutation: Mutation) -> None:
         file, _, name = test.partition("::")
         text = (PROJECT / file).read_text()
         assert not name or re.search(rf"^def {name}\(", text, re.MULTILINE), test
+
+
+def test_the_document_is_the_list() -> None:
+    assert DOCUMENT.read_text() == document(), "python -m tools.check_defences --document"
 
 
 def test_names_are_unique() -> None:

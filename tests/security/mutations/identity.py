@@ -22,7 +22,7 @@ MUTATIONS = (
         (
             "exec joins no kind that config.json does not name",
             "found = {kind: _open(container, kind, context) for kind, _ in container.namespaces}",
-            'found = {kind: _open(container, kind, context) for kind in ("user", "mount", "pid", "network", "ipc", "uts")}',
+            'found = {kind: _open(container, kind, context) for kind in ("user", "mount", "pid", "network", "uts")}',
             "security/test_identity.py::test_kinds_that_config_json_does_not_name",
         ),
         (
@@ -53,7 +53,7 @@ MUTATIONS = (
             "the root is recorded",
             "    expected = container.identity.get(ROOT_NAME)",
             "    expected = None",
-            "security/test_identity.py::test_a_root_that_was_replaced",
+            "security/test_identity.py::test_the_root_of_a_container_without_a_mount_namespace",
         ),
         (
             "all namespaces are recorded",
@@ -111,8 +111,8 @@ MUTATIONS = (
         "pyoci/container/exec.py",
         (
             "exec compares the start time of the process whose descriptor it has",
-            "        if not state.is_alive(container.pid, container.start_time):\n            raise StateError(_STOPPED)",
-            "        if False:\n            raise StateError(_STOPPED)",
+            "        if not state.is_alive(container.pid, container.start_time):\n            raise",
+            "        if False:\n            raise",
             "container/test_exec_gone.py::test_a_pid_that_is_used_again_after_the_first_look",
         ),
         (

@@ -218,3 +218,9 @@ def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str, pre
             if done.returncode:
                 assert any_arena.is_clean_failure(done), done
             assert done.returncode or not out_of_the_root(done), f"{name}: {done.stdout}"
+        config["process"]["cwd"] = "/proc/self/fd" if way == "directly" else "/link"
+        link.unlink()
+        link.symlink_to("/proc/self/fd")
+        (bundle / "config.json").write_text(json.dumps(config))
+        done = any_arena(*command, **options)  # the control: a directory of procfs as any other
+        assert (done.returncode, done.stdout) == (0, "/proc/1/fd\n"), done

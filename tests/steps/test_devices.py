@@ -13,7 +13,6 @@ import pytest
 
 from pyoci.config.linux import Device
 from pyoci.errors import StepError
-from pyoci.steps import devices
 from pyoci.steps.devices import DEFAULT, LINKS, MakeDevice, MakeLink
 from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, mountinfo, top_mount
@@ -133,7 +132,7 @@ def test_a_name_that_is_swapped_right_after_the_node_was_made(rootfs: Path, monk
 
     for other, found in ((another_device, ("c", 0o600, 0, 0, 1, 1)), (a_file, ("-", 0o600, 0, 0, 0, 0))):
         with monkeypatch.context() as patch:
-            patch.setattr(devices.os, "mknod", functools.partial(swapped, other))
+            patch.setattr("pyoci.steps.devices.os.mknod", functools.partial(swapped, other))
             wanted = device("/dev/null", mode=0o666, uid=7)
             with pytest.raises(StepError, match="somebody else made something else in its place"):
                 at_root(rootfs, lambda made, wanted=wanted: carry_out(made, wanted))  # type: ignore[misc]

@@ -84,9 +84,9 @@ MUTATIONS = (
         "pyoci/steps/process.py",
         (
             "the working directory lies inside",
-            "        if self.final and not _inside():",
+            "        if self.final and not path.is_below_root():",
             "        if False:",
-            "security/test_exec.py::test_a_working_directory_named_by_descriptor",
+            "security/test_exec.py::test_a_working_directory_in_another_mount_namespace",
         ),
         (
             "a FIFO as /etc/passwd",

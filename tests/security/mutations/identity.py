@@ -259,7 +259,7 @@ MUTATIONS = (
     ),
     together(
         "the container's process is undumpable before it joins",
-        "test_plan_order.py",
+        "test_plan_order.py::test_every_process_hides",
         (
             "pyoci/plan.py",
             "        steps.append(sync.HideProcess())\n        late = self.joined",
@@ -268,7 +268,7 @@ MUTATIONS = (
     ),
     together(
         "stage 1 is undumpable before it joins",
-        "test_plan_order.py",
+        "test_plan_order.py::test_every_process_hides",
         ("pyoci/plan.py", "        if not late:\n            steps.append(sync.HideProcess())\n", ""),
     ),
     together(

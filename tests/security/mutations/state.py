@@ -104,7 +104,7 @@ MUTATIONS = (
             "an undo kills in its own cgroups only",
             "    members.kill(members.own(cgroups, identity))",
             "    members.kill(cgroups)",
-            "container/test_shared_cgroup.py::test_undoing_a_create_kills_nobody_else",
+            "container/test_shared_cgroup.py::test_undoing_a_create_spares_a_cgroup_that_was_made_anew",
         ),
     ),
     *at(

@@ -126,8 +126,8 @@ MUTATIONS = (
         ),
         (
             "kill ends nobody in a cgroup that was made anew",
-            "    cgroups = members.own(container.cgroups, container.cgroup_id)\n    if not cgroups or not members.i",
-            "    cgroups = container.cgroups\n    if not cgroups or not members.i",
+            "    cgroups = members.own(container.cgroups, container.cgroup_id)\n    if not cgroups or not members.id",
+            "    cgroups = container.cgroups\n    if not cgroups or not members.id",
             "container/test_shared_cgroup.py::test_one_that_was_removed_while_it_runs",
         ),
     ),

@@ -152,6 +152,20 @@ def test_hooks(arena: Arena) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_process_whose_hook_runs(arena: Arena) -> None:
+    """createContainer hooks run in it before it becomes anything: nothing of the runtime's is open in it even then."""
+    gate = arena.gate()
+    bundle = arena.bundle("true", change=lambda config: config.update(hooks={"createContainer": [gate.hook]}))
+    creating = arena.begin("create", "--bundle", str(bundle), "c")
+    gate.wait()
+    pid = json.loads((arena.root / "c/state.json").read_text())["init_process_pid"]
+    names = {name for name, _ in descriptors(pid).values()}
+    gate.open()
+    assert creating.end().returncode == 0
+    assert str(arena.root / "c/exec.fifo") in names  # it is the right process
+    assert names & {str(one) for one in (bundle, arena.root, arena.root / "c")} == set()
+
+
 def ran_on_the_host(done: Done) -> bool:
     return '"fds"' in done.stdout  # a report
 

@@ -36,7 +36,8 @@ RACES = "30"  # creates per race instead of 200: what is missing shows sooner th
 HERE = "not guest and not tree and not booted and not legacy"
 QUICK = "-k=not userns and not nested"  # first, of tests that run in several kinds of user namespaces, the plain ones
 NONE_CHOSEN = 5  # pytest's exit status
-APART = ["unshare", "--mount", "--propagation", "private"]
+MEMORY = 4 << 30  # bytes: or against reading without end
+APART = ["prlimit", f"--as={MEMORY}", "unshare", "--mount", "--propagation", "private"]
 
 DOCUMENT = PROJECT / "docs/defences.md"
 HEAD = """# Lines of defence, and the test that sees each
@@ -111,6 +112,8 @@ class Copy:
         (self.place / "pytest.log").write_text(output)
         if process.returncode in (0, NONE_CHOSEN):
             return ""
+        if process.returncode < 0:
+            return f"the tests died of signal {-process.returncode}"
         if process.returncode != 1:
             raise RuntimeError(output)
         found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)

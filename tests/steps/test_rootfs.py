@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from errno import ELOOP, EPERM, EROFS
+from errno import ELOOP, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from pyoci.steps.rootfs import (
 )
 from pyoci.steps.step import Context, Step
 from tests.container.box import Box
-from tests.isolation import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, in_namespace, mountinfo, top_mount
+from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, in_namespace, mountinfo, top_mount
 from tests.steps.look import Config, Look, changes, namespaces, parse, writable
 from tests.steps.scene import at_root, carry_out, context, mount
 
@@ -174,35 +174,6 @@ def test_move_leaves_no_full_procfs_behind(rootfs: Path, flags: int) -> None:
         return [line[4] for line in lines if line[line.index("-") + 1] in ("proc", "sysfs") and line[0] not in parents]
 
     assert at_root(rootfs, body, flags) == []
-
-
-def procfs_for_a_nested_user() -> int:
-    """Whether who makes a user namespace gets a new procfs in it: 0, or the errno. mount(2) looks at all mounts of the
-    namespace, also at those that nobody can reach."""
-    pid = os.fork()
-    if pid == 0:
-        status = 255
-        try:
-            namespace.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID)
-            inner = os.fork()
-            if inner == 0:
-                kernel.new_filesystem("proc", "proc", ())
-                os._exit(0)
-            status = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
-        except OSError as error:
-            status = error.errno or 255
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def test_no_new_procfs_after_a_move(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[int, int]:
-        before = procfs_for_a_nested_user()
-        carry_out(made, MoveRoot(path=str(rootfs)))
-        return before, procfs_for_a_nested_user()
-
-    assert at_root(rootfs, body, CLONE_NEWNS) == (0, EPERM)
 
 
 def test_change_root(rootfs: Path) -> None:

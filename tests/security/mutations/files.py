@@ -143,7 +143,7 @@ MUTATIONS = (
             "without pivot_root(2) no full procfs stays behind",
             'if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
             "if False:",
-            "steps/test_rootfs.py::test_no_new_procfs_after_a_move",
+            "steps/test_move_root.py::test_no_new_procfs_after_a_move",
         ),
         (
             "the process that waits has a procfs of processes only",

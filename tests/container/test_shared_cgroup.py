@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pyoci.container import create, state
+from pyoci.container.kill import kill_cgroup
 from tests.container.box import SOON, Box, alive, until
 from tests.container.test_freeze import shared
 from tests.container.test_life_cycle import refused
@@ -273,6 +274,8 @@ def test_undoing_a_create_spares_a_cgroup_that_was_made_anew(
     container = state.load(str(box.root), "a")
     process = stranger(cgroups(box))
     create._kill_members(container.cgroups, container.cgroup_id + 1)
+    another = state.Container(**{**container.__dict__, "cgroup_id": container.cgroup_id + 1})
+    assert not kill_cgroup(another)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
     create._kill_members(container.cgroups, container.cgroup_id)

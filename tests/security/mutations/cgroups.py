@@ -85,11 +85,5 @@ MUTATIONS = (
             "            pass",
             "security/test_user_namespace.py::test_a_device_filter_that_cannot_be_loaded",
         ),
-        (
-            "the container is in its v1 cgroups",
-            "        members.join_self(context.tasks)",
-            "        close_tasks(context)",
-            "steps/test_whole.py::test_cgroups_path",
-        ),
     ),
 )

@@ -129,7 +129,7 @@ MUTATIONS = (
             "kill ends nobody in a cgroup that was made anew",
             "    cgroups = members.own(container.cgroups, container.cgroup_id)\n    if not cgroups or not members.id",
             "    cgroups = container.cgroups\n    if not cgroups or not members.id",
-            "container/test_shared_cgroup.py::test_one_that_was_removed_while_it_runs",
+            "container/test_shared_cgroup.py::test_undoing_a_create_spares_a_cgroup_that_was_made_anew",
         ),
     ),
     *at(

@@ -47,12 +47,6 @@ MUTATIONS = (
     *at(
         "launcher/seal.c",
         (
-            "the copy in memory is sealed",
-            "    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;",
-            "    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;",
-            "launcher/test_seal.py::test_memory_copy_where_mounting_is_refused",
-        ),
-        (
             "the copy in memory stays executable",
             "seals | F_SEAL_EXEC) < 0 && fcntl(memory, F_ADD_SEALS, seals) < 0)",
             "seals) < 0)",

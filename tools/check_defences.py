@@ -42,8 +42,8 @@ APART = ["prlimit", f"--as={MEMORY}", "unshare", "--mount", "--propagation", "pr
 DOCUMENT = PROJECT / "docs/defences.md"
 HEAD = """# Lines of defence, and the test that sees each
 
-What keeps a container, its image or another user of the machine from more than they are given. Each was taken away
-once, alone, and the test beside it failed (`make defences`, which does so again, ten seconds for each;
+What keeps a container, its image or another user of the machine from more than they are given. `make defences` takes
+each away in turn, and the test beside it has to fail (ten seconds for each on an idle machine;
 tests/security/mutations has the texts). Where two lines keep the same out, both were taken away together: the row names
 both files, or says so. tests/security/test_mutations.py, one of the usual tests, says when a row is no longer about the
 code.

@@ -7,6 +7,7 @@
 # make check     formatting, lint, types, layers
 # make test-booted those that need systemd, in that tree booted
 # make test-guest, make conformance, make bench    see docs/
+# make defences  takes each line of defence away and looks whether a test sees it; half an hour
 
 PYTHON ?= /usr/bin/python3
 VENV := .venv
@@ -25,7 +26,7 @@ TEST_PACKAGES := btrfs-progs busybox-static erofs-utils iproute2 libseccomp-dev 
 # done its own.
 PARALLEL := -n $(shell expr $$(nproc) + 1) --dist worksteal
 
-.PHONY: all runc demo test test-host test-tree test-booted test-new check test-guest conformance bench clean
+.PHONY: all runc demo test test-host test-tree test-booted test-new check defences test-guest conformance bench clean
 
 all: $(BIN)/pyoci
 
@@ -79,6 +80,10 @@ check: $(VENV)/.test $(SCHEMA)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_sizes.py
+
+# ARGS="keyring" for those with that in their name.
+defences: $(VENV)/.test $(SCHEMA)
+	$(BIN)/python -m tools.check_defences $(ARGS)
 
 test-guest: all $(SCHEMA)
 	tests/lanes/guest pytest -m 'guest or also_guest' $(ARGS)

@@ -194,6 +194,18 @@ def test_every_row_speaks_of_steps_that_exist() -> None:
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(plans())
+def test_every_process_hides(made: Made) -> None:
+    """Each of the two, if there are two, and before it joins anything as root."""
+    for steps in (made[1].first, made[1].inside):
+        if steps:
+            names = [type(step).__name__ for step in steps]
+            assert "HideProcess" in names
+            if made[2].host.euid == 0:
+                assert [name for name in names[: names.index("HideProcess")] if name in JOIN] == []
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(plans())
 def test_the_end_of_a_plan(made: Made) -> None:
     """CloseDescriptors is last before `ready`; after SetRlimits comes nothing but ExecuteProgram; that is the last."""
     raw, found, _ = made

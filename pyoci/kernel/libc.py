@@ -82,11 +82,11 @@ __all__ = [
 _NUMBERS = {
     "x86_64": {
         "pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125,
-        "sched_setattr": 314, "ioprio_set": 251, "set_mempolicy": 238, "clone": 56,
+        "getcwd": 79, "sched_setattr": 314, "ioprio_set": 251, "set_mempolicy": 238, "clone": 56,
     },
     "aarch64": {
         "pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90,
-        "sched_setattr": 274, "ioprio_set": 30, "set_mempolicy": 237, "clone": 220,
+        "getcwd": 17, "sched_setattr": 274, "ioprio_set": 30, "set_mempolicy": 237, "clone": 220,
     },
 }  # fmt: skip
 MACHINE = os.uname().machine

@@ -7,7 +7,7 @@ import struct
 from errno import EAGAIN, EEXIST, ELOOP
 
 from pyoci import os
-from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_void_p, function, syscall
+from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_void_p, function, number, syscall
 
 RESOLVE_NO_MAGICLINKS = 2
 RESOLVE_NO_SYMLINKS = 4
@@ -16,6 +16,7 @@ RESOLVE_IN_ROOT = 16
 
 _ATTEMPTS = 1000  # whoever renames or mounts all the time, anywhere, spoils a lookup with ".." in it
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+_PATH_MAX = 4096
 _O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -40,6 +41,22 @@ def filesystem_type(descriptor: int) -> int:
     memory = buffer(512)  # struct statfs has 120 bytes; f_type is the long at its start
     _fstatfs(descriptor, addressof(memory))
     return int.from_bytes(memory.raw[:8], "little")
+
+
+def is_below_root() -> bool:
+    """Whether the working directory has a path below this process's root.
+
+    getcwd(2) puts "(unreachable)" before that of any other. The C library, and so os.getcwd(), does not take that for
+    an answer and looks by "..": it ends at whatever directory is the same as the root, though the way there is another
+    one, as the host's way to the root file system is, or one in another mount namespace.
+    """
+    getcwd = syscall("getcwd", number("getcwd"), c_void_p, c_size_t)
+    memory = buffer(_PATH_MAX)
+    try:
+        getcwd(addressof(memory), len(memory))
+    except OSError:
+        return False
+    return memory.raw[:1] == b"/"
 
 
 def open_in_root(root: int, path: bytes, flags: int = os.O_PATH, resolve: int = 0) -> int:

@@ -9,7 +9,7 @@ from errno import EACCES, ENOENT, ENOTDIR, EPERM
 from pyoci import os
 from pyoci.config.process import Rlimit
 from pyoci.errors import StepError
-from pyoci.kernel import program_file
+from pyoci.kernel import path, program_file
 from pyoci.steps.step import Context, Step
 
 _PASSWD_LIMIT = 10 << 20  # bytes, as moby/sys/user
@@ -39,7 +39,7 @@ class ChangeDirectory(Step):
                     raise self._failed(error) from None
                 return
             context.in_directory = True
-        if self.final and not _inside():
+        if self.final and not path.is_below_root():
             raise StepError(
                 "current working directory is outside of container mount namespace root"
                 " -- possible container breakout detected",
@@ -57,15 +57,6 @@ class ChangeDirectory(Step):
             call=f'chdir("{self.path}")',
             errno=error.errno or 0,
         )
-
-
-def _inside() -> bool:
-    """Whether the working directory has a path below the root: getcwd(2) says "(unreachable)" of any other one, and
-    the C library then looks for it by "..", which may end in any way."""
-    try:
-        return os.getcwd().startswith("/")
-    except OSError:
-        return False
 
 
 class SetHome(Step):

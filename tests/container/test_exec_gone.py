@@ -10,12 +10,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from pyoci.errors import StepError
+from pyoci.container import exec as container_exec
+from pyoci.container import state
+from pyoci.container.state import Container
+from pyoci.errors import StateError, StepError
 from pyoci.kernel.process import pidfd_open
 from pyoci.steps.enter import JoinContainer
+from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.container.execs import refused, started
 from tests.isolation import CLONE_NEWUTS, in_namespace
@@ -65,6 +70,26 @@ def test_what_was_joined_is_looked_at_again() -> None:
     assert in_namespace(lambda: join(own.st_dev, own.st_ino + 1), 0) == other
     assert in_namespace(lambda: join(own.st_dev + 1, own.st_ino), 0) == other
     assert in_namespace(lambda: join(own.st_dev, own.st_ino), CLONE_NEWUTS) == other
+
+
+def test_a_pid_that_is_used_again_after_the_first_look() -> None:
+    """Its descriptor is opened first, and the start time compared then."""
+    found = state.process(os.getpid())
+    assert found is not None
+
+    def opened(start_time: int) -> Context:
+        made = context()
+        container = Container(
+            root="/", id="c", bundle="/", rootfs="/", created="", annotations={}, cgroups={}, pid=os.getpid(),
+            start_time=start_time,
+        )  # fmt: skip
+        with made.undo:
+            container_exec._Execution._open(cast(Any, None), container, made)
+        return made
+
+    assert "container" in opened(found[1]).descriptors
+    with pytest.raises(StateError, match=STOPPED):
+        opened(found[1] - 1)
 
 
 def test_a_container_without_namespaces_of_its_own_is_entered() -> None:

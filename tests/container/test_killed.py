@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.container import tracer
-from tests.container.box import Box, Done
+from tests.container.box import Box, Done, alive, until
 from tests.container.test_poststart import shell
 
 pytestmark = [
@@ -159,6 +160,22 @@ def test_ended_at_any_moment(
     tell(
         f"{shape}: TERM, INT, HUP at {MOMENTS} moments, seed {seed}: {undone} undone, the rest too late, snapshot equal"
     )
+
+
+def test_a_process_whose_hook_hangs_ends_with_the_runtime(box: Box) -> None:
+    """It cannot notice the end of the channel then: the kernel tells it."""
+    gate = box.gate()
+    hooks = {"createContainer": [gate.hook]}
+    creating = box.begin(
+        "create", "--bundle", str(box.bundle("sleep", change=lambda raw: raw.update(hooks=hooks))), "a"
+    )
+    gate.wait()
+    pid = json.loads((box.root / "a/state.json").read_text())["init_process_pid"]
+    assert alive(pid)
+    creating.signal(signal.SIGKILL)
+    creating.process.wait()
+    until(lambda: not alive(pid), "the process has ended")
+    assert box("delete", "--force", "a").stderr == ""
 
 
 @shaped

@@ -81,6 +81,21 @@ def test_no_ps(box: Box, tmp_path: Path) -> None:
     assert box("ps", "-f", "json", "a", env={"PATH": str(tmp_path)}).returncode == 0
 
 
+def test_no_ps_of_a_relative_directory(box: Box, tmp_path: Path) -> None:
+    """Nor one of the directory that the command is called in."""
+    several(box, 1)
+    here = box.directory  # the caller's
+    (here / "bin").mkdir()
+    for place in (here / "ps", here / "bin/ps"):
+        place.write_text(f"#!/bin/sh\n: > {tmp_path}/called; echo PID\n")
+        place.chmod(0o755)
+    for search in (".", "bin", "bin:.:"):
+        refused(box("ps", "a", env={"PATH": search}), 'exec: \\"ps\\": executable file not found in $PATH')
+    assert not (tmp_path / "called").exists()
+    assert box("ps", "a", env={"PATH": str(here / "bin")}).stdout == "PID\n"  # the control
+    assert (tmp_path / "called").exists()
+
+
 def test_every_status(either_box: Box) -> None:
     box = either_box
     refused(box("ps", "a"), MISSING)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.container import create, state
+from pyoci.container import create, delete, state
 from tests.container.box import Box, until
 from tests.container.test_life_cycle import refused
 from tests.container.test_together import hook
@@ -83,6 +83,16 @@ def test_an_undo_spares_the_next_container_of_the_name(tmp_path: Path) -> None:
     assert (tmp_path / "a/state.json").exists()
     create._remove_directory(root, "a", os.open(tmp_path / "a", os.O_RDONLY))
     assert not (tmp_path / "a").exists()
+
+
+def test_a_run_that_fails_spares_the_next_container_of_the_name(box: Box) -> None:
+    """Who removes the container that it has made may be late as well: what decides is when it was made."""
+    assert box("create", "--bundle", str(box.bundle("sleep")), "a").returncode == 0
+    container = state.load(str(box.root), "a")
+    delete.remove(state.Container(**{**container.__dict__, "created": "2001-01-01T00:00:00Z"}))
+    assert box.status("a") == "created"
+    delete.remove(container)
+    assert not (box.root / "a").exists()
 
 
 def test_a_failed_create_ends_what_its_hooks_have_left(either_box: Box) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pyoci.container import create, state
+from pyoci.container.kill import kill_cgroup
 from tests.container.box import SOON, Box, alive, until
 from tests.container.test_freeze import shared
 from tests.container.test_life_cycle import refused
@@ -264,3 +266,19 @@ def test_undoing_a_create_kills_nobody_else(
     process.kill()
     process.wait()
     (box.directory / "kept.json").rename(box.root / "a/state.json")
+
+
+def test_undoing_a_create_spares_a_cgroup_that_was_made_anew(
+    box: Box, stranger: Callable[[list[Path]], subprocess.Popen[bytes]]
+) -> None:
+    """What hooks have left is killed in the cgroup that was made, and in no other one of its name."""
+    stopped(box)
+    container = state.load(str(box.root), "a")
+    process = stranger(cgroups(box))
+    create._kill_members(container.cgroups, container.cgroup_id + 1)
+    another = state.Container(**{**container.__dict__, "cgroup_id": container.cgroup_id + 1})
+    assert not kill_cgroup(another)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    create._kill_members(container.cgroups, container.cgroup_id)
+    assert process.wait(SOON) == -signal.SIGKILL

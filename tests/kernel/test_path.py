@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyoci.kernel import path
+from pyoci.kernel import mount, path
 
 
 @pytest.fixture
@@ -233,3 +233,22 @@ def test_a_swapped_directory_leads_nowhere_else(root: int, tree: Path) -> None:
         os.waitpid(pid, 0)
     assert os.listdir(outside) == ["secret"]
     assert inside, "the race was never run"
+
+
+def test_another_way_to_the_root_is_not_below_it(tmp_path: Path) -> None:
+    """The host's way to the root file system, whose ".." leads out: os.getcwd() takes the one for the other."""
+    (tmp_path / "root/sub").mkdir(parents=True)
+    (tmp_path / "copy").mkdir()
+
+    from tests.isolation import CLONE_NEWNS, in_namespace
+
+    def body() -> tuple[str, bool, bool]:
+        tree = mount.clone_tree(os.open(tmp_path / "root", os.O_PATH))
+        mount.attach(tree, os.open(tmp_path / "copy", os.O_PATH))
+        os.chdir(tmp_path / "root/sub")
+        os.chroot(tmp_path / "copy")
+        outside = os.getcwd(), path.is_below_root()
+        os.chdir("/sub")
+        return *outside, path.is_below_root()
+
+    assert in_namespace(body, CLONE_NEWNS) == ("/sub", False, True)

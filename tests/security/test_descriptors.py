@@ -152,6 +152,20 @@ def test_hooks(arena: Arena) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_process_whose_hook_runs(arena: Arena) -> None:
+    """createContainer hooks run in it before it becomes anything: nothing of the runtime's is open in it even then."""
+    gate = arena.gate()
+    bundle = arena.bundle("true", change=lambda config: config.update(hooks={"createContainer": [gate.hook]}))
+    creating = arena.begin("create", "--bundle", str(bundle), "c")
+    gate.wait()
+    pid = json.loads((arena.root / "c/state.json").read_text())["init_process_pid"]
+    names = {name for name, _ in descriptors(pid).values()}
+    gate.open()
+    assert creating.end().returncode == 0
+    assert str(arena.root / "c/exec.fifo") in names  # it is the right process
+    assert names & {str(one) for one in (bundle, arena.root, arena.root / "c")} == set()
+
+
 def ran_on_the_host(done: Done) -> bool:
     return '"fds"' in done.stdout  # a report
 
@@ -218,3 +232,9 @@ def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str, pre
             if done.returncode:
                 assert any_arena.is_clean_failure(done), done
             assert done.returncode or not out_of_the_root(done), f"{name}: {done.stdout}"
+        config["process"]["cwd"] = "/proc/self/fd" if way == "directly" else "/link"
+        link.unlink()
+        link.symlink_to("/proc/self/fd")
+        (bundle / "config.json").write_text(json.dumps(config))
+        done = any_arena(*command, **options)  # the control: a directory of procfs as any other
+        assert (done.returncode, done.stdout) == (0, "/proc/1/fd\n"), done

@@ -21,7 +21,7 @@ import pytest
 
 from tests.container.agent import EXECVE, GETPPID, Agent, Answer
 from tests.container.box import until
-from tests.security.harness import CANARY, Arena, helper
+from tests.security.harness import CANARY, Arena, everything, helper
 from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_the_root, ran_on_the_host
 from tests.security.test_executable import TARGETS, interpreter_of, lay
 
@@ -290,6 +290,20 @@ def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str) -> 
             assert CANARY not in done.stdout
             assert done.returncode or not out_of_the_root(done), f"{name}: {done.stdout}"
             assert "internal error" not in done.stderr
+
+
+def test_a_working_directory_in_another_mount_namespace(arena: Arena) -> None:
+    """That of a process in the container which has left its mount namespace: it has no path below the root."""
+    left = "busybox unshare -m sh -c 'cd /tmp; echo $$ > pid; exec sleep 1000' & sleep 1000"
+    bundle = arena.bundle(left, change=everything)
+    assert arena("run", "--detach", "--bundle", str(bundle), "c").returncode == 0
+    file = bundle / "rootfs/tmp/pid"
+    until(lambda: file.exists() and file.read_text().endswith("\n"), "the process has left")
+    done = arena("exec", "--cwd", f"/proc/{file.read_text().strip()}/cwd", "c", "/bin/sh", "-c", "pwd")
+    assert (done.returncode, done.stdout) == (255, "")
+    assert "current working directory is outside of container mount namespace root" in done.stderr
+    done = arena("exec", "--cwd", "/proc/1/cwd", "c", "/bin/sh", "-c", "pwd")  # the control
+    assert (done.returncode, done.stdout, done.stderr) == (0, "/\n", "")
 
 
 @pytest.mark.parametrize("way", ["directly", "by a link", "by a script"])

@@ -88,6 +88,19 @@ def test_bomb(arena: Arena, bomb: Callable[[Path], None]) -> None:
     assert b"HOME=/\0" in Path(f"/proc/{pid}/environ").read_bytes()
 
 
+def test_what_is_no_file_is_not_read(arena: Arena) -> None:
+    """A FIFO with a line in it: whoever reads it takes it away from whom it is for."""
+    bundle = arena.bundle("/reporter", "sleep")
+    fifo(bundle / "rootfs/etc/passwd")
+    ours = os.open(bundle / "rootfs/etc/passwd", os.O_RDWR)
+    os.write(ours, ROOT.encode())
+    pid = arena.create(bundle, "c")
+    assert arena("start", "c").stderr == ""
+    assert b"HOME=/\0" in Path(f"/proc/{pid}/environ").read_bytes()
+    assert os.read(ours, 4096) == ROOT.encode()
+    os.close(ours)
+
+
 @pytest.mark.parametrize(
     ("text", "home"),
     [

@@ -49,6 +49,15 @@ def refused(arena: Arena, bundle: Path, mount: dict[str, Any]) -> str:
     return done.stderr
 
 
+def control(arena: Arena, bundle: Path, *mounts: dict[str, Any]) -> None:
+    """The same bundle works, with the same mounts in other places."""
+    config = json.loads((bundle / "config.json").read_text())
+    config["mounts"] += mounts
+    (bundle / "config.json").write_text(json.dumps(config))
+    done = arena.run(bundle)
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
 @pytest.mark.parametrize("kind", ["tmpfs", "directory", "process", "part"])
 def test_something_else_on_proc(any_arena: Arena, kind: str) -> None:
     """A volume over /proc would be where security labels are written to."""
@@ -60,6 +69,7 @@ def test_something_else_on_proc(any_arena: Arena, kind: str) -> None:
     for destination in ("/proc", "/proc/", "proc", "//proc/.", "/tmp/../proc", "/link", "/dir/link"):
         said = refused(any_arena, bundle, tmpfs(destination) if kind == "tmpfs" else bind(sources[kind], destination))
         assert NOT_PROC in said or INSIDE_PROC in said
+    control(any_arena, bundle, tmpfs("/procs") if kind == "tmpfs" else bind(sources[kind], "/procs"))
 
 
 IN_PROC = (
@@ -81,6 +91,8 @@ def test_something_inside_proc(any_arena: Arena, kind: str) -> None:
             continue
         said = refused(any_arena, bundle, tmpfs(destination) if kind == "tmpfs" else bind(source, destination))
         assert INSIDE_PROC in said or "symbolic links" in said  # /proc/1/root is a magic one
+    elsewhere = (tmpfs("/a"), tmpfs("/b")) if kind == "tmpfs" else (bind(source, "/a/b"), bind(source, "/tmp/c"))
+    control(any_arena, bundle, *elsewhere)
 
 
 def test_what_may_be_mounted_there(any_arena: Arena) -> None:
@@ -132,6 +144,10 @@ def test_a_label_is_never_written_to_a_file(any_arena: Arena) -> None:
     files = decoys(bundle / "rootfs/proc")
     assert any_arena.is_clean_failure(any_arena.run(bundle))
     assert {file.read_text() for file in files} == {"decoy"}
+    config = json.loads((bundle / "config.json").read_text())
+    del config["process"]["apparmorProfile"]
+    (bundle / "config.json").write_text(json.dumps(config))
+    control(any_arena, bundle)
 
 
 KINDS = {"proc": "proc", "sys": "sysfs"}
@@ -153,6 +169,8 @@ def test_a_link_in_place_of_a_kernel_filesystem(any_arena: Arena, name: str) -> 
         assert any_arena.is_clean_failure(done)
         assert f'filesystem \\"{KINDS[name]}\\" {NOT_ORDINARY}' in done.stderr
         place.unlink()
+    control(any_arena, bundle)  # where it is made
+    assert place.is_dir()
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -163,6 +181,7 @@ def test_a_link_on_the_way_to_a_kernel_filesystem(any_arena: Arena, name: str) -
     for place in ("/a/", "/a/b/", "/a/../a/"):
         mount = {"destination": place + name, "type": KINDS[name], "source": KINDS[name]}
         assert NOT_ORDINARY in refused(any_arena, bundle, mount)
+    control(any_arena, bundle, {"destination": f"/etc/b/{name}", "type": KINDS[name], "source": KINDS[name]})
 
 
 LOOK = """
@@ -190,6 +209,7 @@ def test_a_race_for_proc(any_arena: Arena, link: str) -> None:
             result = done.stdout.strip()
             seen[result] = seen.get(result, 0) + 1
     assert seen.get("not masked", 0) == seen.get("not read-only", 0) == 0, seen
+    assert "fine" in seen, seen
 
 
 @contextmanager
@@ -232,6 +252,7 @@ def test_a_race_for_what_is_written(arena: Arena, link: str) -> None:
     seen: dict[str, int] = {}
     with canary_process() as canary:
         bundle = arena.bundle(script, change=change)
+        assert arena.run(bundle).stdout == f"1\n99\n{BINDS}\n"
         with arena.swapping(volume / "a", volume / "l"):
             for _ in range(arena.races):
                 done = arena.run(bundle)

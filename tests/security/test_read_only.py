@@ -124,18 +124,35 @@ def test_read_only(any_arena: Arena, tmp_path: Path, kind: Any) -> None:
         assert [fields[4] for fields in below if "rw" in fields[5].split(",")] == []
 
 
+def test_what_nobody_asked_for_is_writable(any_arena: Arena, tmp_path: Path) -> None:
+    """The control: the report tells one from the other."""
+
+    def change(config: Config) -> None:
+        config["mounts"].append({"destination": "/bound", "source": str(tmp_path), "options": ["bind"]})
+
+    bundle = any_arena.bundle("/reporter", "report", "/bound", "/tmp", "/dev", "/", change=change)
+    seen = json.loads(any_arena.run(bundle).stdout)
+    assert [file["mount_flags"] & 1 for file in seen["files"].values()] == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("kind", [root, path, masked_directory])
 def test_without_a_mount_namespace(any_arena: Arena, tmp_path: Path, kind: Any) -> None:
     """Refused: it would be done to the host (trap 112)."""
     arena = any_arena
 
-    def change(config: Config) -> None:
+    def usual(config: Config) -> None:
         linux = config["linux"]
         linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "mount"]
         linux.update(maskedPaths=[], readonlyPaths=[])
         config["mounts"] = []
+
+    def change(config: Config) -> None:
+        usual(config)
         kind(config, tmp_path)
 
+    if arena.mode != "userns":
+        done = arena.run(arena.bundle("true", change=usual))
+        assert (done.returncode, done.stderr) == (0, "")
     done = arena.run(arena.bundle("true", change=change))
     assert arena.is_clean_failure(done)
     assert "without a private MNT namespace" in done.stderr.splitlines()[0]

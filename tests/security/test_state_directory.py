@@ -27,6 +27,8 @@ def test_names_that_are_none(arena: Arena, name: str) -> None:
         assert arena.is_clean_failure(done), (command, done)
         assert ("container id cannot be empty" if not name else "invalid container ID format") in done.stderr
     assert os.listdir(arena.root) == []
+    done = arena("run", "--bundle", bundle, "--", "a-name_that.is+1")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def link(path: Path, canary: Path) -> None:
@@ -70,6 +72,8 @@ def test_the_name_is_taken_by_a_trap(arena: Arena, trap: object) -> None:
         path.unlink()
     else:
         shutil.rmtree(path, ignore_errors=True)
+    done = arena("run", "--bundle", str(arena.bundle("true")), "c")  # the control: the name is one
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_delete_does_not_follow_links(arena: Arena) -> None:

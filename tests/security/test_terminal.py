@@ -151,7 +151,10 @@ def test_a_link_in_place_of_devpts(any_arena: Arena, link: str) -> None:
     bundle = any_arena.bundle("test -t 0 && echo fine", change=with_terminal("/dev/pts"))
     (bundle / "rootfs/dev/pts").symlink_to(link.format(canary=any_arena.canary))
     done, output = attempt(any_arena, bundle, 0)
-    assert output == "fine\n" if done.returncode == 0 else any_arena.is_clean_failure(done), done
+    if link in ("/proc/self/fd", "."):  # inside /proc; a mount over /dev, in which nothing can be made then
+        assert any_arena.is_clean_failure(done), done
+    else:
+        assert (output, done.stderr) == ("fine\n", ""), done
 
 
 def test_a_trap_in_place_of_the_console(any_arena: Arena) -> None:
@@ -163,11 +166,10 @@ def test_a_trap_in_place_of_the_console(any_arena: Arena) -> None:
         bundle = any_arena.bundle(script, change=with_terminal("/dev/pts"))
         make(bundle / "rootfs/dev/console")
         done, output = attempt(any_arena, bundle, number)
-        if done.returncode:
+        if name == "directory" or name.startswith("link"):
             assert any_arena.is_clean_failure(done), (name, done)
-            assert name == "directory" or name.startswith("link"), (name, done)
         else:
-            assert output == "88:0\n0\n", name
+            assert (output, done.stderr) == ("88:0\n0\n", ""), name
     assert (bundle / "rootfs/dev/console").exists()
 
 
@@ -187,10 +189,13 @@ def test_a_race_for_the_console(arena: Arena, trap: str) -> None:
 
     script = "test -t 0 && echo terminal; grep -e core_pattern -e canary /proc/self/mountinfo"
     bundle = arena.bundle(script, change=change)
+    worked = 0
     with arena.swapping(volume / "console", volume / "trap"):
         for number in range(arena.races // 2):
             done, output = attempt(arena, bundle, number)
             assert output == "terminal\n" if done.returncode == 0 else arena.is_clean_failure(done), done
+            worked += not done.returncode
+    assert worked
 
 
 def test_the_callers_terminal_stays_the_callers(arena: Arena) -> None:

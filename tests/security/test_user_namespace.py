@@ -74,6 +74,8 @@ def test_a_device_filter_that_cannot_be_loaded(pyoci: str, tmp_path: Path, repor
 
     bundle = str(box.bundle("exit", "0", change=change))
     inject = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=bpf", "-e", "inject=bpf:error=EPERM")
+    done = box("run", "--bundle", bundle, "a")
+    assert (done.returncode, done.stderr) == (0, "")
     usual, box.prefix = box.prefix, (*box.prefix, *inject)
     done = box("run", "--bundle", bundle, "a")
     box.prefix = usual

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,19 +115,50 @@ def test_where_nodes_are_refused_the_hosts_is_bound(rootfs: Path) -> None:
     assert at_root(rootfs, body, CLONE_NEWUSER | CLONE_NEWNS) == 1
 
 
-def test_binding_does_not_follow_a_link_of_the_image(rootfs: Path) -> None:
+def test_a_name_that_is_swapped_right_after_the_node_was_made(rootfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's node, or a file, does not get the owner and mode of the device that is meant."""
+    made = os.mknod
+
+    def swapped(other: Callable[[bytes, int], None], name: bytes, mode: int, number: int, *, dir_fd: int) -> None:
+        made(name, mode, number, dir_fd=dir_fd)
+        os.unlink(name, dir_fd=dir_fd)
+        other(name, dir_fd)
+
+    def another_device(name: bytes, directory: int) -> None:
+        made(name, 0o20600, os.makedev(1, 1), dir_fd=directory)
+
+    def a_file(name: bytes, directory: int) -> None:
+        os.close(os.open(name, os.O_CREAT, 0o600, dir_fd=directory))
+
+    for other, found in ((another_device, ("c", 0o600, 0, 0, 1, 1)), (a_file, ("-", 0o600, 0, 0, 0, 0))):
+        with monkeypatch.context() as patch:
+            patch.setattr("pyoci.steps.devices.os.mknod", functools.partial(swapped, other))
+            wanted = device("/dev/null", mode=0o666, uid=7)
+            with pytest.raises(StepError, match="somebody else made something else in its place"):
+                at_root(rootfs, lambda made, wanted=wanted: carry_out(made, wanted))  # type: ignore[misc]
+        assert node(rootfs / "dev/null") == found
+        (rootfs / "dev/null").unlink()
+    at_root(rootfs, lambda made: carry_out(made, device("/dev/null", mode=0o666, uid=7)))
+    assert node(rootfs / "dev/null") == ("c", 0o666, 7, 0, 1, 3)
+
+
+@pytest.mark.parametrize("link", ["/target", "../target", "../../outside/target", "{outside}/target"])
+def test_binding_does_not_follow_a_link_of_the_image(rootfs: Path, link: str) -> None:
+    outside = rootfs.parent / "outside"
     (rootfs / "dev").mkdir()
-    os.symlink("/target", rootfs / "dev/null")
-    (rootfs / "target").touch()
+    os.symlink(link.format(outside=outside), rootfs / "dev/null")
+    for place in (rootfs, outside):
+        (place / "target").touch()
 
     def body(made: Context) -> list[str]:
         try:
             carry_out(made, device("/dev/null", bind=True))
         except StepError:
             pass
-        return [one["point"] for one in mountinfo(str(rootfs))[1:]]
+        return [one["point"] for one in mountinfo(str(rootfs.parent))]
 
-    assert f"{rootfs}/target" not in at_root(rootfs, body, CLONE_NEWUSER | CLONE_NEWNS)
+    found = at_root(rootfs, body, CLONE_NEWUSER | CLONE_NEWNS)
+    assert [name for name in found if name.endswith("/target")] == []
 
 
 def test_a_host_device_that_does_not_exist(rootfs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError
-from pyoci.kernel import capability
+from pyoci.kernel import capability, prctl
 from pyoci.steps.identity import (
     CAP_SYS_ADMIN,
     JoinSessionKeyring,
@@ -62,17 +63,22 @@ def test_ids_and_groups(groups: tuple[int, ...]) -> None:
 
 
 def test_the_process_stays_hidden_and_dies_with_the_runtime() -> None:
-    """A change of ids makes a process dumpable and clears its death signal."""
+    """A change of ids makes a process dumpable and clears its death signal. The first only as fs.suid_dumpable says,
+    which is the machine's: so it is made dumpable here, and its ids are those that it has."""
+
+    def hidden() -> int:
+        prctl.set_dumpable(True)
+        carry_out(context(), user(0, 0))
+        return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
 
     def body() -> tuple[int, int, bool]:
         carry_out(context(), user(1000, 1000))
-        import ctypes
-
         libc, signal = ctypes.CDLL(None), ctypes.c_int()
         libc.prctl(2, ctypes.byref(signal), 0, 0, 0)  # PR_GET_PDEATHSIG
         return libc.prctl(3, 0, 0, 0, 0), signal.value, sets()["Prm"] != 0  # PR_GET_DUMPABLE
 
     assert in_namespace(body, 0) == (0, 9, True)
+    assert in_namespace(hidden, 0) == 0
 
 
 @pytest.mark.parametrize(("uid", "gid", "kind"), [(70000, 0, "uid"), (0, 70000, "gid")])

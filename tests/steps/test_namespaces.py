@@ -360,6 +360,7 @@ def test_join_by_the_descriptor_that_was_opened_before(hold: Hold) -> None:
 
 def test_become_root_without_groups() -> None:
     def body() -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
+        os.setgroups([0])
         carry_out(context(), BecomeRoot())
         return os.getresuid(), os.getresgid(), os.getgroups()
 
@@ -369,12 +370,15 @@ def test_become_root_without_groups() -> None:
 def test_become_root_hides_again() -> None:
     """Whatever fs.suid_dumpable says: a change of ids may have made the process dumpable."""
 
-    def body() -> int:
+    def body() -> tuple[int, int]:
         prctl.set_dumpable(True)
+        prctl.set_parent_death_signal(0)
         carry_out(context(), BecomeRoot())
-        return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
+        signal = ctypes.c_int()
+        ctypes.CDLL(None).prctl(2, ctypes.byref(signal), 0, 0, 0)  # PR_GET_PDEATHSIG
+        return int(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)), signal.value  # PR_GET_DUMPABLE
 
-    assert in_namespace(body, CLONE_NEWUSER | CLONE_NEWNS) == 0
+    assert in_namespace(body, CLONE_NEWUSER | CLONE_NEWNS) == (0, 9)
 
 
 def test_unshare_and_loopback() -> None:

@@ -1,0 +1,233 @@
+"""What the container's process has open, when it becomes its program, and the sources of its mounts."""
+
+from __future__ import annotations
+
+from tests.security.mutations.mutation import at, together
+
+MUTATIONS = (
+    *at(
+        "pyoci/steps/launch.py",
+        (
+            "the process that waits has nothing of the host open",
+            "        close_from(self.keep + 3, context)\n",
+            "",
+            "security/test_descriptors.py::test_the_process_that_waits",
+        ),
+        (
+            "what the process that waits has open is closed at execve",
+            "            os.dup2(copy, target, inheritable=False)",
+            "            os.dup2(copy, target)",
+            "security/test_descriptors.py::test_the_process_that_waits",
+        ),
+        (
+            "the program has nothing of the process that waited",
+            "        os.dup2(opened, self.keep, inheritable=False)",
+            "        os.dup2(opened, self.keep)",
+            "security/test_descriptors.py::test_the_program",
+        ),
+        (
+            "the filter is loaded",
+            "        filter = None if context.filtered else context.filter",
+            "        filter = None",
+            "steps/test_launch.py::test_the_filter_is_in_force",
+        ),
+        (
+            "nothing but execve after the filter",
+            "                prepared.load(flags)\n            image.execve(program)",
+            "                prepared.load(flags)\n            os.getpid()\n            image.execve(program)",
+            "steps/test_launch.py::test_nothing_but_execve_after_the_filter",
+        ),
+        (
+            "nothing is imported in the container",
+            "        image.warm()\n",
+            "        import stringprep  # noqa: F401\n\n        image.warm()\n",
+            "security/test_late_code.py::test_nothing_is_loaded_by_name",
+        ),
+    ),
+    *at(
+        "pyoci/container/init.py",
+        (
+            "the process ends with the runtime",
+            "        prctl.set_parent_death_signal(signals.SIGKILL)",
+            "        pass",
+            "container/test_killed.py::test_a_process_whose_hook_hangs_ends_with_the_runtime",
+        ),
+        (
+            "the process closes what is the runtime's",
+            "        _close_the_runtimes(context)\n",
+            "        context.descriptors.pop('bundle', None)\n        context.proc = context.cgroup = -1\n",
+            "security/test_descriptors.py::test_the_process_whose_hook_runs",
+        ),
+    ),
+    *at(
+        "pyoci/steps/sync.py",
+        (
+            "the container leads a session of its own",
+            "        os.setsid()",
+            "        pass",
+            "security/test_terminal.py::test_the_callers_terminal_stays_the_callers",
+        ),
+    ),
+    *at(
+        "pyoci/cli/launch.py",
+        (
+            "an unsealed interpreter is refused",
+            "    if invocation.sealed:\n        return",
+            "    return",
+            "test_main.py::test_what_the_launcher_left_unsealed_does_not_run",
+        ),
+        (
+            "hooks and programs do not get the launcher's variables",
+            '    os.take_variable("LC_ALL")',
+            "    pass",
+            "test_main.py::test_the_launcher_s_variables_do_not_stay",
+        ),
+    ),
+    *at(
+        "pyoci/steps/binds.py",
+        (
+            "a source below the root is looked up below it",
+            "            place = path.open_in_root(context.root, targets.encode(inside))",
+            "            place = mount.open_place(self.mount.source.encode())",
+            "security/test_sources.py::test_a_link_of_the_image_leads_nowhere_outside",
+        ),
+        (
+            "a source that leads below the root by links is looked up below it",
+            "        if directory == self.rootfs:\n",
+            "        if False:\n",
+            "steps/test_sources.py::test_a_link_of_the_host_to_the_root",
+        ),
+        (
+            "links of the image in a second mount of the root stay in it",
+            "            return path.open_in_root(root, targets.encode(name))",
+            "            return mount.open_place(self.source.encode())",
+            "steps/test_sources.py::test_a_second_mount_of_the_root_is_the_host_s",
+        ),
+        (
+            "a copy leaves the peer group of its original",
+            "            mount.set_attributes(tree, propagation=propagation, recursive=True)",
+            "            pass",
+            "security/test_propagation.py::test_a_mount_inside_a_bind_of_a_shared_mount",
+        ),
+        (
+            "attributes of the host's mounts are locked in a user namespace",
+            "held = attributes.locks_of(context, place) if locked else 0",
+            "held = 0",
+            "security/test_sources.py::test_programs_and_devices_of_a_mount_that_forbids_them",
+        ),
+        (
+            "the runtime maps the ids of no other mount",
+            "    if len(message.descriptors) != 1 or mappings is None:",
+            "    if len(message.descriptors) != 1:",
+            "steps/test_sources.py::test_nothing_else_is_mapped",
+        ),
+    ),
+    *at(
+        "pyoci/steps/attributes.py",
+        (
+            "ro, nosuid, nodev and noexec are locked",
+            "    if locked & LOCKABLE & ~after:\n        return False",
+            "    pass",
+            "steps/test_attributes.py::test_outside_as_the_kernel_decides_inside",
+        ),
+        (
+            "access times are locked",
+            "return not (locked & LOCKED_ATIME and (before ^ after) & _ATIMES)",
+            "return True",
+            "steps/test_attributes.py::test_outside_as_the_kernel_decides_inside",
+        ),
+        (
+            "what is mounted below is locked as well",
+            "for one in below(context, place) if wanted.recursive else ():",
+            "for one in ():",
+            "steps/test_attributes.py::test_a_mount_below_that_is_locked_is_named",
+        ),
+    ),
+    *at(
+        "pyoci/steps/hooks.py",
+        (
+            "a hook that hangs is ended",
+            "                self.kill()\n        grace",
+            "                pass\n        grace",
+            "steps/test_hooks.py::test_timeout",
+        ),
+    ),
+    *at(
+        "pyoci/container/processes.py",
+        (
+            "ps is not looked for in relative directories",
+            'if directory.startswith("/") and os.path.isfile(path)',
+            "if os.path.isfile(path)",
+            "container/test_processes.py::test_no_ps_of_a_relative_directory",
+        ),
+    ),
+    *at(
+        "pyoci/kernel/program_file.py",
+        (
+            "program headers end with the file",
+            "        if at + step > len(data):",
+            "        if False:",
+            "kernel/test_program_file.py::test_a_damaged_file_is_read_to_its_end_and_no_further",
+        ),
+        (
+            "interpreters of interpreters end",
+            "    for _ in range(_SCRIPTS):",
+            "    while True:",
+            "kernel/test_program_file.py",
+        ),
+    ),
+    *at(
+        "pyoci/steps/listener.py",
+        (
+            "the directory of an agent is not open in the shared table",
+            "    if shared:\n",
+            "    if False:\n",
+            "security/test_exec.py::test_a_seccomp_agent_and_its_listener",
+        ),
+    ),
+    *at(
+        "pyoci/channel.py",
+        (
+            "a message of the container's process is one of the protocol",
+            "    if len(data) > _LIMIT or FIELDS.get(kind) != len(fields):",
+            "    if len(data) > _LIMIT:",
+            "test_channel.py",
+        ),
+        (
+            "descriptors that are sent are closed at execve",
+            "limit, _socket.MSG_CMSG_CLOEXEC)",
+            "limit)",
+            "test_channel.py",
+        ),
+    ),
+    *at(
+        "pyoci/log.py",
+        (
+            "a log that is a FIFO nobody reads",
+            "os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK",
+            "os.O_CLOEXEC | os.O_NOCTTY",
+            "test_log.py",
+        ),
+    ),
+    together(
+        "what would be imported in the container is not found",
+        "security/test_late_code.py::test_nothing_is_loaded_by_name",
+        ("pyoci/container/init.py", "        seal_imports()\n", ""),
+        (
+            "pyoci/steps/launch.py",
+            "        image.warm()\n",
+            "        try:\n            import tokenize  # noqa: F401\n        except ImportError:\n            pass\n"
+            "        image.warm()\n",
+        ),
+    ),
+    together(
+        "a program that is a FIFO or a device is not read, by either look",
+        "kernel/test_program_file.py",
+        ("pyoci/kernel/program_file.py", "    if kind is not None:", "    if False:"),
+        (
+            "pyoci/kernel/program_file.py",
+            "return os.read(descriptor, _LOOKED_AT) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None",
+            "return os.read(descriptor, _LOOKED_AT)",
+        ),
+    ),
+)

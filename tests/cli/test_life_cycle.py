@@ -168,7 +168,8 @@ def test_no_bundle(cli: Cli) -> None:
 def test_trace_times_the_steps_of_both_processes(cli: Cli, bundle: Bundle, tmp_path: Path) -> None:
     done = cli("run", "--trace", str(tmp_path / "trace.json"), "-b", str(bundle("exit", "0")), "a")
     assert done.returncode == 0, done.stderr
-    _, *events = json.loads((tmp_path / "trace.json").read_text())  # the first one names the process
+    first, *events = json.loads((tmp_path / "trace.json").read_text())
+    assert (first["ph"], first["args"]) == ("M", {"name": "pyoci"})
     names = [event["name"] for event in events]
     assert names.index("MakeCgroups") < names.index("PivotRoot") < names.index("FindProgram")
     assert len({event["pid"] for event in events}) == 2  # the runtime, and the container's process as pid 1

@@ -36,7 +36,11 @@ def faults(source: str) -> list[str]:
             found.append(f"{node.lineno}: open() in text mode")
         if name in SPLITTING and isinstance(node.func, ast.Attribute) and decodes(node.func.value):
             found.append(f"{node.lineno}: split of what was decoded")
-        if name == "open" and node.args and (is_below_proc(node) or literal(node.args[0]).startswith(("/proc/", "/sys/"))):
+        if (
+            name == "open"
+            and node.args
+            and (is_below_proc(node) or literal(node.args[0]).startswith(("/proc/", "/sys/")))
+        ):
             if not any(word in ast.unparse(node) for word in NO_READING):
                 found.append(f"{node.lineno}: open() of a file of the kernel instead of textfile.read()")
     return found

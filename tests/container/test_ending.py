@@ -16,6 +16,7 @@ import pytest
 from pyoci.container import birth, delete, state
 from pyoci.container.state import Container
 from pyoci.errors import Error
+from pyoci.log import log
 from tests.container.box import Box, alive
 from tests.container.unending import unending
 
@@ -64,7 +65,7 @@ def test_what_a_shell_has_begun_is_left_alone(box: Box) -> None:
 def test_a_birth_that_is_undone(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
     monkeypatch.setattr(birth, "_AT_LAST", 300)
     said: list[str] = []
-    monkeypatch.setattr(birth.log, "warning", said.append)
+    monkeypatch.setattr(log, "warning", said.append)
     with unending() as (pid, pidfd):
         with at_most(20):
             birth.end(pid, pidfd, None if known else birth.children())

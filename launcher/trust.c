@@ -175,12 +175,12 @@ static void check_library(const char *directory, const struct target *target) {
     check_modules(library, modules, target->digits);
 }
 
-/* What is executed first, and, where the build has not made one file of it, the modules that look at the others. */
+/* What is executed first, and the modules that look at the others: those are imported from their own files where
+ * modules.pack is missing, cut short or made for another interpreter, and only then, which is not known here. */
 static void check_main(const struct target *target) {
     static const char *const modules[] = {"__init__", "errors", "pack", "trust", NULL};
     check_file(target->main, "", "");
-    if (!strcmp(target->main + directory_length(target->main), "/__main__.py"))
-        check_modules(target->package, modules, target->digits);
+    check_modules(target->package, modules, target->digits);
 }
 
 void check_trust(const struct target *target, bool warn) {

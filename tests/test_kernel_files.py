@@ -15,6 +15,9 @@ from tests.test_layers import MODULES, PACKAGE, name_of
 
 READING = {"read_text", "readline", "readlines", "splitlines"}
 SPLITTING = {"split", "rsplit", "partition", "rpartition", "index", "find", "startswith", "replace"}
+PROC = {"proc", "descriptors['proc']"}  # how a directory of procfs is called, for a name below it
+# What is opened there and not read: to be joined, mapped, or opened again as another file.
+NO_READING = ("O_PATH", "O_WRONLY", "/fd/", "/ns/")
 DECODING = {"decode", "fsdecode"}
 # Our own messages of a socket, made of texts without NUL and split at NUL.
 EXCEPTIONS = {("pyoci.channel", "split of what was decoded")}
@@ -33,8 +36,12 @@ def faults(source: str) -> list[str]:
             found.append(f"{node.lineno}: open() in text mode")
         if name in SPLITTING and isinstance(node.func, ast.Attribute) and decodes(node.func.value):
             found.append(f"{node.lineno}: split of what was decoded")
-        if name == "open" and node.args and literal(node.args[0]).startswith(("/proc/", "/sys/")):
-            if "O_PATH" not in ast.unparse(node) and "O_WRONLY" not in ast.unparse(node):
+        if (
+            name == "open"
+            and node.args
+            and (is_below_proc(node) or literal(node.args[0]).startswith(("/proc/", "/sys/")))
+        ):
+            if not any(word in ast.unparse(node) for word in NO_READING):
                 found.append(f"{node.lineno}: open() of a file of the kernel instead of textfile.read()")
     return found
 
@@ -60,6 +67,12 @@ def decodes(node: ast.expr) -> bool:
     return False
 
 
+def is_below_proc(node: ast.Call) -> bool:
+    """Whether a call of open() has a name that is written there, and a directory that is procfs."""
+    directories = [ast.unparse(one.value).rpartition(".")[2] for one in node.keywords if one.arg == "dir_fd"]
+    return isinstance(node.args[0], ast.Constant | ast.JoinedStr) and not PROC.isdisjoint(directories)
+
+
 def literal(node: ast.expr) -> str:
     """The text that a string, an f-string included, begins with."""
     if isinstance(node, ast.JoinedStr):
@@ -81,6 +94,7 @@ def test_bytes_only(path: Path) -> None:
         'open(descriptor, "r")',
         'open("/proc/1/status", "rb")',
         "os.open('/sys/kernel/x', os.O_RDONLY)",
+        'os.open("filesystems", os.O_RDONLY, dir_fd=context.proc)',
         "Path(name).read_text()",
         "file.readlines()",
         "text.splitlines()",

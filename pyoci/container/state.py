@@ -237,13 +237,23 @@ def _kept(container: Container, directory: int) -> Any:
     try:
         file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
-        whole = jsonfile.read(f"{container.bundle}/config.json", what="config.json")
-        config = {key: whole[key] for key in ("process", "linux") if key in whole}
-        linux = whole.get("linux") or {}
-        more = {key: linux[key] for key in ("resources", "devices") if key in linux}
-        return {"no_new_keyring": False, "config": config, **more}
+        return _of_bundle(f"{container.bundle}/config.json")
     with open(file, "rb") as opened:
         return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
+
+
+def _of_bundle(path: str) -> dict[str, Any]:
+    """The same from config.json of the bundle, whatever has become of that since. Raises ConfigError."""
+    whole = jsonfile.read(path, what="config.json")
+    try:
+        members = records.Members(whole)
+        config = {key: whole[key] for key in ("process", "linux") if key in whole}
+        linux = members.object("linux", {}).raw
+        more = {key: linux[key] for key in ("resources", "devices") if key in linux}
+        return _checked({"no_new_keyring": False, "config": config, **more})
+    except records.Damage as problem:
+        hint = "an older pyoci has made the container and kept nothing of that file: put back what it was then"
+        raise ConfigError(f"{path}{str(problem).replace('#/config/', '#/', 1)}", hint=hint) from None
 
 
 def _checked(kept: Any) -> dict[str, Any]:

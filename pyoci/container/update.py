@@ -92,7 +92,7 @@ def _update(
         if container.by_runc:
             from pyoci.container import foreign_config
 
-            raw = jsonfile.parse(state.content(directory), state.FILE)
+            raw = jsonfile.parse(state.content(directory), state.FILE, own=True)
             jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
         else:
             jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})

@@ -8,7 +8,7 @@ names that an image has made, and lead nowhere but below that root.
 from __future__ import annotations
 
 import stat
-from errno import EINVAL, EXDEV
+from errno import EINVAL, ESTALE, EXDEV
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
@@ -75,6 +75,8 @@ class OpenSource(Step):
         # The same directory, mounted a second time: nothing of the container's comes there, but links of the image do.
         root = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
+            if not os.path.samestat(os.fstat(root), os.stat(self.rootfs)):
+                raise OSError(ESTALE, "was replaced while it was looked at", directory)
             return path.open_in_root(root, targets.encode(name))
         finally:
             os.close(root)

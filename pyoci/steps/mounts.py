@@ -9,7 +9,7 @@ from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.config.mount_options import split_data
 from pyoci.errors import StepError
-from pyoci.kernel import mount, path
+from pyoci.kernel import mount, path, textfile
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.steps import attributes, targets
 from pyoci.steps.step import Context, Step, failed
@@ -146,8 +146,8 @@ def refused(context: Context, step: Step, wanted: Mount, error: OSError) -> Step
 
 def _unknown(context: Context, kind: str) -> str:
     """Why the kernel may not know a file system: /proc/filesystems has those that it does."""
-    with open(os.open("filesystems", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc), "rb") as file:
-        known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in file.read().split(b"\n") if line]
+    lines = textfile.lines(textfile.read("filesystems", context.proc))
+    known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in lines]
     near = min((_distance(kind, one), one) for one in known)
     text = f"/proc/filesystems has no {kind!r}: "
     return text + (f"did you mean {near[1]!r}?" if near[0] <= 2 < len(kind) else "its module may have to be loaded")

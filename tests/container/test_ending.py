@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ from pyoci.container import birth, delete, state
 from pyoci.container.state import Container
 from pyoci.errors import Error
 from pyoci.log import log
+from tests.container.box import Box, alive
 from tests.container.unending import unending
 
 pytestmark = pytest.mark.root
@@ -31,6 +35,30 @@ def at_most(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_what_a_shell_has_begun_is_left_alone(box: Box) -> None:
+    """pyoci may be what a shell has become (`exec pyoci`): then it has children that are not its own. The container's
+    process is frozen, and so does not end when it is killed."""
+    freezer = Path("/sys/fs/cgroup/freezer")
+    if not freezer.is_dir():
+        pytest.skip("only a v1 freezer keeps what is killed")
+
+    def change(config: dict[str, Any]) -> None:
+        place = f"{freezer}{config['linux']['cgroupsPath']}"
+        script = f"echo FROZEN > {place}/freezer.state; exit 1"
+        config["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
+
+    bundle = box.bundle("sleep", change=change)
+    words = " ".join(box.command("create", "--bundle", str(bundle), "c"))
+    script = f"sleep 300 >&- 2>&- & echo $!; exec {words}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    pid = int(done.stdout)
+    try:
+        assert done.returncode == 1 and "createRuntime hook #0" in done.stderr, done
+        assert alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("known", [True, False])

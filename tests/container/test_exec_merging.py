@@ -80,6 +80,19 @@ def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:
     assert common(seen(box)) == common(report_of_init(bundle))
 
 
+@pytest.mark.parametrize("content", ["[1]", "7", '{"linux": [1]}', '{"process": {"oomScoreAdj": "x"}}'])
+@pytest.mark.parametrize("command", ["exec", "update"])
+def test_a_config_json_that_is_none_and_a_version_that_kept_nothing(box: Box, content: str, command: str) -> None:
+    bundle = started(box)
+    (box.root / "c/config.json").unlink()
+    (bundle / "config.json").write_text(content)
+    words = ("exec", "--process", process_file(box), "c") if command == "exec" else ("update", "--pids-limit", "9", "c")
+    done = box(*words)
+    assert (done.returncode, done.stdout) == (255 if command == "exec" else 1, "")
+    assert f"{bundle}/config.json" in done.stderr and "an older pyoci" in done.stderr
+    assert "bug" not in done.stderr and "state.json" not in done.stderr
+
+
 LABELS = {"selinuxLabel": "u:r:container_t:s0", "apparmorProfile": "container"}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import reporter
-from tests.container.box import Box
+from tests.container.box import Box, until
 from tests.container.execs import common, seen
 from tests.container.runcs import Theirs, runc
 from tests.container.test_life_cycle import refused
@@ -131,4 +132,42 @@ def test_limits_are_changed_in_turn(theirs: Theirs) -> None:
     refused(box("update", "--memory", "1", "c"), "")
     assert value(box, "memory.limit_in_bytes") == str(64 << 20)
     assert json.loads(theirs("state", "c"))["status"] == "running"
+    assert box("delete", "--force", "c").stderr == ""
+
+
+def test_a_namespace_whose_path_is_gone(theirs: Theirs) -> None:
+    """As after `docker run --network container:X`, when X has ended."""
+    box = theirs.box
+    holder = subprocess.Popen(["unshare", "--net", "sleep", "1000"])
+    try:
+        until(lambda: Path(f"/proc/{holder.pid}/comm").read_bytes() == b"sleep\n", "the namespace is there")
+        where = f"/proc/{holder.pid}/ns/net"
+
+        def change(config: dict[str, Any]) -> None:
+            for one in config["linux"]["namespaces"]:
+                if one["type"] == "network":
+                    one["path"] = where
+
+        theirs("run", "--detach", "--bundle", str(box.bundle("sleep", change=change)), "c")
+        assert box("exec", "c", "/reporter", "exit", "3").returncode == 3
+    finally:
+        holder.kill()
+        holder.wait()
+    done = box("exec", "c", "/reporter", "exit", "3")
+    assert (done.returncode, done.stderr) == (3, ""), done
+    assert box("delete", "--force", "c").stderr == ""
+
+
+def test_an_update_of_a_very_large_state(theirs: Theirs) -> None:
+    """Annotations have no limit of their own: what can be read can be written back."""
+    box = theirs.box
+    bundle = box.bundle("sleep", change=lambda config: config.update(annotations={"x": "y" * (15 << 20)}))
+    theirs("run", "--detach", "--bundle", str(bundle), "c")
+    path = box.root / "c/state.json"
+    state = json.loads(path.read_text())
+    state["config"]["labels"].append("z=" + "z" * (2 << 20))
+    path.write_text(json.dumps(state))
+    done = box("update", "--pids-limit", "77", "c")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert value(box, "pids.max") == "77"
     assert box("delete", "--force", "c").stderr == ""

@@ -69,6 +69,8 @@ PLACES: dict[str, Callable[[Installation], Path]] = {
         for kind in ("{}.py", f"__pycache__/{{}}.{TAG}.pyc")
     },
     "first modules": lambda i: made(i.package / "pack.py"),
+    "first modules beside start": lambda i: [i.start_file(), made(i.package / "trust.py")][1],
+    "errors beside start and pack": lambda i: [i.start_file(), i.pack(), made(i.package / "errors.py")][2],
     "compiled first modules": lambda i: made(i.package / "__pycache__" / f"trust.{TAG}.pyc"),
     "package": lambda i: i.package,
     "main": lambda i: i.package / "__main__.py",

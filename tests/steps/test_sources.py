@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from errno import ENOENT, EPERM
+from errno import ENOENT, EPERM, ESTALE
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -126,6 +126,21 @@ def test_a_second_mount_of_the_root_is_the_host_s(rootfs: Path, tmp_path: Path) 
         return found
 
     assert at_root(rootfs, body, prepare=prepare) == ["the host's mount", "the image's"]
+
+
+def test_a_directory_that_has_become_another_one(rootfs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the way and the opening: names of the image are followed nowhere else."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").write_text("another directory's")
+    (tmp_path / "way").symlink_to(tmp_path / "other")
+    monkeypatch.setattr(binds, "through_root", lambda source, root: (str(tmp_path / "other"), "/file"))
+
+    def body(made: Context) -> None:
+        show(made, rootfs, tmp_path / "way/file")
+
+    with pytest.raises(StepError) as caught:
+        at_root(rootfs, body)
+    assert caught.value.errno == ESTALE
 
 
 def test_a_way_out_through_a_link_of_the_image(rootfs: Path, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ MUTATIONS = (
         "pyoci/cgroups/members.py",
         (
             "a cgroup that was removed and made again is not the container's",
-            "return paths if not identity_then or not paths or identity(paths) in (0, identity_then) else {}",
-            "return paths",
+            "        if inode and not files.is_known(place, inode):",
+            "        if False:",
             "container/test_shared_cgroup.py::test_one_that_was_removed_while_it_runs",
         ),
         (

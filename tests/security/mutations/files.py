@@ -304,19 +304,18 @@ MUTATIONS = (
         "pyoci/steps/copyup.py",
         (
             "tmpcopyup does not follow links",
-            "found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)",
-            "found = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=source)",
+            "found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=pair.source)",
+            "found = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=pair.source)",
             "steps/test_copyup.py::test_links_are_not_followed",
         ),
         (
             "tmpcopyup opens what it has looked at, by descriptor",
-            "            _copy_one(found, target, name, proc)",
-            "            again = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=source)\n"
-            "            if os.path.samestat(os.fstat(found), os.fstat(again)):\n"
-            "                _copy_one(found, target, name, proc)\n"
-            "            else:\n"
-            "                _copy_file(again, target, name, os.fstat(found), proc)\n"
-            "            os.close(again)",
+            "        return _copy_one(found, pair.target, name, proc)",
+            "        again = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=pair.source)\n"
+            "        if os.path.samestat(os.fstat(found), os.fstat(again)):\n"
+            "            return _copy_one(found, pair.target, name, proc)\n"
+            "        _copy_file(again, pair.target, name, os.fstat(found), proc)\n"
+            "        return None",
             "steps/test_copyup.py::test_files_that_are_exchanged_meanwhile",
         ),
     ),

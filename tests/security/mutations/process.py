@@ -201,11 +201,11 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/log.py",
+        "pyoci/os.py",
         (
             "a log that is a FIFO nobody reads",
-            "os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK",
-            "os.O_CLOEXEC | os.O_NOCTTY",
+            "posix.O_NOCTTY | posix.O_NONBLOCK",
+            "posix.O_NOCTTY",
             "test_log.py",
         ),
     ),

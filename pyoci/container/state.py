@@ -358,7 +358,7 @@ def is_frozen(container: Container) -> bool:
     It is the one that the container was made with, by its inode: what has its path by now is another's."""
     controller = "freezer" if "freezer" in container.cgroups else ""
     path = container.cgroups.get(controller)
-    if path is None or not container.cgroups_made:
+    if path is None:
         return False
     try:
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -67,7 +67,7 @@ def load(root: str, key: str) -> tuple[bytes, tuple[str, ...]] | None:
         return None
     if identity != _identity(identity.rpartition(" ")[2]):
         return None
-    return bpf, tuple(told.decode("utf-8", "replace").split("\t")) if told else ()
+    return bpf, tuple(line.decode("utf-8", "replace") for line in told.split(b"\t")) if told else ()
 
 
 def store(root: str, key: str, bpf: bytes, warnings: tuple[str, ...], library: str) -> None:

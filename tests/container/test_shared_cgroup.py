@@ -275,10 +275,11 @@ def test_undoing_a_create_spares_a_cgroup_that_was_made_anew(
     stopped(box)
     container = state.load(str(box.root), "a")
     process = stranger(cgroups(box))
-    create._kill_members(container.cgroups, container.cgroup_id + 1)
-    another = state.Container(**{**container.__dict__, "cgroup_id": container.cgroup_id + 1})
+    anew = {name: inode + 1 for name, inode in container.cgroup_ids.items()}
+    another = state.Container(**{**container.__dict__, "cgroup_ids": anew})
+    create._kill_members(another)
     assert not kill_cgroup(another)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
-    create._kill_members(container.cgroups, container.cgroup_id)
+    create._kill_members(container)
     assert process.wait(SOON) == -signal.SIGKILL

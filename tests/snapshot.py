@@ -12,6 +12,7 @@ The kernel frees some things later (a keyring, a program, a zombie): compare wit
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import struct
 import time
@@ -46,6 +47,7 @@ class Snapshot:
 
 def take(mark: str, directory: Path, root: Path) -> Snapshot:
     """The snapshot for the test with this mark, its directory and its state root."""
+    gc.collect()  # what earlier tests have dropped would close its descriptors at any time
     return Snapshot(
         processes=frozenset(processes(mark, str(directory))),
         cgroups=frozenset(cgroups(mark)),

@@ -201,7 +201,9 @@ def test_reading_and_writing_import_neither_json_nor_re() -> None:
     root = str(Path(jsonfile.__file__).parent.parent)
     command = [sys.executable, "-I", "-S", "-c", script, root, '{"a": [1, 2.5, "\\u00e9", null]}']
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['__future__', '_json', 'pyoci', 'pyoci.errors', 'pyoci.jsonfile', 'pyoci.os']"
+    assert (
+        done.stdout.strip() == "['__future__', '_json', 'errno', 'pyoci', 'pyoci.errors', 'pyoci.jsonfile', 'pyoci.os']"
+    )
 
 
 def test_file_larger_than_the_limit(tmp_path: Path) -> None:

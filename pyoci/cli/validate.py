@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from pyoci import jsonfile
+from pyoci.cli import version
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
 from pyoci.config.violation import Violation
@@ -64,11 +65,11 @@ def _calls(config: Config) -> Iterator[Violation]:
     """Names of system calls that the installed libseccomp does not know, and will ignore."""
     if config.linux.seccomp is None:
         return
-    try:
-        from pyoci.container import seccomp_names
-        from pyoci.kernel import libseccomp
-    except Error:  # no libseccomp: create says so
+    if not version.libseccomp():  # create says so
         return
+    from pyoci.container import seccomp_names
+    from pyoci.kernel import libseccomp
+
     slips = {pointer: guess for pointer, _, guess in seccomp_names.slips(config.linux.seccomp)}
     others = []
     for pointer, name in seccomp_names.unknown(config.linux.seccomp):

@@ -110,6 +110,8 @@ def test_what_the_container_sees(
             done = arena("exec", *flags, "c", "/reporter", "exit", "0", **options)
             assert (done.returncode, done.stderr) == (0, ""), done.stderr
     found, counts = watch.end()
+    # Before a filter forbids it the process looks at the container's own program: what may keep it from running?
+    found = [line for line in found if not line.endswith("descriptor /reporter")]
     assert found == []
     assert counts["looks"] > share
     assert counts["sockets"] > 0, "it has never caught one before its program: that was no test"

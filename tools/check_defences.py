@@ -9,7 +9,7 @@ other check (make defences).
 
 REGEX: only the defences whose names match.
 
-Everything runs in a mount namespace of its own: without some of the defences mounts would reach the host's.
+Everything runs in a mount namespace of its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ HERE = "not guest and not tree and not booted and not legacy"
 QUICK = "-k=not userns and not nested"  # first, of tests that run in several kinds of user namespaces, the plain ones
 NONE_CHOSEN = 5  # pytest's exit status
 MEMORY = 4 << 30  # bytes: or against reading without end
-APART = ["prlimit", f"--as={MEMORY}", "unshare", "--mount", "--propagation", "private"]
+# Without some of the defences mounts would reach the host's, and its null device would get another owner.
+NULL = 'mount -t tmpfs t /mnt; mknod -m 666 /mnt/null c 1 3; mount --bind /mnt/null /dev/null; exec "$@"'
+APART = ["prlimit", f"--as={MEMORY}", "unshare", "--mount", "--propagation", "private", "sh", "-ec", NULL, "sh"]
 
 DOCUMENT = PROJECT / "docs/defences.md"
 HEAD = """# Lines of defence, and the test that sees each

@@ -236,3 +236,14 @@ def test_half_a_file(write: Write, tmp_path: Path, length: int) -> None:
     write(whole[: length % len(whole)])
     with pytest.raises(DamagedError):
         state.load(str(tmp_path / "root"), "a")
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**64 - 1])
+def test_a_pid_that_no_process_can_have(write: Write, tmp_path: Path, number: int) -> None:
+    """pid_t would cut it to the number of another process. The control is the largest one that there may be."""
+    largest = 2**31 - 1
+    write(filled(FILES[0], largest, 1, CGROUPS))
+    assert state.load(str(tmp_path / "root"), "a").pid == largest
+    write(filled(FILES[0], number, 1, CGROUPS))
+    with pytest.raises(DamagedError):
+        state.load(str(tmp_path / "root"), "a")

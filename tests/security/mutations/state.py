@@ -193,6 +193,12 @@ MUTATIONS = (
             "container/test_damaged.py::test_every_member_as_something_else",
         ),
         (
+            "numbers are in their range",
+            "        if not 0 <= value <= most:",
+            "        if False:",
+            "container/test_damaged.py::test_a_pid_that_no_process_can_have",
+        ),
+        (
             "members have their type",
             "        if type(value) is kind:  # not isinstance: True is no number here",
             "        if True:",

@@ -196,13 +196,18 @@ def installed(pyoci: str) -> Path:
     return package
 
 
-def test_the_installed_runtime_starts_from_the_compiled_file(pyoci: str, tmp_path: Path) -> None:
+def test_the_installed_runtime_starts_from_the_compiled_file(pyoci: str) -> None:
     """The build makes it for the interpreter that runs it, and the launcher finds it."""
     [start] = installed(pyoci).glob("start.*")
     assert start.name == f"start.{sys.implementation.cache_tag}.pyc"
     assert start.read_bytes()[:16] == MAGIC_NUMBER + bytes(12)
-    os.mkfifo(tmp_path / "log")  # opening it waits for a reader
-    with subprocess.Popen([pyoci, "--log", str(tmp_path / "log"), "list"]) as process:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, bytes(4096))
+    os.set_blocking(writer, True)  # a reader that does not read is waited for
+    with subprocess.Popen([pyoci, "help"], stdout=writer) as process:
         try:
             words = [b""]
             while words[0] == b"" or words[0].endswith(b"/pyoci"):
@@ -211,6 +216,8 @@ def test_the_installed_runtime_starts_from_the_compiled_file(pyoci: str, tmp_pat
             assert os.fsencode(start) in words
         finally:
             process.kill()
+            os.close(reader)
+            os.close(writer)
 
 
 def test_the_installed_runtime_starts_without_it(pyoci: str, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.isolation import in_namespace
 ODD = ["\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\u3000", "\udcff\udc80"]
 lines = st.lists(st.binary().map(lambda line: line.replace(b"\n", b"\r")))
 paths = st.binary(min_size=1).map(lambda path: b"/" + path.replace(b"\0", b"-"))
+MAPPINGS = 4000  # of two kinds by turns, so that each is a line of its own
 ESCAPED = b" \t\n\\"  # by mountinfo: fs/proc_namespace.c
 
 
@@ -58,14 +61,20 @@ def test_the_kernel_s_own_mountinfo(tmp_path: Path, odd: str) -> None:
 
 
 def test_a_file_of_many_pages_comes_whole() -> None:
-    """The kernel gives a page at a time."""
-    with open("/proc/kallsyms", "rb") as file:
-        expected = file.read()
-    assert len(expected) > 1 << 16
-    assert textfile.read("/proc/kallsyms") == expected
-    directory = os.open("/proc", os.O_PATH)
-    assert textfile.read("kallsyms", directory) == expected
-    os.close(directory)
+    """The kernel gives a page at a time, here of the memory map of a process that does nothing any more."""
+    script = f"kept = [mmap.mmap(-1, 4096, prot=1 + one % 2) for one in range({MAPPINGS})]; print(flush=True); input()"
+    command = [sys.executable, "-c", f"import mmap; {script}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        path = f"/proc/{process.pid}/maps"
+        with open(path, "rb") as file:
+            expected = file.read()
+        assert len(expected) > 1 << 16
+        assert textfile.read(path) == expected
+        directory = os.open(f"/proc/{process.pid}", os.O_PATH)
+        assert textfile.read("maps", directory) == expected
+        os.close(directory)
+        process.kill()
 
 
 def test_a_file_that_cannot_be_read() -> None:

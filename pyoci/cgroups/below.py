@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import Error
-from .paths import clean
+from pyoci.cgroups.paths import clean
+from pyoci.errors import Error
 
 OPTION = "--cgroup"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil, log2
 
-from ..errors import ConfigError
+from pyoci.errors import ConfigError
 
 UNLIMITED = -1
 

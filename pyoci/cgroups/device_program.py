@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import struct
 
-from .device_rules import ALL, ANY
+from pyoci.cgroups.device_rules import ALL, ANY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .device_rules import DeviceException, DeviceFilter
+    from pyoci.cgroups.device_rules import DeviceException, DeviceFilter
 
 _KIND = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
 

@@ -17,14 +17,14 @@ Spec: config-linux.md, "Allowed Device list"; kernel: Documentation/admin-guide/
 
 from __future__ import annotations
 
-from ..config.resources import DeviceRule
-from ..errors import ConfigError
-from ..record import Record
+from pyoci.config.resources import DeviceRule
+from pyoci.errors import ConfigError
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.linux import Device
-    from ..config.resources import Resources
+    from pyoci.config.linux import Device
+    from pyoci.config.resources import Resources
 
     _Key = tuple[str, int, int]  # type, major, minor
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pyoci import os
-
-from ..errors import StepError
-from ..kernel import bpf
-from ..kernel.namespace import in_user_namespace
-from . import device_program, device_rules
-from .device_rules import container_rules, default_rules
-from .files import Tree, failure
+from pyoci.cgroups import device_program, device_rules
+from pyoci.cgroups.device_rules import container_rules, default_rules
+from pyoci.cgroups.files import Tree, failure
+from pyoci.errors import StepError
+from pyoci.kernel import bpf
+from pyoci.kernel.namespace import in_user_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.resources import DeviceRule
-    from ..undo import Undo
-    from .device_rules import DeviceFilter
+    from pyoci.cgroups.device_rules import DeviceFilter
+    from pyoci.config.resources import DeviceRule
+    from pyoci.undo import Undo
 
 __all__ = ["apply", "container_rules", "default_rules"]
 

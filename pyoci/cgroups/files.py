@@ -11,11 +11,10 @@ from __future__ import annotations
 from errno import ENODEV, ENOENT, EOPNOTSUPP
 
 from pyoci import os
-
-from ..errors import StepError, os_error_text, system_call
-from ..kernel import textfile
-from ..kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
-from ..kernel.path import openat2
+from pyoci.errors import StepError, os_error_text, system_call
+from pyoci.kernel import textfile
+from pyoci.kernel.constants import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV
+from pyoci.kernel.path import openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

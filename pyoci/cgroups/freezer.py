@@ -7,16 +7,15 @@ import time
 from errno import ENODEV, ENOENT
 
 from pyoci import os
-
-from ..errors import Error
-from ..kernel import textfile
-from ..undo import Undo
-from . import files, layout, members
-from .files import Directory, Tree
+from pyoci.cgroups import files, layout, members
+from pyoci.cgroups.files import Directory, Tree
+from pyoci.errors import Error
+from pyoci.kernel import textfile
+from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..kernel.signals import Interrupts
+    from pyoci.kernel.signals import Interrupts
 
 SECONDS = 10.0  # for all to be frozen; runc waits as long on v2
 

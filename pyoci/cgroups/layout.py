@@ -12,13 +12,12 @@ was not kept, or in a container that sees a part of a hierarchy. cgroups(7).
 from __future__ import annotations
 
 from pyoci import os
-
-from ..errors import Error
-from ..kernel import textfile
-from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
-from ..kernel.path import filesystem_type
-from ..record import Record
-from .files import ROOT
+from pyoci.cgroups.files import ROOT
+from pyoci.errors import Error
+from pyoci.kernel import textfile
+from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from pyoci.kernel.path import filesystem_type
+from pyoci.record import Record
 
 _SYSTEMD = "name=systemd"
 _MAGIC = (CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC)  # of a hierarchy without and with controllers in /proc/self/cgroup

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from errno import EBUSY
 
-from ..errors import ConfigError, StepError
-from ..record import Record
+from pyoci.errors import ConfigError, StepError
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from ..config.resources import Resources
-    from .files import Directory
+    from pyoci.cgroups.files import Directory
+    from pyoci.config.resources import Resources
 
     Text = Callable[[Any], "str | None"]
 

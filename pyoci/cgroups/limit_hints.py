@@ -8,12 +8,11 @@ from __future__ import annotations
 from errno import EACCES, EINVAL, ENODEV, ENOENT, ERANGE
 
 from pyoci import os
-
-from ..config import id_list
-from ..kernel import textfile
-from . import files
-from .files import Tree
-from .limit import Write
+from pyoci.cgroups import files
+from pyoci.cgroups.files import Tree
+from pyoci.cgroups.limit import Write
+from pyoci.config import id_list
+from pyoci.kernel import textfile
 
 _LEAST_QUOTA, _LEAST_PERIOD, _MOST_PERIOD = 1_000, 1_000, 1_000_000  # microseconds
 _NO_LIMIT = 1 << 62  # v1's number for none is whole pages below 2 to the 63rd

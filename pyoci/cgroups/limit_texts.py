@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .conversions import limit
+from pyoci.cgroups.conversions import limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.limits import (
+    from pyoci.config.limits import (
         BlockIO,
         Cpu,
         HugepageLimit,
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         ThrottleDevice,
         WeightDevice,
     )
-    from ..config.resources import Resources
+    from pyoci.config.resources import Resources
 
 
 def given(value: int | None) -> str | None:

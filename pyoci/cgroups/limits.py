@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from errno import EINVAL, ENOENT, EOPNOTSUPP, EPERM
 
-from ..errors import ConfigError, StepError, os_error_text, system_call
-from ..log import log
-from .files import Tree, failure
-from .limit import FAIL, WARN, Lines, Write
+from pyoci.cgroups.files import Tree, failure
+from pyoci.cgroups.limit import FAIL, WARN, Lines, Write
+from pyoci.errors import ConfigError, StepError, os_error_text, system_call
+from pyoci.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.resources import Resources
-    from .limit import Limit
+    from pyoci.cgroups.limit import Limit
+    from pyoci.config.resources import Resources
 
 __all__ = ["Write", "apply", "dotted", "ignored", "is_unified", "needs_domain", "plan"]
 
@@ -51,10 +51,10 @@ def ignored(resources: Resources, unified: bool) -> tuple[str, ...]:
 
 def _tables(unified: bool) -> tuple[tuple[Limit, ...], tuple[Limit, ...]]:
     if unified:
-        from . import limits_v2
+        from pyoci.cgroups import limits_v2
 
         return limits_v2.LIMITS, limits_v2.IGNORED
-    from . import limits_v1
+    from pyoci.cgroups import limits_v1
 
     return limits_v1.LIMITS, limits_v1.IGNORED
 
@@ -108,7 +108,7 @@ def _carry_out(tree: Tree, paths: dict[str, str], write: Write) -> None:
 
 def _no_cgroup(write: Write) -> StepError:
     if write.controller:
-        from . import limit_hints
+        from pyoci.cgroups import limit_hints
 
         message = f"cannot set {write.controller} limit: container could not join or create cgroup"
         hint = limit_hints.unmounted(write.controller)
@@ -121,7 +121,7 @@ def _no_cgroup(write: Write) -> StepError:
 def _failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:
     if isinstance(write, Lines):
         return _unified_failed(tree, paths, write, error)
-    from . import limit_hints
+    from pyoci.cgroups import limit_hints
 
     hint = limit_hints.hint(tree, paths, write, error.errno or 0)
     return failure(f"cannot set {dotted(write.pointer)} ({write.owner} controller)", error, write.pointer, hint)

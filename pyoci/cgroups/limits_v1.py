@@ -5,8 +5,8 @@ Kernel: Documentation/admin-guide/cgroup-v1/, scheduler/sched-bwc.rst. The order
 
 from __future__ import annotations
 
-from .limit import PASS, WARN, Limit, ReadBack, UsedMemory, Write
-from .limit_texts import (
+from pyoci.cgroups.limit import PASS, WARN, Limit, ReadBack, UsedMemory, Write
+from pyoci.cgroups.limit_texts import (
     burst,
     class_id,
     cpus,
@@ -32,8 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..config.limits import Memory
-    from .limit import Text
+    from pyoci.cgroups.limit import Text
+    from pyoci.config.limits import Memory
 
 _LIMIT, _BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
 

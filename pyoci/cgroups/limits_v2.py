@@ -5,9 +5,9 @@ Kernel: Documentation/admin-guide/cgroup-v2.rst. The order and what 0 means are 
 
 from __future__ import annotations
 
-from .conversions import bandwidth, cpu_weight, io_weight, limit, swap
-from .limit import PASS, WARN, Limit, Lines, MustExceed, Write
-from .limit_texts import (
+from pyoci.cgroups.conversions import bandwidth, cpu_weight, io_weight, limit, swap
+from pyoci.cgroups.limit import PASS, WARN, Limit, Lines, MustExceed, Write
+from pyoci.cgroups.limit_texts import (
     burst,
     class_id,
     cpus,
@@ -32,8 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..config.limits import BlockIO, Cpu, Memory, WeightDevice
-    from .limit import Text
+    from pyoci.cgroups.limit import Text
+    from pyoci.config.limits import BlockIO, Cpu, Memory, WeightDevice
 
 _NO_LIMIT = bandwidth(0, 0)
 _IDLE = "while cpu.idle is 1 the cgroup has no weight: leave out cpu.shares or cpu.idle"

@@ -9,21 +9,20 @@ from __future__ import annotations
 from errno import EEXIST, ENOENT
 
 from pyoci import os
-
-from ..errors import StepError
-from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
-from ..kernel.path import filesystem_type
-from ..undo import Undo
-from . import files
-from .files import Directory, Tree, failure, vanished
-from .members import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
-from .removal import discard, remove, wait_empty
+from pyoci.cgroups import files
+from pyoci.cgroups.files import Directory, Tree, failure, vanished
+from pyoci.cgroups.members import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
+from pyoci.cgroups.removal import discard, remove, wait_empty
+from pyoci.errors import StepError
+from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from pyoci.kernel.path import filesystem_type
+from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..config.resources import DeviceRule
+    from pyoci.config.resources import DeviceRule
 
 __all__ = [
     "adopt",
@@ -315,7 +314,7 @@ def open_v2(paths: dict[str, str]) -> int:
 
 def apply_devices(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> None:
     """Let the cgroup use the devices that the ordered `rules` allow and no others. Raises StepError, ConfigError."""
-    from . import devices  # not needed to kill or delete
+    from pyoci.cgroups import devices  # not needed to kill or delete
 
     devices.apply(paths, rules, undo)
 

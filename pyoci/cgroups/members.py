@@ -6,11 +6,10 @@ import time
 from errno import EINVAL, ESRCH
 
 from pyoci import os
-
-from ..kernel import textfile
-from ..kernel.process import pidfd_open, pidfd_send_signal
-from . import files
-from .files import Tree, failure, threaded, vanished
+from pyoci.cgroups import files
+from pyoci.cgroups.files import Tree, failure, threaded, vanished
+from pyoci.kernel import textfile
+from pyoci.kernel.process import pidfd_open, pidfd_send_signal
 
 SIGKILL = 9
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigError
+from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .layout import Layout
+    from pyoci.cgroups.layout import Layout
 
 
 def plan(layout: Layout, cgroups_path: str | None, id: str) -> dict[str, str]:

@@ -7,14 +7,13 @@ import time
 from errno import EBUSY, ENOTEMPTY
 
 from pyoci import os
-
-from ..errors import Error
-from ..kernel import textfile
-from ..kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
-from ..kernel.path import filesystem_type
-from ..kernel.process import pidfd_open
-from . import files, members
-from .files import Directory, Tree, vanished
+from pyoci.cgroups import files, members
+from pyoci.cgroups.files import Directory, Tree, vanished
+from pyoci.errors import Error
+from pyoci.kernel import textfile
+from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from pyoci.kernel.path import filesystem_type
+from pyoci.kernel.process import pidfd_open
 
 _BATCH = 256
 _LONGEST_PAUSE = 32  # ms

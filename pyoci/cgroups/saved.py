@@ -5,13 +5,12 @@ from __future__ import annotations
 from errno import ENOSPC
 
 from pyoci import os
-
-from ..errors import os_error_text
-from ..kernel import textfile
-from ..log import log
-from . import files
-from .files import Directory, Tree
-from .limit import MustExceed, Write
+from pyoci.cgroups import files
+from pyoci.cgroups.files import Directory, Tree
+from pyoci.cgroups.limit import MustExceed, Write
+from pyoci.errors import os_error_text
+from pyoci.kernel import textfile
+from pyoci.log import log
 
 # What takes the limit from a device that had none before; on v1 it is 0.
 _NONE = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import Error, os_error_text, system_call
-from . import statistics_v1, statistics_v2
-from .files import Tree
-from .statistics_shape import Statistics, members
+from pyoci.cgroups import statistics_v1, statistics_v2
+from pyoci.cgroups.files import Tree
+from pyoci.cgroups.statistics_shape import Statistics, members
+from pyoci.errors import Error, os_error_text, system_call
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pyoci import os
-
-from ..errors import Error
-from .files import Directory
-from .statistics_text import number, page_sizes
+from pyoci.cgroups.files import Directory
+from pyoci.cgroups.statistics_text import number, page_sizes
+from pyoci.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

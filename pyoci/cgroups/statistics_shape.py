@@ -6,8 +6,8 @@ zero are runc's, and nothing is added, though the kernel tells more.
 
 from __future__ import annotations
 
-from ..record import Record
-from .statistics_text import Block, Pressure, Stall
+from pyoci.cgroups.statistics_text import Block, Pressure, Stall
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

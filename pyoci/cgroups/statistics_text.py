@@ -7,9 +7,8 @@ sign: "max" is the highest, and a negative one, which some files show by the ker
 from __future__ import annotations
 
 from pyoci import os
-
-from ..kernel.textfile import lines
-from ..record import Record
+from pyoci.kernel.textfile import lines
+from pyoci.record import Record
 
 UNLIMITED = 2**64 - 1
 _LIMIT_OF_LISTS = 2**16  # CPUs and memory nodes have numbers of 16 bits

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .files import Directory, Tree
-from .statistics_files import huge_page_sizes, parsed, present, value
-from .statistics_shape import CPUSET_FLAGS, BlockIO, Cpu, Cpuset, Entry, Memory, Statistics, Throttling
-from .statistics_text import UNLIMITED, Block, blocks, flat, ids, modes, number, numbers, signed
+from pyoci.cgroups.files import Directory, Tree
+from pyoci.cgroups.statistics_files import huge_page_sizes, parsed, present, value
+from pyoci.cgroups.statistics_shape import CPUSET_FLAGS, BlockIO, Cpu, Cpuset, Entry, Memory, Statistics, Throttling
+from pyoci.cgroups.statistics_text import UNLIMITED, Block, blocks, flat, ids, modes, number, numbers, signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

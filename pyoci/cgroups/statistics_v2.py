@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from errno import EOPNOTSUPP
 
-from .files import Directory, Tree, keyed, threaded
-from .statistics_files import huge_page_sizes, present, value
-from .statistics_shape import BlockIO, Cpu, Entry, Memory, Statistics, Throttling
-from .statistics_text import UNLIMITED, Pressure, flat, io, number, pressure
+from pyoci.cgroups.files import Directory, Tree, keyed, threaded
+from pyoci.cgroups.statistics_files import huge_page_sizes, present, value
+from pyoci.cgroups.statistics_shape import BlockIO, Cpu, Entry, Memory, Statistics, Throttling
+from pyoci.cgroups.statistics_text import UNLIMITED, Pressure, flat, io, number, pressure
 
 _MICROSECOND = 1000  # ns
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 import time
 
 from pyoci import os
-
-from ..errors import Error, StepError
-from ..kernel import textfile
-from ..log import log
-from . import files, systemd_names
-from .layout import parse_own
-from .systemd_bus import Bus, Refused
+from pyoci.cgroups import files, systemd_names
+from pyoci.cgroups.layout import parse_own
+from pyoci.cgroups.systemd_bus import Bus, Refused
+from pyoci.errors import Error, StepError
+from pyoci.kernel import textfile
+from pyoci.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..undo import Undo
-    from .layout import Layout
-    from .systemd_names import Unit
-    from .systemd_properties import Property
+    from pyoci.cgroups.layout import Layout
+    from pyoci.cgroups.systemd_names import Unit
+    from pyoci.cgroups.systemd_properties import Property
+    from pyoci.undo import Undo
 
 _PATIENCE = 2.0  # seconds
 _SYSTEMDS = ("", "name=systemd")  # hierarchies in which systemd watches its cgroups

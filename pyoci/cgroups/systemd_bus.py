@@ -15,15 +15,14 @@ import time
 from jeepney import DBusAddress, HeaderFields, Message, MessageType, new_method_call
 
 from pyoci import os
-
-from ..errors import Error, StepError, os_error_text
+from pyoci.errors import Error, StepError, os_error_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
-    from ..kernel.signals import Interrupts
-    from .systemd_names import Unit
+    from pyoci.cgroups.systemd_names import Unit
+    from pyoci.kernel.signals import Interrupts
 
 TIMEOUT = 30.0  # seconds for one answer, and for a job: runc's
 _CHUNK = 65536

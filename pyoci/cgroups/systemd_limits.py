@@ -7,11 +7,11 @@ systemd.resource-control(5); the D-Bus names and types are in org.freedesktop.sy
 
 from __future__ import annotations
 
-from ..config import id_list
-from ..errors import ConfigError
-from .conversions import PERIOD
-from .limit import Lines, Write
-from .systemd_properties import INFINITY, Wanted
+from pyoci.cgroups.conversions import PERIOD
+from pyoci.cgroups.limit import Lines, Write
+from pyoci.cgroups.systemd_properties import INFINITY, Wanted
+from pyoci.config import id_list
+from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,16 +6,15 @@ Spec: none speaks of it; the form `slice:prefix:name` and its defaults are runc'
 from __future__ import annotations
 
 from pyoci import os
-
-from ..errors import ConfigError
-from ..record import Record
+from pyoci.errors import ConfigError
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from .layout import Layout
+    from pyoci.cgroups.layout import Layout
 
 _POINTER = "/linux/cgroupsPath"
 _SLICE = ".slice"

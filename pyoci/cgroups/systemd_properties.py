@@ -7,16 +7,16 @@ What an older systemd does not know is written through cgroupfs alone. systemd.r
 
 from __future__ import annotations
 
-from ..errors import ConfigError
-from ..record import Record
-from . import systemd_variant
-from .device_rules import ACCESS, ANY, reduce
+from pyoci.cgroups import systemd_variant
+from pyoci.cgroups.device_rules import ACCESS, ANY, reduce
+from pyoci.errors import ConfigError
+from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..config.resources import DeviceRule
+    from pyoci.config.resources import DeviceRule
 
     Property = tuple[str, tuple[str, Any]]
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ..errors import Error, StepError
-from ..log import log
-from ..undo import Undo
-from . import devices, freezer, limits, members, systemd_limits
-from .limit import MustExceed
-from .systemd_bus import Bus, Refused
-from .systemd_properties import known
+from pyoci.cgroups import devices, freezer, limits, members, systemd_limits
+from pyoci.cgroups.limit import MustExceed
+from pyoci.cgroups.systemd_bus import Bus, Refused
+from pyoci.cgroups.systemd_properties import known
+from pyoci.errors import Error, StepError
+from pyoci.log import log
+from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.resources import DeviceRule
-    from .limit import Write
-    from .systemd_names import Unit
-    from .systemd_properties import Wanted
+    from pyoci.cgroups.limit import Write
+    from pyoci.cgroups.systemd_names import Unit
+    from pyoci.cgroups.systemd_properties import Wanted
+    from pyoci.config.resources import DeviceRule
 
 
 def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...], rules: tuple[DeviceRule, ...]) -> None:

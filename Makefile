@@ -1,7 +1,7 @@
 # make           .venv/bin/pyoci, an installed pyoci, again after every change of the sources
 # make demo      one container through create, start, state, kill, delete
 # make test      every test that needs no guest: test-host, test-tree and test-booted
-# make test-host those of this machine;            ARGS="tests/launcher -k seal" for a part, "-n0" in one process
+# make test-host those of this machine;            ARGS="tests/native -k seal" for a part, "-n0" in one process
 # make test-tree those that need a Debian 13 tree: podman, containerd, Docker
 # make test-new  most of this machine with that tree's Python 3.13 and libseccomp 2.6
 # make check     formatting, lint, types, layers
@@ -12,12 +12,12 @@
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
-SCHEMA := pyoci/config/schema_table.py
+SCHEMA := pyoci/config/schema/table.py
 ARGS ?=
 
-SOURCES := $(shell find pyoci launcher spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
+SOURCES := $(shell find pyoci native spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
 	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
-	-not -name 'schema_table.py*' -not -name 'schema_documents.py*' 2>/dev/null)
+	-not -path 'pyoci/config/schema/table.py*' -not -path 'pyoci/config/schema/documents.py*' 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := btrfs-progs busybox-static erofs-utils iproute2 libseccomp-dev pkg-config procps squashfs-tools strace \
 	util-linux xfsprogs
@@ -73,7 +73,7 @@ test-new: all $(SCHEMA)
 
 # In the source tree for the tests and the type checker; an installation gets its own from the build.
 $(SCHEMA): tools/build_schema_table.py $(wildcard spec/*.json)
-	$(PYTHON) tools/build_schema_table.py spec pyoci/config
+	$(PYTHON) tools/build_schema_table.py spec pyoci/config/schema
 
 check: $(VENV)/.test $(SCHEMA)
 	$(BIN)/ruff format --check .

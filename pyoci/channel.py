@@ -18,8 +18,8 @@ End-of-file means that the other side has died.
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created, mapped ERRNO
 
-Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener.py), and
-hook, listener and sent; a third one has born and failed (steps/hook_relay.py).
+Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener/), and hook,
+listener and sent; a third one has born and failed (steps/hooks/relay.py).
 """
 
 from __future__ import annotations

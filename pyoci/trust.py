@@ -1,10 +1,10 @@
 """Modules that others may write are not imported: who can change one would run code as root at the next command.
 
-The launcher has looked at what runs before this module does (launcher/trust.c). Everything that is found as a file of
-its own from here on, in the standard library, beside the package or in it, is looked at when it is found: the module,
-what is compiled of it, every directory above them once, and whatever a symbolic link among them leads to. So a start
-costs a few lstat(2), and no file that is not needed is asked about. Who may write a directory on the way could put
-another file there at any time; where nobody may, it does not matter whether a file is opened now or looked at now.
+The launcher has looked at what runs before this module does (native/launcher/trust.c). Everything that is found as a
+file of its own from here on, in the standard library, beside the package or in it, is looked at when it is found: the
+module, what is compiled of it, every directory above them once, and whatever a symbolic link among them leads to. So a
+start costs a few lstat(2), and no file that is not needed is asked about. Who may write a directory on the way could
+put another file there at any time; where nobody may, it does not matter whether a file is opened now or looked at now.
 
 Strict from the directory on sys.path downward; above it a directory may be writable if it is sticky, as /var/tmp is.
 Foreign owners are the launcher's warning.

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "tools" / "build_schema_table.py"
 SPEC = ROOT / "spec"
-MADE = [ROOT / "pyoci" / "config" / name for name in ("schema_table.py", "schema_documents.py")]
+MADE = [ROOT / "pyoci" / "config" / "schema" / name for name in ("table.py", "documents.py")]
 
 
 def make() -> None:

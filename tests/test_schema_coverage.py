@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pyoci import config
-from pyoci.cgroups import limits_v1, limits_v2
-from pyoci.config.schema_table import CONFIG
+from pyoci.cgroups.limits import v1, v2
+from pyoci.config.schema.table import CONFIG
 from tools.build_coverage import ALL, FULL, IGNORED, LINUX, OTHER_PLATFORMS, changed, samples
 
 NO_LIMIT = {
-    "/devices": "cgroups/devices.py",
+    "/devices": "cgroups/devices/devices.py",
     "/memory/useHierarchy": "the kernel always does so since 5.11; runc ignores it",
 }
 
@@ -57,6 +57,6 @@ def test_every_limit_is_a_row() -> None:
     for controller, node in LINUX[1]["linux"][1]["resources"][1].items():
         members = node[1] if node[0] == "object" else {}
         limits |= {f"/{controller}/{key}" for key in members} or {f"/{controller}"}
-    tables = (*limits_v1.LIMITS, *limits_v1.IGNORED, *limits_v2.LIMITS, *limits_v2.IGNORED)
+    tables = (*v1.LIMITS, *v1.IGNORED, *v2.LIMITS, *v2.IGNORED)
     assert {row.property for row in tables} | set(NO_LIMIT) == limits
     assert not {row.property for row in tables} & set(NO_LIMIT)

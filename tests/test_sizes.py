@@ -9,14 +9,14 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 LIMIT = 400  # lines
-GENERATED = {"schema_table.py", "schema_documents.py"}
-PLACES = ("pyoci", "launcher", "tests", "tools", "conformance")
+GENERATED = {"pyoci/config/schema/table.py", "pyoci/config/schema/documents.py"}
+PLACES = ("pyoci", "native", "tests", "tools", "conformance")
 FILES = sorted(
     path
     for place in PLACES
     for pattern in ("*.py", "*.c", "*.h")
     for path in (PROJECT / place).rglob(pattern)
-    if path.name not in GENERATED
+    if str(path.relative_to(PROJECT)) not in GENERATED
 )
 
 

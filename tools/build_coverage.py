@@ -15,13 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pyoci import config, plan, plan_exec
-from pyoci.cgroups import devices, paths
-from pyoci.cgroups.layout import Layout
-from pyoci.config.schema_table import CONFIG
+from pyoci import config
+from pyoci.cgroups import paths
+from pyoci.cgroups.devices import devices
+from pyoci.cgroups.hierarchies import Layout
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import Error
 from pyoci.host import Host
-from pyoci.steps.rdt import Group
+from pyoci.plan import create, exec
+from pyoci.steps.host.rdt import Group
 from pyoci.steps.step import Step
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -39,31 +41,38 @@ ELSEWHERE = {
     "/ociVersion": ("any version is read, as with runc; `state` shows the runtime's own", "tests/cli/test_state.py"),
     "/annotations/x": ("in `state`, and in the state that hooks get", "tests/container/test_records.py"),
     "/hooks/poststart": (
-        "`start`, when the program runs (container/poststart.py)",
-        "tests/steps/test_hooks.py, tests/container/test_poststart.py",
+        "`start`, when the program runs (container/hooks.py)",
+        "tests/steps/hooks/test_hooks.py, tests/container/test_hooks.py",
     ),
-    "/hooks/poststop": ("`delete`, when everything is gone (container/delete.py)", "tests/steps/test_hooks.py"),
-    "/linux/personality/flags": ("a warning: the specification has none yet", "tests/steps/test_scheduling.py"),
-    "/linux/resources/memory/useHierarchy": ("the kernel always does so since 5.11", "tests/cgroups/test_limits.py"),
+    "/hooks/poststop": ("`delete`, when everything is gone (container/delete.py)", "tests/steps/hooks/test_hooks.py"),
+    "/linux/personality/flags": ("a warning: the specification has none yet", "tests/steps/init/test_scheduling.py"),
+    "/linux/resources/memory/useHierarchy": (
+        "the kernel always does so since 5.11",
+        "tests/cgroups/limits/test_limits.py",
+    ),
 }
 # Where a step's tests are, if not in the file of the same name.
 TESTS = {
-    "cgroups": ("tests/cgroups/test_devices.py", "tests/cgroups/test_manager.py", "tests/container/test_life_cycle.py"),
-    "limits": ("tests/cgroups/test_limits_v1.py", "tests/cgroups/test_limits_v2.py"),
-    "mounts": ("tests/steps/test_filesystems.py",),
-    "binds": ("tests/steps/test_binds.py", "tests/steps/test_attributes.py"),
-    "host": ("tests/steps/test_host.py", "tests/container/test_seccomp_profile.py", "tests/container/test_seccomp.py"),
-    "hook_relay": ("tests/container/test_listener_hooks.py",),
-    "listener": ("tests/container/test_listener.py", "tests/container/test_listener_failures.py"),
-    "security": ("tests/steps/test_security.py", "tests/steps/test_apparmor.py"),
-    "enter": ("tests/container/test_exec.py",),
-    "launch": ("tests/steps/test_launch.py", "tests/steps/test_process.py"),
+    "cgroups": (
+        "tests/cgroups/devices/test_devices.py",
+        "tests/cgroups/test_manager.py",
+        "tests/container/test_life_cycle.py",
+    ),
+    "limits": ("tests/cgroups/limits/test_v1.py", "tests/cgroups/limits/test_v2.py"),
+    "mounts": ("tests/steps/init/test_filesystems.py",),
+    "binds": ("tests/steps/init/test_binds.py", "tests/steps/init/test_attributes.py"),
+    "host": ("tests/steps/host/test_process.py", "tests/seccomp/test_profile.py", "tests/seccomp/test_program.py"),
+    "hook_relay": ("tests/container/listener/test_hooks.py",),
+    "listener": ("tests/container/listener/test_listener.py", "tests/container/listener/test_failures.py"),
+    "security": ("tests/steps/init/test_apparmor_procfs.py", "tests/steps/init/test_apparmor.py"),
+    "enter": ("tests/container/exec/test_exec.py",),
+    "launch": ("tests/steps/init/test_launch.py", "tests/steps/init/test_process.py"),
     "sync": (),
 }
 
 # Where whole containers have the property, if not in the step's tests.
 WHOLE = {
-    "/hooks/": "tests/steps/test_hooks.py",
+    "/hooks/": "tests/steps/hooks/test_hooks.py",
     "/mounts/": "tests/steps/test_whole.py",
     "/linux/devices/": "tests/steps/test_whole.py",
     "/linux/maskedPaths": "tests/steps/test_whole.py",
@@ -72,8 +81,8 @@ WHOLE = {
     "/linux/uidMappings": "tests/steps/test_whole.py",
     "/linux/gidMappings": "tests/steps/test_whole.py",
     "/process/execCPUAffinity": "tests/steps/test_whole.py",
-    "/process/noNewPrivileges": "tests/steps/test_user.py",
-    "/process/capabilities": "tests/steps/test_user.py",
+    "/process/noNewPrivileges": "tests/steps/init/test_user.py",
+    "/process/capabilities": "tests/steps/init/test_user.py",
     "/linux/timeOffsets": "tests/steps/test_whole.py",
 }
 
@@ -176,8 +185,8 @@ def steps(raw: Raw) -> set[tuple[str, str]]:
         if read.process is not None and not read.process.args:  # which the rules refuse
             continue
         try:
-            made = plan.make(read, _around(read, layout))
-            entered = plan_exec.make(read, ENTRANCE)
+            made = create.make(read, _around(read, layout))
+            entered = exec.make(read, ENTRANCE)
         except (Error, AssertionError):  # without this property there is no such container
             continue
         found |= {_seen(step) for _, step in (*made.steps(), *entered.steps())}
@@ -190,8 +199,8 @@ def _seen(step: Step) -> tuple[str, str]:
     return f"{kind.__module__}.{kind.__name__}", repr(sorted(step.__dict__.items(), key=lambda item: item[0]))
 
 
-PROGRAM = "pyoci.steps.launch.ExecuteProgram"
-ENTRANCE = plan_exec.Entrance(id="web", joins=("mnt",), set_groups=True, chroot=False, umask=0o22, cgroups={})
+PROGRAM = "pyoci.steps.init.launch.ExecuteProgram"
+ENTRANCE = exec.Entrance(id="web", joins=("mnt",), set_groups=True, chroot=False, umask=0o22, cgroups={})
 
 
 def _complete(raw: Raw, version: str) -> Raw:
@@ -209,9 +218,9 @@ def _complete(raw: Raw, version: str) -> Raw:
     return raw
 
 
-def _around(read: config.Config, layout: Layout) -> plan.Surroundings:
+def _around(read: config.Config, layout: Layout) -> create.Surroundings:
     linux = read.linux
-    return plan.Surroundings(
+    return create.Surroundings(
         id="web",
         keyring="_ses.web.1",
         bundle="/bundle",
@@ -288,7 +297,7 @@ def rows() -> list[tuple[str, str, str]]:
         if other is not None:
             found.append((dotted(pointer), *other))
             continue
-        names = carried_out_by(pointer, node, required) - {"pyoci.steps.sync.Send", "pyoci.steps.sync.Await"}
+        names = carried_out_by(pointer, node, required) - {"pyoci.steps.init.sync.Send", "pyoci.steps.init.sync.Await"}
         if not names:
             raise ValueError(f"{pointer}: no step carries it out")
         shown = sorted({name.rpartition(".")[2] for name in names})

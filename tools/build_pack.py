@@ -1,7 +1,7 @@
 """Writes modules.pack and the file that starts: build_pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
 
-PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config that the build made elsewhere. Docstrings
-and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.
+PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config/schema that the build made elsewhere.
+Docstrings and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import CodeType
 # Of no use to create, start, state, kill, delete, run, exec once they have begun; imported from their own files.
 COLD = (
     *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
-    *("config.report", "config.schema_documents"),
+    *("config.report", "config.schema.documents"),
 )
 
 
@@ -29,7 +29,7 @@ PIECES = {
         name: ("trust", "cli.main", f"cli.{name}")
         for name in ("create", "run", "exec", "start", "state", "kill", "delete")
     },
-    "started": ("trust", "cli.main", "cli.run", "container.started"),
+    "started": ("trust", "cli.main", "cli.run", "container.supervise"),
 }
 # Needed after its own piece, besides modules of their own.
 LATE_PIECES = {"run": ["started"]}
@@ -123,7 +123,7 @@ def sources(package: str, generated: list[str]) -> dict[str, str]:
                 path = os.path.join(directory, leaf)
                 files["pyoci/" + os.path.relpath(path, package)] = path
     for path in generated:
-        files["pyoci/config/" + os.path.basename(path)] = path
+        files["pyoci/config/schema/" + os.path.basename(path)] = path
     return dict(sorted(files.items()))
 
 

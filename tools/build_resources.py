@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyoci.cgroups import limits, limits_v1, limits_v2, systemd_limits
-from pyoci.cgroups.limit import Limit, MustExceed, Write
+from pyoci.cgroups.limits import limits, v1, v2
+from pyoci.cgroups.limits.limit import Limit, MustExceed, Write
+from pyoci.cgroups.systemd import limits as systemd_limits
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
 
@@ -58,7 +59,7 @@ Files in the order in which they are written. "a, else b": b where the kernel ha
 cgroups has nothing like it, and as with runc it is left out, with a warning in the log. What has no property of systemd
 is written into the unit's cgroup; so is the rest, once more. The tests, which name the file or the property, are in
 `tests/cgroups/`; whole containers: `tests/container/test_limits.py`; systemd: docs/systemd.md.
-`linux.resources.devices` is no limit: cgroups/devices.py.
+`linux.resources.devices` is no limit: cgroups/devices/devices.py.
 
 | property of linux.resources | v1 | v2 | systemd, v1 | systemd, v2 | tests | remark |
 |---|---|---|---|---|---|---|
@@ -84,7 +85,7 @@ def writes(property: str, unified: bool, table: tuple[Limit, ...]) -> list[Write
 
 def files(property: str, unified: bool) -> str:
     """The cell of one version."""
-    module = limits_v2 if unified else limits_v1
+    module = v2 if unified else v1
     names = []
     for write in writes(property, unified, module.LIMITS):
         name = f"`{write.file}`"
@@ -100,7 +101,7 @@ def files(property: str, unified: bool) -> str:
 
 def units(property: str, unified: bool) -> str:
     """The properties of systemd for the sample."""
-    module = limits_v2 if unified else limits_v1
+    module = v2 if unified else v1
     if property == "/unified":
         return "those of the same files" if unified else "-"
     wanted = systemd_limits.wanted(tuple(writes(property, unified, module.LIMITS)), start=True)
@@ -118,7 +119,7 @@ def tested(property: str) -> str:
 
 def text() -> str:
     """The whole file."""
-    tables = (*limits_v1.LIMITS, *limits_v1.IGNORED, *limits_v2.LIMITS, *limits_v2.IGNORED)
+    tables = (*v1.LIMITS, *v1.IGNORED, *v2.LIMITS, *v2.IGNORED)
     order = ("/memory", "/cpu", "/pids", "/blockIO", "/hugepageLimits", "/network", "/rdma", "/unified")
     properties = sorted({row.property for row in tables}, key=lambda one: (order.index(_controller(one)), one))
     lines = []

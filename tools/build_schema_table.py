@@ -1,8 +1,8 @@
 """Turn spec/*.json into Python literals: build_schema_table.py SPEC_DIR OUT_DIR
 
-Writes two modules into OUT_DIR (pyoci/config):
-  schema_table.py      CONFIG, the config schema with every $ref followed, as the tuples that schema.py walks
-  schema_documents.py  DOCUMENTS, file name -> schema with repairs.json applied, for jsonschema
+Writes two modules into OUT_DIR (pyoci/config/schema):
+  table.py      CONFIG, the config schema with every $ref followed, as the tuples that schema.py walks
+  documents.py  DOCUMENTS, file name -> schema with repairs.json applied, for jsonschema
 
 Run by the build, and by the tests in a source checkout. Needs nothing but the standard library.
 A construct of JSON Schema that schema.py does not know stops the build: nothing is left unchecked silently.
@@ -124,8 +124,8 @@ def build(spec: str, out: str) -> None:
     root = table.node({"$ref": "config-schema.json#"})
     head = '"""Made by tools/build_schema_table.py from spec/; do not edit."""\n\n'
     nodes = "".join(f"{name} = {literal}\n" for literal, name in table.names.items())
-    _write(os.path.join(out, "schema_table.py"), f"{head}{nodes}CONFIG = {root}\n")
-    _write(os.path.join(out, "schema_documents.py"), f"{head}DOCUMENTS = {pformat(documents, sort_dicts=False)}\n")
+    _write(os.path.join(out, "table.py"), f"{head}{nodes}CONFIG = {root}\n")
+    _write(os.path.join(out, "documents.py"), f"{head}DOCUMENTS = {pformat(documents, sort_dicts=False)}\n")
 
 
 def _write(path: str, text: str) -> None:

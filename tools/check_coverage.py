@@ -19,7 +19,7 @@ from tools.build_coverage import IGNORED, PROJECT, dotted, leaves, rows
 ELSEWHERE = {
     "linux.resources.": "limits have tests for v1, v2 and the guest; tests/test_resources_table.py knows which",
     "linux.seccomp.": "the program that a filter becomes is compared with a model (tests/container/test_seccomp*.py)",
-    "linux.intelRdt.": "a directory stands for resctrl, so there is no container (tests/steps/test_rdt.py)",
+    "linux.intelRdt.": "a directory stands for resctrl, so there is no container (tests/steps/host/test_rdt.py)",
     "process.capabilities.effective": "execve(2) computes the set anew; the step's test looks before that",
     "ociVersion": "nothing depends on it",
     "root.path": "without it there is no container",

@@ -68,7 +68,7 @@ class Copy:
             if name and (PROJECT / name).is_file():
                 (self.place / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(PROJECT / name, self.place / name)
-        command = ["make", "-s", ".venv/.test", "all", "pyoci/config/schema_table.py"]
+        command = ["make", "-s", ".venv/.test", "all", "pyoci/config/schema/table.py"]
         subprocess.run(command, cwd=self.place, stdout=subprocess.DEVNULL, check=True)
         if self.kept:  # an earlier run may have ended in the middle
             subprocess.run(["tools/install", ".venv"], cwd=self.place, stdout=subprocess.DEVNULL, check=True)
@@ -86,8 +86,8 @@ class Copy:
 
     def put_together(self, names: set[str], tests: tuple[str, ...]) -> None:
         """As tools/install does it, which takes longer. The launcher's own tests compile it themselves."""
-        if any(name.startswith("launcher/") for name in names):
-            if not all(test.startswith("tests/launcher/") for test in tests):
+        if any(name.startswith("native/") for name in names):
+            if not all(test.startswith("tests/native/") for test in tests):
                 subprocess.run(["tools/install", ".venv"], cwd=self.place, stdout=subprocess.DEVNULL, check=True)
             return
         (self.installed / "modules.pack").write_bytes(pack.dump(*build_pack.collect(str(self.installed), [])))
@@ -137,7 +137,7 @@ class Copy:
         finally:
             for name, text in whole.items():
                 self.write(name, text)
-            if any(name.startswith("launcher/") for name in whole):  # the rest is put together for the next one
+            if any(name.startswith("native/") for name in whole):  # the rest is put together for the next one
                 self.put_together(set(whole), mutation.tests)
 
 

@@ -7,7 +7,7 @@ import sys
 
 SKIPPED = {"__pycache__"}
 # Made by the build, also when a copy for the tests lies in the source tree.
-GENERATED = {"pyoci/config/schema_table.py", "pyoci/config/schema_documents.py"}
+GENERATED = {"pyoci/config/schema/table.py", "pyoci/config/schema/documents.py"}
 
 
 def files(top: str) -> list[str]:

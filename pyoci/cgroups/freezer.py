@@ -7,7 +7,7 @@ import time
 from errno import ENODEV, ENOENT
 
 from pyoci import os
-from pyoci.cgroups import files, layout, members
+from pyoci.cgroups import files, hierarchies, processes
 from pyoci.cgroups.files import Directory, Tree
 from pyoci.errors import Error
 from pyoci.kernel import textfile
@@ -32,11 +32,11 @@ def freeze(paths: dict[str, str], interrupts: Interrupts | None = None, seconds:
     Raises Error, Interrupted; OSError with the file's name, ENOENT and ENODEV if the cgroup is gone.
     """
     deadline = time.monotonic() + seconds
-    place = members.freezer(paths)
+    place = processes.freezer(paths)
     if not place:
         raise Error("cannot toggle freezer: cgroups not configured for container", hint="it has no cgroup of its own")
     with Undo() as undo, Tree() as tree, tree.open(place) as directory:
-        undo.add(members.thaw, paths)
+        undo.add(processes.thaw, paths)
         if interrupts is not None:
             interrupts.check()  # what freezes at once is not waited for, and then it would be too late
         if "freezer" in paths:
@@ -89,10 +89,10 @@ def release(pids: set[int]) -> None:
     """Kill these children of ours, and move those that a v1 cgroup keeps frozen to where we are: what is killed there
     ends only once it is thawed, which may be its owner's business. On v2 they die as they are. Raises OSError.
     """
-    where = layout.detect()
+    where = hierarchies.detect()
     for pid in sorted(pids):
         try:
-            os.kill(pid, members.SIGKILL)  # not reaped yet: no other process has its number
+            os.kill(pid, processes.SIGKILL)  # not reaped yet: no other process has its number
             if _is_frozen(pid, where):
                 with Tree() as tree, tree.open(_place(where, where.own["freezer"])) as directory:
                     directory.write("cgroup.procs", str(pid))
@@ -100,18 +100,18 @@ def release(pids: set[int]) -> None:
             pass
 
 
-def _is_frozen(pid: int, where: layout.Layout) -> bool:
+def _is_frozen(pid: int, where: hierarchies.Layout) -> bool:
     """Whether the process is in a v1 cgroup that is frozen, or about to be, or below one."""
     if "freezer" not in where.mounts:
         return False
     for line in textfile.lines(textfile.read_if_there(f"/proc/{pid}/cgroup")):
         _, controllers, path = line.split(b":", 2)
         if b"freezer" in controllers.split(b","):
-            return members.frozen_at({"freezer": _place(where, os.fsdecode(path))}) != ""
+            return processes.frozen_at({"freezer": _place(where, os.fsdecode(path))}) != ""
     return False
 
 
-def _place(where: layout.Layout, path: str) -> str:
+def _place(where: hierarchies.Layout, path: str) -> str:
     return f"{where.mounts['freezer']}{path}".rstrip("/")
 
 
@@ -134,7 +134,7 @@ def _check(directory: Directory, deadline: float, interrupts: Interrupts | None)
 def _stubborn(cgroup: int) -> str:
     """The process that most likely stands in the way: in an uninterruptible system call, and not frozen."""
     try:
-        for pid in members.below(cgroup):
+        for pid in processes.below(cgroup):
             place = textfile.read_if_there(f"/proc/{pid}/wchan")
             stat = textfile.read_if_there(f"/proc/{pid}/stat")
             if stat.rpartition(b") ")[2][:1] == b"D" and place != b"__refrigerator":

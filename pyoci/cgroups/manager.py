@@ -11,7 +11,7 @@ from errno import EEXIST, ENOENT
 from pyoci import os
 from pyoci.cgroups import files
 from pyoci.cgroups.files import Directory, Tree, failure, vanished
-from pyoci.cgroups.members import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
+from pyoci.cgroups.processes import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
 from pyoci.cgroups.removal import discard, remove, wait_empty
 from pyoci.errors import StepError
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
@@ -314,7 +314,7 @@ def open_v2(paths: dict[str, str]) -> int:
 
 def apply_devices(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> None:
     """Let the cgroup use the devices that the ordered `rules` allow and no others. Raises StepError, ConfigError."""
-    from pyoci.cgroups import devices  # not needed to kill or delete
+    from pyoci.cgroups.devices import devices  # not needed to kill or delete
 
     devices.apply(paths, rules, undo)
 

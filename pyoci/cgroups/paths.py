@@ -6,7 +6,7 @@ from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.cgroups.layout import Layout
+    from pyoci.cgroups.hierarchies import Layout
 
 
 def plan(layout: Layout, cgroups_path: str | None, id: str) -> dict[str, str]:

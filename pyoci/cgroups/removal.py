@@ -7,7 +7,7 @@ import time
 from errno import EBUSY, ENOTEMPTY
 
 from pyoci import os
-from pyoci.cgroups import files, members
+from pyoci.cgroups import files, processes
 from pyoci.cgroups.files import Directory, Tree, vanished
 from pyoci.errors import Error
 from pyoci.kernel import textfile
@@ -26,7 +26,7 @@ def wait_empty(paths: dict[str, str], timeout: float) -> bool:
     """
     deadline = time.monotonic() + timeout
     with Tree() as tree:
-        for path in dict.fromkeys((paths.get("", members.reference(paths)), members.reference(paths))):
+        for path in dict.fromkeys((paths.get("", processes.reference(paths)), processes.reference(paths))):
             try:
                 with tree.open(path) as directory:
                     if not _wait(directory, deadline):
@@ -47,7 +47,7 @@ def _wait(directory: Directory, deadline: float) -> bool:
         while True:
             if events >= 0 and files.keyed(os.pread(events, 4096, 0), b"populated") != b"1":
                 return True
-            alive = members.below(directory.descriptor)[:_BATCH]
+            alive = processes.below(directory.descriptor)[:_BATCH]
             if not alive and events < 0:
                 return True
             for pid in alive or (0,):
@@ -171,7 +171,7 @@ def _rmdir(parent: int, name: str) -> bool:
 def _holders(paths: dict[str, str]) -> str:
     """The processes that keep the cgroup, with their states: `process 12 (sleep) in state D is still in it`."""
     try:
-        held = members.pids(paths)[:8]
+        held = processes.pids(paths)[:8]
     except OSError:
         return ""
     texts = []

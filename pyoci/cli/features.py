@@ -65,16 +65,16 @@ def capabilities() -> list[str]:
 
 def memory_policy() -> dict[str, list[str]]:
     """The names that linux.memoryPolicy may have; what the kernel makes of them, it says itself."""
-    from pyoci.steps.scheduling import MEMORY_FLAGS, MEMORY_MODES
+    from pyoci.steps.init.scheduling import MEMORY_FLAGS, MEMORY_MODES
 
     return {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)}
 
 
 def seccomp() -> dict[str, Any]:
     """What profiles may name. Flags that the running kernel does not know are known, but not supported."""
-    from pyoci.container import seccomp_profile as profile
     from pyoci.kernel import libseccomp as library
     from pyoci.kernel import seccomp as kernel
+    from pyoci.seccomp import profile
 
     flags = {
         "SECCOMP_FILTER_FLAG_TSYNC": kernel.FLAG_TSYNC,

@@ -1,7 +1,7 @@
 """How this process was started: what the launcher hands over, and how to get a launcher if there was none.
 
-The launcher (launcher/launcher.c, its head comment has the list) cleans the environment and executes the interpreter
-from a read-only copy, so that a container cannot write to it through /proc/self/exe (CVE-2019-5736).
+The launcher (native/launcher/launcher.c, its head comment has the list) cleans the environment and executes the
+interpreter from a read-only copy, so that a container cannot write to it through /proc/self/exe (CVE-2019-5736).
 """
 
 from __future__ import annotations

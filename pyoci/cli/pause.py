@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.container.freeze import pause
+from pyoci.container.pause import pause
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pyoci import host, jsonfile, plan
+from pyoci import host, jsonfile
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
 from pyoci.container.create import CreateOptions, load_config
-from pyoci.container.surroundings import surroundings
+from pyoci.container.inputs import surroundings
 from pyoci.errors import UsageError
 from pyoci.log import printable
+from pyoci.plan import create as plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

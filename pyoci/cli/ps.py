@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 def main(options: Options) -> int:
     """Print the process ids as a JSON array, or the lines of ps about them. One "--" behind the id is not for ps."""
-    from pyoci.container import processes
+    from pyoci.container import ps
 
     form = options.text("format")
     id, *arguments = options.arguments
     if arguments[:1] == ["--"]:
         del arguments[0]
-    found = processes.pids(options.text("root"), id)
+    found = ps.pids(options.text("root"), id)
     if form == "json":
         emit(jsonfile.dumps(found or None) + "\n")  # null, not []: Go's empty slice
     elif form == "table":
-        emit(processes.listing(found, tuple(arguments)).decode("utf-8", "surrogateescape"))
+        emit(ps.listing(found, tuple(arguments)).decode("utf-8", "surrogateescape"))
     else:
         raise Error("invalid format option", pointer="--format", hint="it is table or json")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.container.freeze import resume
+from pyoci.container.pause import resume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

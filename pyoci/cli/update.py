@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pyoci import os
-from pyoci.config import schema
+from pyoci.config.schema import schema
 from pyoci.container import state
 from pyoci.container.update import update
 from pyoci.errors import ConfigError, Error, StepError

@@ -67,18 +67,18 @@ def _calls(config: Config) -> Iterator[Violation]:
         return
     if not version.libseccomp():  # create says so
         return
-    from pyoci.container import seccomp_names
     from pyoci.kernel import libseccomp
+    from pyoci.seccomp import names
 
-    slips = {pointer: guess for pointer, _, guess in seccomp_names.slips(config.linux.seccomp)}
+    slips = {pointer: guess for pointer, _, guess in names.slips(config.linux.seccomp)}
     others = []
-    for pointer, name in seccomp_names.unknown(config.linux.seccomp):
+    for pointer, name in names.unknown(config.linux.seccomp):
         if pointer in slips:
             reason, hint = f"unknown system call {quote(name)}, ignored", f"did you mean {slips[pointer]!r}?"
             yield Violation(pointer=pointer, reason=reason, hint=hint)
         else:
             others.append(name)
-    unseen = max(0, len(slips) + len(others) - seccomp_names.MOST)
+    unseen = max(0, len(slips) + len(others) - names.MOST)
     if unseen:
         reason = f"too many unknown names: the last {unseen} were not compared with the known ones"
         yield Violation(pointer="/linux/seccomp/syscalls", reason=reason)

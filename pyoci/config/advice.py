@@ -5,7 +5,8 @@ About the file alone, as rules.py. create says none of this: engines would fill 
 
 from __future__ import annotations
 
-from pyoci.config import mount_options, rules, ungranted
+from pyoci.config import mount_options, ungranted
+from pyoci.config.rules import rules
 from pyoci.config.violation import Violation
 from pyoci.near import did_you_mean
 

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Node = tuple[Any, ...]  # of schema_table
+    Node = tuple[Any, ...]  # of config/schema/table.py
 
 _MOST_GUESSES = 200  # for each one the key is compared with every name there
 

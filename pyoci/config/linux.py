@@ -163,7 +163,7 @@ def _propagation(node: Node) -> int:
     if not name:
         return 0
     if name not in PROPAGATION:
-        from pyoci.config.rule import shown  # the rules are not needed for reading
+        from pyoci.config.rules.rule import shown  # the rules are not needed for reading
 
         raise ConfigError(
             f"rootfsPropagation={shown(name)} is not supported",

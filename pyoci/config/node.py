@@ -181,7 +181,7 @@ def missing(node: Node, key: str) -> ConfigError:
 
 def wrong_type(pointer: str, wanted: str, value: object) -> ConfigError:
     """The error for a value that is no `wanted`, a type's name in JSON schema; in the words of the schema's walker."""
-    from pyoci.config import schema  # only here: who reads hooks alone (delete) need not load the schema
+    from pyoci.config.schema import schema  # only here: who reads hooks alone (delete) need not load the schema
 
     if type(value) is int and not -(2**70) < value < 2**70:  # Python refuses to print more than 4,300 digits
         value = float("inf")

@@ -21,9 +21,11 @@ except ImportError:  # started without site (-S), and jsonschema is not in the d
 from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
-from pyoci.config import advice, keys, rules, schema, suggestions
-from pyoci.config.schema_documents import DOCUMENTS
-from pyoci.config.schema_table import CONFIG
+from pyoci.config import advice, keys, suggestions
+from pyoci.config.rules import rules
+from pyoci.config.schema import schema
+from pyoci.config.schema.documents import DOCUMENTS
+from pyoci.config.schema.table import CONFIG
 from pyoci.config.sound import Sound
 from pyoci.config.violation import Violation
 from pyoci.errors import ConfigError

@@ -9,19 +9,23 @@ from __future__ import annotations
 import time
 from errno import EINVAL, ENOMEM, EPERM
 
-from pyoci import channel, jsonfile, os, plan
-from pyoci.cgroups import members
-from pyoci.config import Config, read, rules, schema
-from pyoci.container import capabilities, console, state
-from pyoci.container.birth import ENDING, Birth, close_trees, write_pid_file
-from pyoci.container.console import ConsoleOwner, check_preserved
+from pyoci import channel, jsonfile, os
+from pyoci.cgroups import processes
+from pyoci.config import Config, read
+from pyoci.config.rules import rules
+from pyoci.config.schema import schema
+from pyoci.container import capabilities, state
+from pyoci.container.inputs import host_root, program_user, surroundings
+from pyoci.container.process.handshake import ENDING, Birth, close_trees, write_pid_file
 from pyoci.container.state import Container
-from pyoci.container.surroundings import host_root, program_user, surroundings
+from pyoci.container.streams import console
+from pyoci.container.streams.console import ConsoleOwner, check_preserved
 from pyoci.errors import ConfigError, DamagedError, Error, ForeignError, StateError
 from pyoci.kernel import procfs, signals
 from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
+from pyoci.plan import create as plan
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
@@ -270,7 +274,7 @@ class _Creation:
 
     def _note_cgroups(self, context: Context) -> None:
         """Write down that the cgroups are there, and ours."""
-        inodes = members.identities(context.cgroups)
+        inodes = processes.identities(context.cgroups)
         self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_ids=inodes)
         if not self.plan.private_pid:
             if not context.cgroups:
@@ -328,8 +332,8 @@ class _Creation:
             os.chmod("notify", 0o755, dir_fd=self.directory)
 
     def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
-        from pyoci.container import seccomp
         from pyoci.kernel.seccomp import prepare
+        from pyoci.seccomp import program as seccomp
 
         program = seccomp.program(profile, self.options.root)
         for line in () if program is None else program.warnings:
@@ -371,7 +375,7 @@ def _kill_members(container: Container) -> None:
 def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
     """runc's words before what went wrong in the container's process."""
     if error.errno == ENOMEM:
-        from pyoci.container import oom
+        from pyoci.container.process import oom
 
         error = oom.explained(error, context.cgroups, oom.limit_pointer(made))
     return error.prefixed(_IN_INIT)

@@ -6,7 +6,8 @@ import fcntl
 from time import monotonic
 
 from pyoci import os
-from pyoci.container import poststart, state
+from pyoci.container import hooks as poststart
+from pyoci.container import state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
@@ -142,10 +143,10 @@ def stop(container: Container) -> None:
 
 def _why_not(container: Container) -> str:
     """What keeps the process from ending, as far as that can be told."""
-    from pyoci.cgroups import members
+    from pyoci.cgroups import processes
 
     try:
-        frozen = members.frozen_at(container.cgroups) if container.cgroups else ""
+        frozen = processes.frozen_at(container.cgroups) if container.cgroups else ""
     except OSError:
         frozen = ""
     return f"process {container.pid} did not end within 10 s of SIGKILL" + (f": {frozen} is frozen" if frozen else "")
@@ -192,15 +193,15 @@ def _remove_cgroups(container: Container) -> None:
     and an error. Without one, as in runc, those who are left are the container's, and are killed. What is another
     container's is neither killed nor removed: an error, too.
     """
-    from pyoci.cgroups import members, removal
+    from pyoci.cgroups import processes, removal
 
-    cgroups = members.own(container.cgroups, container.cgroup_ids)
+    cgroups = processes.own(container.cgroups, container.cgroup_ids)
     if not cgroups:
         return
     if container.cgroups_made and not container.private_pid:
         kill_cgroup(container)
     try:
-        if members.have_children(cgroups):
+        if processes.have_children(cgroups):
             from pyoci.container import sharing
 
             sharing.refuse_to_remove(container)
@@ -220,17 +221,18 @@ def stop_unit(container: Container) -> dict[str, str]:
 
     Returns the cgroups that are left to remove. Raises Error if there are processes: systemd would kill them.
     """
-    from pyoci.cgroups.systemd_names import is_forgotten, stored
+    from pyoci.cgroups.systemd.names import is_forgotten, stored
 
     assert container.unit is not None
     unit = stored(container.unit)
     if is_forgotten(unit):  # by far the most frequent case of a container that has ended
         return container.cgroups
-    from pyoci.cgroups import removal, systemd
+    from pyoci.cgroups import removal
+    from pyoci.cgroups.systemd import units
 
     if container.cgroups_made:
         removal.require_empty(container.cgroups)
-    return systemd.stop(unit, container.cgroups_made, container.cgroups)
+    return units.stop(unit, container.cgroups_made, container.cgroups)
 
 
 def _remove_directory(root: str, id: str, directory: int) -> None:
@@ -247,7 +249,7 @@ def _poststop(container: Container) -> None:
     hooks = poststart.stored(container, "poststop")
     if not hooks:
         return
-    from pyoci.steps.hooks import run_hooks
+    from pyoci.steps.hooks.hooks import run_hooks
 
     text = poststart.hook_state(container, "stopped", 0)
     for index, hook in enumerate(hooks):

@@ -9,8 +9,9 @@ import select
 import time
 
 from pyoci import os
-from pyoci.cgroups import members, statistics
+from pyoci.cgroups import processes
 from pyoci.cgroups.files import Directory, Tree, keyed, vanished
+from pyoci.cgroups.statistics import statistics
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
@@ -41,8 +42,8 @@ def usage(container: Container) -> dict[str, Any]:
     """One event of type "stats". Raises Error."""
     data = statistics.read(_own(container))
     if container.rdt_path:
-        from pyoci.container import rdt
         from pyoci.kernel import resctrl
+        from pyoci.rdt import statistics as rdt
 
         data["intel_rdt"] = rdt.statistics(resctrl.find(), container.rdt_path, container.rdt_monitor)
     return {"type": "stats", "id": container.id, "data": data}
@@ -50,7 +51,7 @@ def usage(container: Container) -> dict[str, Any]:
 
 def _own(container: Container) -> dict[str, str]:
     """Its cgroups; none if a rootless one could not get them, whatever else is at the planned paths."""
-    return members.own(container.cgroups, container.cgroup_ids) if container.cgroups_made else {}
+    return processes.own(container.cgroups, container.cgroup_ids) if container.cgroups_made else {}
 
 
 def stream(container: Container, interval: int) -> Iterator[dict[str, Any]]:

@@ -7,20 +7,22 @@ from __future__ import annotations
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
-from pyoci import channel, os, plan_exec
-from pyoci.cgroups import below, manager, members
-from pyoci.container import console, exec_process, identity, state
-from pyoci.container.birth import ENDING, Birth, write_pid_file
-from pyoci.container.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
+from pyoci import channel, os
+from pyoci.cgroups import manager, processes, subgroups
+from pyoci.container import exec_process, identity, state
 from pyoci.container.exec_process import ProcessOptions
+from pyoci.container.process.handshake import ENDING, Birth, write_pid_file
 from pyoci.container.state import Container
+from pyoci.container.streams import console
+from pyoci.container.streams.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
 from pyoci.errors import Error, StateError, StepError
 from pyoci.kernel import procfs, signals, textfile
 from pyoci.kernel.execute import Image
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
-from pyoci.plan_exec import Entrance
+from pyoci.plan import exec
+from pyoci.plan.exec import Entrance
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
@@ -29,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.config import Config
     from pyoci.config.seccomp import Seccomp
-    from pyoci.container.foreground import Foreground
+    from pyoci.container.streams.foreground import Foreground
     from pyoci.kernel.seccomp import Prepared
 
 
@@ -97,7 +99,7 @@ class _Execution:
                 entrance = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise self._ended(context) from None
-            plan = plan_exec.make(config, entrance)
+            plan = exec.make(config, entrance)
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
@@ -209,7 +211,7 @@ class _Execution:
             if entrance.fallback_cgroup:
                 context.cgroup = manager.open_v2({"": entrance.fallback_cgroup})
             else:
-                from pyoci.container.attach import through_systemd
+                from pyoci.container.process.attach import through_systemd
 
                 birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error, required=asked)
             birth.clone(lambda: None)
@@ -217,7 +219,7 @@ class _Execution:
     def _prepare(self) -> None:
         """While stage 1 is at work."""
         if not self.options.detach:
-            from pyoci.container.foreground import Foreground
+            from pyoci.container.streams.foreground import Foreground
 
             self.foreground = Foreground()
 
@@ -234,7 +236,7 @@ class _Execution:
 
     def _execute(self, birth: Birth, context: Context, profile: Seccomp) -> None:
         """A filter that forbids execve has kept the process from it, with an error or without a word."""
-        from pyoci.config.seccomp_allowance import EXECVE, refusal
+        from pyoci.seccomp.allowance import EXECVE, refusal
 
         refused = refusal(profile, EXECVE)
         try:
@@ -247,7 +249,7 @@ class _Execution:
             raise
         if refused is not None:
             from pyoci.container import forbidden
-            from pyoci.container.started import status_of
+            from pyoci.container.supervise import status_of
 
             killed = forbidden.explanation(refused)
             if self.foreground is not None:
@@ -265,8 +267,8 @@ class _Execution:
             self.foreground.close()
 
     def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
-        from pyoci.container import seccomp
         from pyoci.kernel.seccomp import prepare
+        from pyoci.seccomp import program as seccomp
 
         program = seccomp.program(profile, self.options.root)
         return None if program is None else (prepare(program.bpf), program.flags)
@@ -277,22 +279,24 @@ _STOPPED = "cannot exec in a stopped container"
 
 def _place(container: Container, asked: tuple[str, ...]) -> dict[str, str]:
     """Where the process goes, by controller; nowhere if the container has no cgroups of its own. Raises Error."""
-    wanted = below.parse(asked)
+    wanted = subgroups.parse(asked)
     paths = container.cgroups if container.cgroups_made else {}
     if wanted and not paths:
-        raise Error(f"the container has no cgroup of its own, and so none for {below.OPTION}", pointer=below.OPTION)
-    return below.place(paths, wanted)
+        raise Error(
+            f"the container has no cgroup of its own, and so none for {subgroups.OPTION}", pointer=subgroups.OPTION
+        )
+    return subgroups.place(paths, wanted)
 
 
 def _busy(error: StepError, path: str, asked: bool) -> StepError:
     """The cgroup takes no process because of those below it: which cgroup, and what to do about it."""
     return StepError(
         f"cannot add a process to the cgroup {path}: device or resource busy",
-        pointer=below.OPTION if asked else "/linux/cgroupsPath",
+        pointer=subgroups.OPTION if asked else "/linux/cgroupsPath",
         step=error.step,
         call=error.call,
         errno=EBUSY,
-        hint=f"there are cgroups with controllers below it: name one of them with {below.OPTION}",
+        hint=f"there are cgroups with controllers below it: name one of them with {subgroups.OPTION}",
     )
 
 
@@ -305,7 +309,7 @@ def _checked(container: Container, ignore_paused: bool) -> Container:
         raise StateError("cannot exec in a container that is still being created")
     if found == "paused" and not ignore_paused:
         raise StateError("cannot exec in a paused container (use --ignore-paused to override)")
-    cgroups = members.own(container.cgroups, container.cgroup_ids)
+    cgroups = processes.own(container.cgroups, container.cgroup_ids)
     if container.cgroups_made and cgroups != container.cgroups:
         raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
     return Container(**{**container.__dict__, "cgroups": cgroups or container.cgroups})

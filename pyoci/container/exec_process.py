@@ -9,11 +9,13 @@ forgets and crun does not: nobody leaves a confinement by not naming it.
 from __future__ import annotations
 
 from pyoci import jsonfile, os
-from pyoci.config import Config, read, rules_process, schema
+from pyoci.config import Config, read
 from pyoci.config.node import Node
 from pyoci.config.process import Process, User, read_process
-from pyoci.config.rule import MAX_ID
-from pyoci.config.schema_table import CONFIG
+from pyoci.config.rules import process as rules_process
+from pyoci.config.rules.rule import MAX_ID
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.container import capabilities
 from pyoci.errors import ConfigError, Error
 from pyoci.log import quote

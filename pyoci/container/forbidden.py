@@ -6,10 +6,10 @@ from errno import ENOSYS, EPERM
 
 from pyoci.config.node import Node
 from pyoci.config.seccomp import Seccomp, read_seccomp
-from pyoci.config.seccomp_allowance import EXECVE, Refusal, refusal
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StepError
+from pyoci.seccomp.allowance import EXECVE, Refusal, refusal
 
 
 def of_program(profile: Seccomp | None) -> Refusal | None:

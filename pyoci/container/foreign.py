@@ -110,7 +110,7 @@ def unit(config: Members) -> dict[str, Any] | None:
     group = config.object("cgroups", {})
     if not group.get("Systemd", bool, False):
         return None
-    from pyoci.cgroups import systemd_names
+    from pyoci.cgroups.systemd import names
 
     user = group.get("Rootless", bool, False)
     name, slice = group.get("name", str), group.get("parent", str, "")
@@ -118,7 +118,7 @@ def unit(config: Members) -> dict[str, Any] | None:
         name = f"{group.get('scope_prefix', str, '')}-{name}.scope"
     if "/" in name or "/" in slice:
         raise group.damage("name", f"{name} is no unit of systemd")
-    buses = systemd_names.addresses(user, os.variables(), os.geteuid(), nested=False)
+    buses = names.addresses(user, os.variables(), os.geteuid(), nested=False)
     slice = slice or ("user.slice" if user else "system.slice")
     return {"name": name, "slice": slice, "user": user, "buses": list(buses)}
 

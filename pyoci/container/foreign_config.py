@@ -5,7 +5,7 @@ runc writes it into state.json at create and after each update. config.json of t
 
 from __future__ import annotations
 
-from pyoci.cgroups.conversions import cpu_weight
+from pyoci.cgroups.limits.conversions import cpu_weight
 from pyoci.container.records import Members
 
 TYPE_CHECKING = False

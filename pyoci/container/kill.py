@@ -58,9 +58,9 @@ def thaw(container: Container) -> None:
     the container has frozen itself. Asked late, so that a pause that came meanwhile does not keep them."""
     freezer = container.cgroups.get("freezer")
     if state.is_frozen(container) or (freezer is not None and _has_children(freezer)):
-        from pyoci.cgroups import members
+        from pyoci.cgroups import processes
 
-        members.thaw_all(members.own(container.cgroups, container.cgroup_ids))
+        processes.thaw_all(processes.own(container.cgroups, container.cgroup_ids))
 
 
 def _has_children(cgroup: str) -> bool:
@@ -75,16 +75,16 @@ def kill_cgroup(container: Container) -> bool:
 
     Raises StateError, and kills nobody, if another container of the root has processes there.
     """
-    from pyoci.cgroups import members
+    from pyoci.cgroups import processes
 
-    cgroups = members.own(container.cgroups, container.cgroup_ids)
-    if not cgroups or not members.exists(cgroups):
+    cgroups = processes.own(container.cgroups, container.cgroup_ids)
+    if not cgroups or not processes.exists(cgroups):
         return False
-    if members.is_populated(cgroups):
+    if processes.is_populated(cgroups):
         from pyoci.container import sharing
 
         sharing.refuse_to_kill(container)
-    members.kill(cgroups)
+    processes.kill(cgroups)
     return True
 
 

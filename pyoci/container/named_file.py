@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci import jsonfile, os
-from pyoci.config import schema
+from pyoci.config.schema import schema
 from pyoci.errors import ConfigError, cannot_open
 
 TYPE_CHECKING = False

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from pyoci import pack
 from pyoci.container import create
-from pyoci.container.birth import ENDING
-from pyoci.container.console import ConsoleOwner
 from pyoci.container.create import CreateOptions
+from pyoci.container.process.handshake import ENDING
+from pyoci.container.streams.console import ConsoleOwner
 from pyoci.kernel import prctl, signals
 from pyoci.kernel.signals import Interrupted, Interrupts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.container.foreground import Foreground
+    from pyoci.container.streams.foreground import Foreground
 
 
 def run(options: CreateOptions) -> int:
@@ -43,21 +43,22 @@ class _Run:
     def carry_out(self) -> int:
         interrupts = Interrupts(ENDING)
         container = create.make(self.options, self.terminal, interrupts, self._prepare)
-        from pyoci.container import started
+        from pyoci.container import supervise
 
         try:
             # From here on state.json knows all there is to remove: a signal may interrupt anything.
             signals.handle(signals.not_ignored(ENDING), _interrupt)
             interrupts.close()
             interrupts.check()
-            return started.carry_on(self.options, container, self.terminal, self.foreground)
+            return supervise.carry_on(self.options, container, self.terminal, self.foreground)
         except (Exception, Interrupted):
-            started.remove_failed(container)
+            supervise.remove_failed(container)
             raise
 
     def _prepare(self) -> None:
         pack.preload("started")
-        from pyoci.container import foreground, started  # noqa: F401
+        from pyoci.container import supervise  # noqa: F401
+        from pyoci.container.streams import foreground
 
         if not self.options.detach:
             self.foreground = foreground.Foreground()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from pyoci import jsonfile, os
-from pyoci.cgroups import files, layout, members
+from pyoci.cgroups import files, hierarchies, processes
 from pyoci.cgroups.files import Tree
 from pyoci.container import foreign, records, state
 from pyoci.container.records import Container, Damage, Members
@@ -140,7 +140,7 @@ def _is_cgroup(path: str) -> bool:
 def _held(path: str) -> str:
     """Who is in the cgroup, "" for nobody."""
     try:
-        found = members.pids({"": path})
+        found = processes.pids({"": path})
     except OSError as error:
         return os.strerror(error.errno or 0)
     return f"{len(found)} process(es) are in it, {', '.join(map(str, found[:8]))}" if found else ""
@@ -151,7 +151,7 @@ def _named(id: str) -> list[str]:
     nobody knows. The name alone is no proof, as a container may give it to a cgroup of its own."""
     found: list[str] = []
     try:
-        top = members.reference(layout.detect().mounts)
+        top = processes.reference(hierarchies.detect().mounts)
         with Tree() as tree, tree.open(top) as hierarchy:
             for parent, name in files.descendants(hierarchy.descriptor):
                 if name == id or name.endswith(f"-{id}.scope"):

@@ -7,7 +7,7 @@ roots and other runtimes are not looked at: nobody knows where they are.
 from __future__ import annotations
 
 from pyoci import os
-from pyoci.cgroups import members
+from pyoci.cgroups import processes
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import DamagedError, Error, ForeignError, NotFoundError, StateError, StepError
@@ -38,7 +38,7 @@ def refuse(container: Container) -> None:
                 pointer="/linux/cgroupsPath",
                 step="Cgroup",
                 hint=f"{other.id} is {other.status}: {remedy.get(other.status, 'give')} this one another cgroupsPath "
-                f"than {members.reference(other.cgroups)}",
+                f"than {processes.reference(other.cgroups)}",
             )
 
 
@@ -54,7 +54,7 @@ def refuse_to_kill(container: Container) -> None:
             what = f"container {other.id} is in the cgroup of {container.id}"
         else:
             continue
-        if other.status not in ("stopped", "damaged") or other.unknown or members.is_populated(other.cgroups):
+        if other.status not in ("stopped", "damaged") or other.unknown or processes.is_populated(other.cgroups):
             raise StateError(f"unable to kill all processes: {what}", hint=_first(other))
 
 
@@ -70,7 +70,7 @@ def _first(other: Other) -> str:
     if other.unknown:
         return f"{other.unknown}: delete it first"
     remedy = "delete it with --force" if other.status == "damaged" else "end and delete it"
-    return f"{other.id} is {other.status}: {remedy} first; its cgroup is {members.reference(other.cgroups)}"
+    return f"{other.id} is {other.status}: {remedy} first; its cgroup is {processes.reference(other.cgroups)}"
 
 
 def _common(container: Container, other: Other) -> bool:
@@ -113,7 +113,7 @@ def _other(root: str, id: str) -> Other:
             if salvage.CGROUPS in remains.unknown:
                 raise error
             found, status = remains.container, "damaged"
-        return Other(id=id, status=status, cgroups=members.own(found.cgroups, found.cgroup_ids))
+        return Other(id=id, status=status, cgroups=processes.own(found.cgroups, found.cgroup_ids))
     finally:
         os.close(directory)
 

@@ -6,15 +6,15 @@ import fcntl
 import select
 
 from pyoci import channel, os
-from pyoci.container import poststart, state
+from pyoci.container import hooks, state
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
-from pyoci.steps.launch import GO
+from pyoci.steps.init.launch import GO
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.container.notify import Relay
+    from pyoci.container.streams.notify import Relay
 
 NO_PROCESS = "process property must not be empty"
 _DEADLINE = 10_000  # ms for a process that is ending
@@ -38,7 +38,7 @@ def start(root: str, id: str) -> None:
             release(container, directory, relay)
         finally:
             os.close(directory)  # and with it the lock: nothing is locked while hooks run
-        poststart.run(container)
+        hooks.run(container)
         if relay is not None:
             relay.wait()
     finally:
@@ -50,7 +50,7 @@ def relay_for(container: Container) -> Relay | None:
     """Who passes its READY=1 on, if it was created with NOTIFY_SOCKET."""
     if not container.notify:
         return None
-    from pyoci.container.notify import Relay
+    from pyoci.container.streams.notify import Relay
 
     return Relay(container)
 
@@ -145,7 +145,7 @@ def _died_in_execve(container: Container, pidfd: int) -> bool:
 
 def _explain(container: Container) -> None:
     """Raises StepError if the memory limit has ended the process."""
-    from pyoci.container import oom
+    from pyoci.container.process import oom
 
     killed = oom.explanation(container.cgroups)
     if killed is not None:

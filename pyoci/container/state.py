@@ -258,8 +258,8 @@ def _of_bundle(path: str) -> dict[str, Any]:
 
 def _checked(kept: Any) -> dict[str, Any]:
     """`kept`, once it is what the schema of config.json allows. Raises Damage."""
-    from pyoci.config.schema import walk
-    from pyoci.config.schema_table import CONFIG
+    from pyoci.config.schema.schema import walk
+    from pyoci.config.schema.table import CONFIG
 
     members = records.Members(kept)
     members.get("no_new_keyring", bool)
@@ -375,6 +375,7 @@ def is_frozen(container: Container) -> bool:
 
 def _is_populated(container: Container) -> bool:
     """Whether a process is left in the cgroup that was made, or below it."""
-    from pyoci.cgroups import members  # rare: the container's process has ended
 
-    return members.is_populated(members.own(container.cgroups, container.cgroup_ids))
+    from pyoci.cgroups import processes  # rare: the container's process has ended
+
+    return processes.is_populated(processes.own(container.cgroups, container.cgroup_ids))

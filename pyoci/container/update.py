@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pyoci import jsonfile
-from pyoci.cgroups import limits, manager, members
-from pyoci.cgroups.device_rules import container_rules
-from pyoci.cgroups.saved import Saved
-from pyoci.config import rules_resources
+from pyoci.cgroups import manager, processes
+from pyoci.cgroups.devices.rules import container_rules
+from pyoci.cgroups.limits import limits
+from pyoci.cgroups.rollback import Saved
 from pyoci.config import update as rules
 from pyoci.config.linux import read_device
 from pyoci.config.node import Node
 from pyoci.config.resources import Resources, read_resources
-from pyoci.config.rules_linux import odd_access
+from pyoci.config.rules import resources as rules_resources
+from pyoci.config.rules.linux import odd_access
 from pyoci.container import state
 from pyoci.container.lock import Change
 from pyoci.container.state import Container
@@ -25,9 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyoci.cgroups.limit import Write
-    from pyoci.cgroups.systemd_names import Unit
-    from pyoci.cgroups.systemd_properties import Wanted
+    from pyoci.cgroups.limits.limit import Write
+    from pyoci.cgroups.systemd.names import Unit
+    from pyoci.cgroups.systemd.properties import Wanted
     from pyoci.config.resources import DeviceRule
 
 _POINTER = "/linux/resources"
@@ -45,7 +46,7 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         container, kept = state.load_kept(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
-        cgroups = members.own(container.cgroups, container.cgroup_ids)
+        cgroups = processes.own(container.cgroups, container.cgroup_ids)
         if container.cgroups and not cgroups:
             raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
         container = Container(**{**container.__dict__, "cgroups": cgroups})
@@ -85,7 +86,7 @@ def _update(
             undo.add(manager.apply_devices, container.cgroups, in_force, Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
         if schemata:
-            from pyoci.steps import rdt
+            from pyoci.steps.host import rdt
 
             rdt.change(container.rdt_path, schemata, undo)
         interrupts.check()
@@ -105,9 +106,11 @@ def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[Devi
     if container.unit is None:
         limits.apply(container.cgroups, writes)
         return
-    from pyoci.cgroups import systemd_limits, systemd_names, systemd_update
+    from pyoci.cgroups.systemd import limits as systemd_limits
+    from pyoci.cgroups.systemd import names
+    from pyoci.cgroups.systemd import update as systemd_update
 
-    unit = systemd_names.stored(container.unit)
+    unit = names.stored(container.unit)
     before = systemd_limits.wanted(saved.writes(container.cgroups, writes), start=False)
     if before:
         undo.add(_set_properties_back, unit, before, container.cgroups, in_force)
@@ -117,7 +120,7 @@ def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[Devi
 def _set_properties_back(
     unit: Unit, properties: tuple[Wanted, ...], cgroups: dict[str, str], in_force: tuple[DeviceRule, ...]
 ) -> None:
-    from pyoci.cgroups import systemd_update
+    from pyoci.cgroups.systemd import update as systemd_update
 
     try:
         systemd_update.set_properties(unit, properties, cgroups, in_force)

@@ -11,13 +11,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyoci.cgroups.systemd_bus import Bus
+    from pyoci.cgroups.systemd.bus import Bus
     from pyoci.channel import Channel
     from pyoci.config.seccomp import Seccomp
     from pyoci.kernel.execute import Image
     from pyoci.kernel.seccomp import Prepared
     from pyoci.kernel.signals import Interrupts
-    from pyoci.steps.listener import Handover
+    from pyoci.steps.listener.listener import Handover
     from pyoci.undo import Undo
 
 
@@ -25,8 +25,9 @@ class Context:
     """What a step works on. One object, made by the runtime before the clone; the child has its own copy of it.
 
     trees: detached mounts by the pointer of the mount they are for, opened before the clone.
-    inside: sources that lead below the container's root, by the same pointer: their names there (steps/binds.py).
-    locks: with a user namespace, what is locked on the mounts that steps have made, by their ids (steps/attributes.py).
+    inside: sources that lead below the container's root, by the same pointer: their names there (steps/init/binds.py).
+    locks: with a user namespace, what is locked on the mounts that steps have made, by their ids
+    (steps/init/attributes.py).
     descriptors: other things opened before the clone, by name ("fifo", "/linux/namespaces/2", ...).
     """
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import layout, limits, paths
+from pyoci.cgroups import hierarchies, paths
+from pyoci.cgroups.limits import limits
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
 from pyoci.kernel import constants
@@ -71,7 +72,7 @@ def name() -> Iterator[str]:
 @pytest.fixture
 def planned(name: str) -> dict[str, str]:
     """Planned paths of the container `name` on this machine."""
-    return paths.plan(layout.detect(), f"/{name}", "id")
+    return paths.plan(hierarchies.detect(), f"/{name}", "id")
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def sleeper() -> Iterator[Callable[[], int]]:
 def thaw(pid: int) -> None:
     """Thaw the v1 cgroup of a process, if it is one of ours."""
     with open(f"/proc/{pid}/cgroup", "rb") as file:
-        path = layout.parse_own(file.read()).get(frozenset({"freezer"}), "")
+        path = hierarchies.parse_own(file.read()).get(frozenset({"freezer"}), "")
     if "/pyoci-test-" in path:
         with open(f"/sys/fs/cgroup/freezer{path}/freezer.state", "w") as state:
             state.write("THAWED")
@@ -113,7 +114,7 @@ def thaw(pid: int) -> None:
 
 def v2_alone() -> None:
     """A view where a v2 hierarchy is all there is; in a mount namespace of the test's own."""
-    if layout.magic("/sys/fs/cgroup") != constants.CGROUP2_SUPER_MAGIC:  # again on top of itself is EBUSY
+    if hierarchies.magic("/sys/fs/cgroup") != constants.CGROUP2_SUPER_MAGIC:  # again on top of itself is EBUSY
         mount("none", "/sys/fs/cgroup", "cgroup2")
 
 
@@ -130,7 +131,7 @@ def in_v2(name: str) -> Callable[[Callable[[dict[str, str]], None]], None]:
     def run(body: Callable[[dict[str, str]], None]) -> None:
         def with_v2() -> None:
             v2_alone()
-            body(paths.plan(layout.detect(), f"/{name}", "id"))
+            body(paths.plan(hierarchies.detect(), f"/{name}", "id"))
 
         run_apart(with_v2)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import manager, systemd_names
-from pyoci.cgroups.layout import Layout, detect, parse_own
+from pyoci.cgroups import manager
+from pyoci.cgroups.hierarchies import Layout, detect, parse_own
+from pyoci.cgroups.systemd import names
 from pyoci.undo import Undo
 
 pytestmark = pytest.mark.root
@@ -75,8 +76,8 @@ def test_v2_has_the_controllers(in_v2: InV2, sleeper: Callable[[], int]) -> None
 def test_paths_of_a_unit_on_this_machine() -> None:
     """The same place below every hierarchy that is mounted here."""
     layout = detect()
-    unit = systemd_names.unit("a-b.slice:p:n", "id", False, ())
-    paths = systemd_names.planned(layout, unit, 0)
+    unit = names.unit("a-b.slice:p:n", "id", False, ())
+    paths = names.planned(layout, unit, 0)
     assert paths.keys() == layout.mounts.keys()
     assert all(path.endswith("/a.slice/a-b.slice/p-n.scope") for path in paths.values())
     assert isinstance(layout, Layout)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import freezer, layout, manager, members
+from pyoci.cgroups import freezer, hierarchies, manager, processes
 from pyoci.errors import Error
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.undo import Undo
@@ -71,19 +71,19 @@ def end(paths: dict[str, str]) -> None:
 
 @pytest.mark.also_guest
 def test_frozen_when_it_returns(cgroup: dict[str, str], sleeper: Callable[[], int]) -> None:
-    assert not members.is_frozen(cgroup)
-    members.join(cgroup, sleeper())
+    assert not processes.is_frozen(cgroup)
+    processes.join(cgroup, sleeper())
     freezer.freeze(cgroup)
-    assert (state(cgroup), members.is_frozen(cgroup)) == ("FROZEN", True)
-    members.thaw(cgroup)
-    assert not members.is_frozen(cgroup)
+    assert (state(cgroup), processes.is_frozen(cgroup)) == ("FROZEN", True)
+    processes.thaw(cgroup)
+    assert not processes.is_frozen(cgroup)
     end(cgroup)
 
 
 def test_an_empty_one(cgroup: dict[str, str]) -> None:
     freezer.freeze(cgroup)
     assert state(cgroup) == "FROZEN"
-    members.thaw(cgroup)
+    processes.thaw(cgroup)
     manager.remove(cgroup)
 
 
@@ -92,11 +92,11 @@ def test_those_below(cgroup: dict[str, str], sleeper: Callable[[], int]) -> None
     """A cgroup that the container made is frozen with it, and paused is the container alone."""
     below = {key: f"{path}/below" for key, path in cgroup.items()}
     manager.create(below, Undo())
-    members.join(below, sleeper())
+    processes.join(below, sleeper())
     freezer.freeze(cgroup)
     assert state(cgroup) == state(below) == "FROZEN"
-    assert not members.is_frozen(below)
-    members.thaw(cgroup)
+    assert not processes.is_frozen(below)
+    processes.thaw(cgroup)
     end(cgroup)
 
 
@@ -108,10 +108,10 @@ def test_one_that_forks_all_the_time(cgroup: dict[str, str], round: int) -> None
     for process in forking:
         assert process.stdout
         process.stdout.read(1)
-        members.join(cgroup, process.pid)
+        processes.join(cgroup, process.pid)
     freezer.freeze(cgroup)
     assert state(cgroup) == "FROZEN"
-    members.thaw(cgroup)
+    processes.thaw(cgroup)
     manager.kill(cgroup)
     for process in forking:
         process.communicate(timeout=10)
@@ -122,26 +122,26 @@ def test_thawed_when_one_cannot_be_frozen(
     cgroup: dict[str, str], unfreezable: Stuck, sleeper: Callable[[], int]
 ) -> None:
     pid = unfreezable()
-    members.join(cgroup, sleeper())
-    members.join(cgroup, pid)
+    processes.join(cgroup, sleeper())
+    processes.join(cgroup, pid)
     with pytest.raises(Error, match="^unable to freeze$") as caught:
         freezer.freeze(cgroup, seconds=0.3)
     assert caught.value.hint == f"process {pid} does not leave a system call (state D, in request_wait_answer)"
-    assert (state(cgroup), members.is_frozen(cgroup)) == ("THAWED", False)
+    assert (state(cgroup), processes.is_frozen(cgroup)) == ("THAWED", False)
     leave(cgroup, pid)
     end(cgroup)
 
 
 def leave(paths: dict[str, str], pid: int) -> None:
     """Back to where it came from, so that the cgroup can be removed."""
-    here = layout.detect()
+    here = hierarchies.detect()
     for controller in paths:
         Path(f"{here.mounts[controller]}{here.own[controller]}/cgroup.procs").write_text(str(pid))
 
 
 def test_thawed_when_a_signal_comes(cgroup: dict[str, str], unfreezable: Stuck) -> None:
     pid = unfreezable()
-    members.join(cgroup, pid)
+    processes.join(cgroup, pid)
 
     def body() -> None:
         interrupts = Interrupts((signal.SIGTERM,))
@@ -156,7 +156,7 @@ def test_thawed_when_a_signal_comes(cgroup: dict[str, str], unfreezable: Stuck) 
         timer.join()
 
     run_apart(body)
-    assert (state(cgroup), members.is_frozen(cgroup)) == ("THAWED", False)
+    assert (state(cgroup), processes.is_frozen(cgroup)) == ("THAWED", False)
     leave(cgroup, pid)
     end(cgroup)
 
@@ -164,13 +164,13 @@ def test_thawed_when_a_signal_comes(cgroup: dict[str, str], unfreezable: Stuck) 
 def test_another_command_thaws_it_meanwhile(cgroup: dict[str, str], unfreezable: Stuck) -> None:
     """v2: the request is taken back; v1: it is asked for again, until the deadline."""
     pid = unfreezable()
-    members.join(cgroup, pid)
-    timer = threading.Timer(0.1, members.thaw, [cgroup])
+    processes.join(cgroup, pid)
+    timer = threading.Timer(0.1, processes.thaw, [cgroup])
     timer.start()
     with pytest.raises(Error, match="^unable to freeze$"):
         freezer.freeze(cgroup, seconds=0.5)
     timer.join()
-    assert not members.is_frozen(cgroup)
+    assert not processes.is_frozen(cgroup)
     leave(cgroup, pid)
     end(cgroup)
 

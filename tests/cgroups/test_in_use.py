@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import manager, members
+from pyoci.cgroups import manager, processes
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 
@@ -42,9 +42,9 @@ def test_nobody_there(planned: dict[str, str]) -> None:
 
 def test_processes(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
     manager.create(planned, Undo())
-    members.join(planned, sleeper())
+    processes.join(planned, sleeper())
     refused(planned, "container's cgroup is not empty: 1 process(es) found")
-    members.kill(planned)
+    processes.kill(planned)
     assert manager.wait_empty(planned, 5)
     manager.remove(planned)
 
@@ -52,19 +52,19 @@ def test_processes(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
 def frozen(paths: dict[str, str]) -> None:
     """Frozen itself, and from above, be it there or not."""
     manager.create(paths, Undo())
-    assert members.frozen_at(paths) == members.frozen_at(below(paths, "x/y")) == ""
-    members._freeze(paths, frozen=True)
-    place = members.freezer(paths)
+    assert processes.frozen_at(paths) == processes.frozen_at(below(paths, "x/y")) == ""
+    processes._freeze(paths, frozen=True)
+    place = processes.freezer(paths)
     error = refused(paths, "container's cgroup unexpectedly frozen")
     assert error.hint == f"{place} is frozen: thaw it, or take another one"
     inner = below(paths, "x/y")
     for _ in range(2):
-        assert members.frozen_at(inner) == place
+        assert processes.frozen_at(inner) == place
         error = refused(inner, "container's cgroup unexpectedly frozen")
         assert error.hint == f"{place} is frozen, and with it all that is below: thaw it, or take another one"
         for path in inner.values():
             Path(path).mkdir(parents=True, exist_ok=True)
-    members.thaw(paths)
+    processes.thaw(paths)
     manager.look(inner)
     manager.remove(paths)
 
@@ -87,7 +87,7 @@ def test_asked_of_one_that_is_there_only(planned: dict[str, str]) -> None:
 
 def test_what_is_asked_may_refuse_it(planned: dict[str, str]) -> None:
     """One that was there stays."""
-    reference = members.reference(planned)
+    reference = processes.reference(planned)
     os.makedirs(reference)
 
     def refuse() -> None:
@@ -101,15 +101,15 @@ def test_what_is_asked_may_refuse_it(planned: dict[str, str]) -> None:
 
 def test_another_one_of_the_same_name(planned: dict[str, str]) -> None:
     manager.create(planned, Undo())
-    first = members.identities(planned)
-    assert set(first) == set(planned) and members.own(planned, first) == planned and members.exists(planned)
+    first = processes.identities(planned)
+    assert set(first) == set(planned) and processes.own(planned, first) == planned and processes.exists(planned)
     manager.remove(planned)
-    assert members.identities(planned) == {} and not members.exists(planned)
-    assert members.own(planned, first) == planned  # gone, and nobody has its place
+    assert processes.identities(planned) == {} and not processes.exists(planned)
+    assert processes.own(planned, first) == planned  # gone, and nobody has its place
     manager.create(planned, Undo())
-    assert not set(members.identities(planned).values()) & set(first.values())
-    assert members.own(planned, first) == {}
-    assert members.own(planned, {}) == planned  # nobody knows
+    assert not set(processes.identities(planned).values()) & set(first.values())
+    assert processes.own(planned, first) == {}
+    assert processes.own(planned, {}) == planned  # nobody knows
     manager.remove(planned)
 
 
@@ -118,9 +118,9 @@ def test_killed_although_frozen_below(planned: dict[str, str], v1: dict[str, str
     for paths in (planned, v1):
         inner = below(paths, "x/y")
         manager.create(inner, Undo())
-        members.join(inner, sleeper())
-        members._freeze(inner, frozen=True)
-        members.kill(paths)
+        processes.join(inner, sleeper())
+        processes._freeze(inner, frozen=True)
+        processes.kill(paths)
         assert manager.wait_empty(paths, 5)
         manager.remove(paths)
 
@@ -131,9 +131,9 @@ def test_killed_although_frozen_below_on_v2(in_v2: InV2, sleeper: Callable[[], i
     def body(paths: dict[str, str]) -> None:
         inner = below(paths, "x/y")
         manager.create(inner, Undo())
-        members.join(inner, pid)
-        members._freeze(inner, frozen=True)
-        members.kill(paths)
+        processes.join(inner, pid)
+        processes._freeze(inner, frozen=True)
+        processes.kill(paths)
         assert manager.wait_empty(paths, 5)
         manager.remove(paths)
 

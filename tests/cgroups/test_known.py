@@ -8,20 +8,20 @@ from errno import ENOENT
 
 import pytest
 
-from pyoci.cgroups import freezer, manager, members, removal
+from pyoci.cgroups import freezer, manager, processes, removal
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 ACTS: dict[str, Callable[[dict[str, str]], object]] = {
-    "kill": members.kill,
-    "kill with another signal": lambda paths: members.kill(paths, 15),
+    "kill": processes.kill,
+    "kill with another signal": lambda paths: processes.kill(paths, 15),
     "freeze": freezer.freeze,
-    "pids": members.pids,
-    "enter on v1": lambda paths: [os.close(one) for one in members.open_tasks(paths)],
-    "enter on v2": lambda paths: os.close(manager.open_v2({"": paths.get("", members.reference(paths))})),
-    "move a process there": lambda paths: members.join(paths, os.getpid()),
+    "pids": processes.pids,
+    "enter on v1": lambda paths: [os.close(one) for one in processes.open_tasks(paths)],
+    "enter on v2": lambda paths: os.close(manager.open_v2({"": paths.get("", processes.reference(paths))})),
+    "move a process there": lambda paths: processes.join(paths, os.getpid()),
     "remove": lambda paths: removal.remove(paths, 0),
 }
 
@@ -30,22 +30,22 @@ ACTS: dict[str, Callable[[dict[str, str]], object]] = {
 def test_a_successor_is_let_alone(planned: dict[str, str], sleeper: Callable[[], int], act: str) -> None:
     """It came when the command had compared the inode already: each descriptor is compared again before it is used."""
     manager.create(planned, Undo())
-    known = members.own(planned, members.identities(planned))
+    known = processes.own(planned, processes.identities(planned))
     manager.remove(planned)
     manager.create(planned, Undo())
     process = sleeper()
-    members.join(planned, process)
+    processes.join(planned, process)
     for path in dict.fromkeys(planned.values()):
         os.mkdir(f"{path}/below")
-    before = members.pids(planned)
+    before = processes.pids(planned)
     try:
         ACTS[act](known)
     except (StepError, FileNotFoundError) as error:
         assert error.errno == ENOENT
     assert os.waitpid(process, os.WNOHANG) == (0, 0)
-    assert members.pids(planned) == before == [process] and not members.is_frozen(planned)
+    assert processes.pids(planned) == before == [process] and not processes.is_frozen(planned)
     assert all(os.path.isdir(f"{path}/below") for path in planned.values())
-    members.kill(planned)
+    processes.kill(planned)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -9
     manager.remove(planned)
 
@@ -55,13 +55,13 @@ def test_a_successor_in_one_hierarchy(planned: dict[str, str], sleeper: Callable
     if len(set(planned.values())) < 2:
         pytest.skip("this machine has one hierarchy")
     manager.create(planned, Undo())
-    first = members.identities(planned)
-    known = members.own(planned, first)
+    first = processes.identities(planned)
+    known = processes.own(planned, first)
     other = planned["freezer"]
     os.rmdir(other)
     os.mkdir(other)
-    assert members.own(planned, first) == planned
-    members.thaw_all(known)
+    assert processes.own(planned, first) == planned
+    processes.thaw_all(known)
     with pytest.raises(FileNotFoundError):
         freezer.freeze(known)
     removal.remove(known)

@@ -13,7 +13,8 @@ from typing import cast
 import pytest
 
 import pyoci.os
-from pyoci.cgroups import device_rules, files, layout, manager, paths
+from pyoci.cgroups import files, hierarchies, manager, paths
+from pyoci.cgroups.devices import rules
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
 from pyoci.kernel import textfile
@@ -24,7 +25,7 @@ from tests.cgroups.conftest import limit, limit_pids, made
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 DENY_ALL = (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),)
-RULES = DENY_ALL + device_rules.default_rules()
+RULES = DENY_ALL + rules.default_rules()
 InV2 = Callable[[Callable[[dict[str, str]], None]], None]
 
 
@@ -43,7 +44,7 @@ def test_made_in_every_hierarchy_and_removed(planned: dict[str, str]) -> None:
 
 
 def test_undone_with_its_parents_but_nothing_else(name: str) -> None:
-    found = layout.detect()
+    found = hierarchies.detect()
     planned = paths.plan(found, f"/{name}/a/b/c", "id")
     first = next(iter(planned.values()))
     os.makedirs(os.path.dirname(os.path.dirname(first)))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import layout, manager, paths
+from pyoci.cgroups import hierarchies, manager, paths
 from pyoci.undo import Undo
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
@@ -89,7 +89,7 @@ def test_the_runtime_s_own_cgroup(planned: dict[str, str], name: str, odd: str) 
         status = 1
         try:
             manager.join(own, os.getpid())
-            found = layout.detect()
+            found = hierarchies.detect()
             expected = {controller: f"{path}/inner" for controller, path in own.items()}
             if found.version == "v2":
                 expected = {controller: f"{path}/inner" for controller, path in planned.items()}

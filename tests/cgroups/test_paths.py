@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyoci.cgroups.layout import Layout
+from pyoci.cgroups.hierarchies import Layout
 from pyoci.cgroups.paths import clean, plan
 from pyoci.errors import ConfigError
 

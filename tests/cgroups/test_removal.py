@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import files, manager, members, removal
+from pyoci.cgroups import files, manager, removal
+from pyoci.cgroups import processes as members
 from pyoci.errors import Error
 from pyoci.kernel import constants
 from pyoci.undo import Undo

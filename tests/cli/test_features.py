@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import pyoci
-from pyoci.config import report, rules_seccomp
+from pyoci.config import report
 from pyoci.config.mount_options import names
+from pyoci.config.rules import seccomp as rules_seccomp
 
 from .conftest import Run
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyoci.cli.commands import COMMANDS
 from pyoci.cli.options import Options, defaults, scan
 from pyoci.cli.update import FLAGS, from_flags, signed, size, unsigned
-from pyoci.config import schema
+from pyoci.config.schema import schema
 from pyoci.errors import Error
 
 COMMAND = COMMANDS["update"]

@@ -8,8 +8,7 @@ import pytest
 
 from pyoci import config
 from pyoci.config import advice
-
-from .rule_cases import Changes, changed, mount
+from tests.config.rules.cases import Changes, changed, mount
 
 CAP = "process.capabilities"
 ALL = ("bounding", "effective", "permitted", "inheritable", "ambient")

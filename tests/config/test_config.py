@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyoci import config
-from pyoci.config import rules, schema
 from pyoci.config.hooks import Hooks
 from pyoci.config.linux import Linux
-from pyoci.config.schema_table import CONFIG
+from pyoci.config.rules import rules
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
-from tests.config.rule_cases import VALID
+from tests.config.rules.cases import VALID
 from tests.config.test_node import JSON
 
 CORPUS = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).parent / "corpus").glob("*.json")}
@@ -162,9 +163,9 @@ def test_pointers_lead_to_their_values(name: str) -> None:
 
 def test_imports() -> None:
     """Reading is on the path of every create: beside pyoci's own modules it loads nothing that takes time."""
-    script = "import sys; import pyoci.config.rules; print(*sys.modules)"
+    script = "import sys; import pyoci.config.rules.rules; print(*sys.modules)"
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {script}"]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     forbidden = {"re", "json", "enum", "typing", "dataclasses", "functools", "collections", "ctypes", "contextlib"}
     assert not loaded & forbidden
-    assert "pyoci.config.schema" not in loaded
+    assert "pyoci.config.schema.schema" not in loaded

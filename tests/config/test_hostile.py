@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
-from pyoci import config, jsonfile, plan
-from pyoci.config import report, rules, schema
+from pyoci import config, jsonfile
+from pyoci.config import report
+from pyoci.config.rules import rules
+from pyoci.config.schema import schema
 from pyoci.errors import Error
-from tests import cost, plan_configs
+from pyoci.plan import create
+from tests import cost
 from tests.config.hostile import SHAPES
+from tests.plan import configs
 
 
 def as_create(text: str) -> None:
@@ -21,7 +25,7 @@ def as_create(text: str) -> None:
         schema.check(raw)
         read = config.read(raw)
         list(rules.violations(read))
-        plan.make(read, plan_configs.around(raw))
+        create.make(read, configs.around(raw))
     except Error:
         pass
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci import jsonfile
-from pyoci.config import keys, schema
-from pyoci.config.schema_table import CONFIG
+from pyoci.config import keys
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
-
-from .corpus import CONFIGS
+from tests.config.corpus import CONFIGS
 
 Raw = dict[str, Any]
 MINIMAL: Raw = {"ociVersion": "1.3.0", "root": {"path": "rootfs"}}

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pyoci import config, jsonfile
-from pyoci.config import report, rules, schema
-from pyoci.config.schema_table import CONFIG
+from pyoci.config import report
+from pyoci.config.rules import rules
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError, Error
-
-from .corpus import CONFIGS, FILES
+from tests.config.corpus import CONFIGS, FILES
 
 EXAMPLES = 2400
 STRINGS = [

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyoci.config import report, schema
-from pyoci.config.schema_table import CONFIG
+from pyoci.config import report
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
-
-from .corpus import CONFIGS
+from tests.config.corpus import CONFIGS
 
 # Refused although an engine wrote it: crun gives a user namespace without mappings some of its own choice; the
 # specification knows no such choice, and runc refuses as well.

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyoci.config import report, schema
+from pyoci.config import report
+from pyoci.config.schema import schema
 from pyoci.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"ociVersion": "1.3.0", "root": {"path": "rootfs"}}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.container.agent import Agent, Answer, Make
 from tests.container.box import Box, boxes
+from tests.container.listener.agent import Agent, Answer, Make
 
 _numbers = itertools.count()
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.container.box import Box, alive, until
-from tests.container.test_freeze import shared
 from tests.container.test_life_cycle import refused
+from tests.container.test_pause import shared
 from tests.container.test_shared_cgroup import at, cgroups, left_over, stopped
 
 pytestmark = pytest.mark.root

@@ -22,7 +22,7 @@ from pyoci.cli.state import description
 from pyoci.config import read as read_config
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
-from pyoci.container import delete, exec_process, kill, processes, records, start, state
+from pyoci.container import delete, exec_process, kill, ps, records, start, state
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.records import Container
 from pyoci.errors import ConfigError, DamagedError, Error, ForeignError
@@ -115,7 +115,7 @@ def _change_and_try(data: st.DataObject, write: Write, root: str, pid: int, star
     for command in (
         lambda: description(state.load(root, "a"), ""),
         lambda: list_command.containers(root, True),
-        lambda: processes.pids(root, "a"),
+        lambda: ps.pids(root, "a"),
         lambda: start.start(root, "a"),
         lambda: kill.kill(root, "a", 0, False),
         lambda: kill.kill(root, "a", 18, True),

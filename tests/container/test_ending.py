@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pyoci.container import birth, delete, state
+from pyoci.container import delete, state
+from pyoci.container.process import handshake
 from pyoci.container.state import Container
 from pyoci.errors import Error
 from pyoci.log import log
@@ -63,12 +64,12 @@ def test_what_a_shell_has_begun_is_left_alone(box: Box) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_birth_that_is_undone(monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    monkeypatch.setattr(birth, "_AT_LAST", 300)
+    monkeypatch.setattr(handshake, "_AT_LAST", 300)
     said: list[str] = []
     monkeypatch.setattr(log, "warning", said.append)
     with unending() as (pid, pidfd):
         with at_most(20):
-            birth.end(pid, pidfd, None if known else birth.children())
+            handshake.end(pid, pidfd, None if known else handshake.children())
         assert said == [f"process {pid} was killed and has not ended yet"]
     assert os.waitpid(pid, 0x40000000)[1] == signal.SIGKILL
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pyoci.config.seccomp_allowance import NEEDED
 from pyoci.kernel.libc import MACHINE
+from pyoci.seccomp.allowance import NEEDED
 from tests.container.box import SOON, Box, Done
-from tests.container.execs import started
-from tests.container.test_exec_merging import only_needed
+from tests.container.exec.started import started
+from tests.container.exec.test_merging import only_needed
 
 pytestmark = pytest.mark.root
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pyoci.config.node import Node
 from pyoci.config.seccomp import read_seccomp
-from pyoci.config.seccomp_allowance import refusal
-from pyoci.container import seccomp_profile
 from pyoci.kernel.libc import MACHINE
-from tests.container import seccomp_model
+from pyoci.seccomp import profile as seccomp_profile
+from pyoci.seccomp.allowance import refusal
 from tests.container.box import SOON, Box
+from tests.seccomp import model
 
 pytestmark = pytest.mark.root
 
@@ -45,17 +45,17 @@ def everything(action: str, *allowed: str) -> Callable[[Config], None]:
 
 
 EXECVE = {
-    "x86_64": seccomp_model.Call(59, seccomp_model.X86_64),
-    "aarch64": seccomp_model.Call(221, seccomp_model.AARCH64),
+    "x86_64": model.Call(59, model.X86_64),
+    "aarch64": model.Call(221, model.AARCH64),
 }
 ACTIONS = {
-    "SCMP_ACT_KILL_PROCESS": seccomp_model.KILL_PROCESS,
-    "SCMP_ACT_KILL": seccomp_model.KILL_THREAD,
-    "SCMP_ACT_TRAP": seccomp_model.TRAP,
-    "SCMP_ACT_ERRNO": seccomp_model.ERRNO | 1,
-    "SCMP_ACT_TRACE": seccomp_model.TRACE | 1,
-    "SCMP_ACT_ALLOW": seccomp_model.ALLOW,
-    "SCMP_ACT_LOG": seccomp_model.LOG,
+    "SCMP_ACT_KILL_PROCESS": model.KILL_PROCESS,
+    "SCMP_ACT_KILL": model.KILL_THREAD,
+    "SCMP_ACT_TRAP": model.TRAP,
+    "SCMP_ACT_ERRNO": model.ERRNO | 1,
+    "SCMP_ACT_TRACE": model.TRACE | 1,
+    "SCMP_ACT_ALLOW": model.ALLOW,
+    "SCMP_ACT_LOG": model.LOG,
 }
 
 
@@ -69,12 +69,12 @@ def test_what_is_read_in_the_profile_is_what_the_filter_does(default: str, rules
         Node({"defaultAction": default, "syscalls": rows or [{"names": ["setns"], "action": default}]}, "")
     )
     assert profile is not None
-    answer = seccomp_model.run(seccomp_profile.compile(profile), EXECVE[MACHINE])
+    answer = model.run(seccomp_profile.compile(profile), EXECVE[MACHINE])
     found = refusal(profile, "execve")
-    if answer == seccomp_model.ENOSYS:  # of a profile that names nothing
+    if answer == model.ENOSYS:  # of a profile that names nothing
         assert found is None or found.pointer == "/defaultAction"
     elif found is None:
-        assert answer in (seccomp_model.ALLOW, seccomp_model.LOG)
+        assert answer in (model.ALLOW, model.LOG)
     else:
         assert answer == ACTIONS[found.action]
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 
-from pyoci import plan
 from pyoci.container import create
 from pyoci.container.create import CreateOptions
-from pyoci.container.surroundings import surroundings
+from pyoci.container.inputs import surroundings
 from pyoci.errors import Error
-from pyoci.steps.launch import WaitForStart
+from pyoci.plan import create as plan
+from pyoci.steps.init.launch import WaitForStart
 from pyoci.steps.step import Context, Step
 from tests.container import tracer
 from tests.container.box import Box
+from tests.container.test_hooks import shell
 from tests.container.test_killed import Killer, rich, shaped
 from tests.container.test_life_cycle import refused, writable
-from tests.container.test_poststart import shell
 
 pytestmark = pytest.mark.root
 

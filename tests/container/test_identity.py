@@ -16,7 +16,7 @@ from pyoci.container import identity
 from pyoci.container.state import Container
 from pyoci.errors import Error
 from tests.container.box import Box
-from tests.container.execs import refused, started
+from tests.container.exec.started import refused, started
 
 NUMBERS = st.lists(st.integers(1, 2**32 - 1), min_size=4, max_size=4)
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.container import tracer
 from tests.container.box import Box, Done, alive, until
-from tests.container.test_poststart import shell
+from tests.container.test_hooks import shell
 
 pytestmark = [
     pytest.mark.root,

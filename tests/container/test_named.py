@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import Box
-from tests.container.execs import process_file, started
+from tests.container.exec.started import process_file, started
 from tests.container.test_remarks import V1
 
 pytestmark = pytest.mark.root

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.container.box import Box, Done
-from tests.container.execs import process_file, refused, report, seen, started
+from tests.container.exec.started import process_file, refused, report, seen, started
 from tests.container.test_update import update, value
 
 pytestmark = pytest.mark.root

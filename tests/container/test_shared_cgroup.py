@@ -15,8 +15,8 @@ import pytest
 from pyoci.container import create, state
 from pyoci.container.kill import kill_cgroup
 from tests.container.box import SOON, Box, alive, until
-from tests.container.test_freeze import shared
 from tests.container.test_life_cycle import refused
+from tests.container.test_pause import shared
 
 pytestmark = pytest.mark.root
 

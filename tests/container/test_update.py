@@ -16,8 +16,8 @@ from pyoci.container.update import update as change
 from pyoci.errors import Error
 from tests.container import tracer
 from tests.container.box import Box, Done
-from tests.container.test_freeze import cgroups, kernel_says
 from tests.container.test_life_cycle import MISSING, in_state, refused
+from tests.container.test_pause import cgroups, kernel_says
 from tests.isolation import in_namespace
 
 pytestmark = pytest.mark.root

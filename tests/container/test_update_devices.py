@@ -11,8 +11,8 @@ from pyoci.cgroups import manager
 from pyoci.config.resources import DeviceRule
 from pyoci.undo import Undo
 from tests.container.box import Box
-from tests.container.test_freeze import cgroups
 from tests.container.test_life_cycle import refused
+from tests.container.test_pause import cgroups
 from tests.container.test_update import done, update
 
 pytestmark = pytest.mark.root

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.container.box import Box
-from tests.container.execs import process_file, refused, started
+from tests.container.exec.started import process_file, refused, started
 
 pytestmark = pytest.mark.root
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import Box, Done, Running, until
-from tests.container.test_poststart import shell
+from tests.container.test_hooks import shell
 from tests.container.test_together import hook
 from tests.installation.conftest import Installation
 

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from tests.container.agent import EXECVE, GETPPID, Agent, Answer
 from tests.container.box import until
+from tests.container.listener.agent import EXECVE, GETPPID, Agent, Answer
 from tests.security.harness import CANARY, Arena, everything, helper
 from tests.security.test_descriptors import LAST, WAYS_OUT, inherited, out_of_the_root, ran_on_the_host
 from tests.security.test_executable import TARGETS, interpreter_of, lay
 
 pytestmark = pytest.mark.root
 
-PROFILES = Path(__file__).parents[1] / "container/profiles"
+PROFILES = Path(__file__).parents[1] / "seccomp/profiles"
 EXECS = max(500, int(os.environ.get("PYOCI_TEST_RACES", "500")))
 SYS_PTRACE, DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1 << 19, 1 << 1, 1 << 2, 1 << 21
 WATCHER = ("CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH")

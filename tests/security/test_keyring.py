@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pyoci.kernel import keyring
-from tests.container.execs import report_of_init, seen
+from tests.container.exec.started import report_of_init, seen
 from tests.isolation import in_namespace
 from tests.security.harness import Arena
 from tests.security.hostile import NOTHING, attack

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from pyoci import jsonfile
-from pyoci.config import report, schema
-from pyoci.config.schema_table import CONFIG
+from pyoci.config import report
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
 from tests.schema_modules import ROOT, SPEC
 from tools import build_schema_table
@@ -172,5 +173,5 @@ def judged_good(example: Path, document: str) -> bool:
 
 def test_the_table_is_what_the_tool_makes_today(tmp_path: Path) -> None:
     build_schema_table.build(str(SPEC), str(tmp_path))
-    for name in ("schema_table.py", "schema_documents.py"):
-        assert (tmp_path / name).read_text() == (ROOT / "pyoci" / "config" / name).read_text()
+    for name in ("table.py", "documents.py"):
+        assert (tmp_path / name).read_text() == (ROOT / "pyoci/config/schema" / name).read_text()

@@ -12,8 +12,8 @@ from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import procfs
 from pyoci.kernel.constants import MS_PRIVATE
-from pyoci.steps.mounts import MountFilesystem
-from pyoci.steps.rootfs import MountRoot
+from pyoci.steps.init.mounts import MountFilesystem
+from pyoci.steps.init.rootfs import MountRoot
 from pyoci.steps.step import Context, Step, run
 from pyoci.undo import Undo
 from tests.isolation import CLONE_NEWNS, in_namespace

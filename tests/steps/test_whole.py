@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.container.box import SOON, Box
-from tests.container.execs import seen, started
+from tests.container.exec.started import seen, started
 from tests.steps.look import Config, Look, changes, process, user_namespace
 
 pytestmark = pytest.mark.root

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import layout
+from pyoci.cgroups import hierarchies
 from tests.systemd.conftest import CGROUPS, Done, Scopes, until
 from tests.systemd.test_limits import limited
 from tests.systemd.test_update import update
@@ -73,7 +73,7 @@ class Places:
 
 def groups(pid: int) -> dict[str, str]:
     """controllers -> the process's cgroup, of every hierarchy that is mounted."""
-    unified = layout.detect().version == "hybrid"
+    unified = hierarchies.detect().version == "hybrid"
     lines = [line.split(":", 2) for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()]
     return {controllers: path for _, controllers, path in lines if controllers or unified}
 
@@ -98,7 +98,7 @@ def test_in_every_hierarchy(scopes: Scopes) -> None:
     found = groups(state["pid"])
     assert len(found) >= 10
     assert set(found.values()) == {places.path}
-    assert scopes.saved("a")["cgroup_paths"].keys() == layout.detect().mounts.keys()
+    assert scopes.saved("a")["cgroup_paths"].keys() == hierarchies.detect().mounts.keys()
     assert scopes.show(unit)["ActiveState"] == "active"
     good(scopes("start", "a"))
     pidfile = scopes.directory / "pid"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.test_notify import SOURCE
+from tests.container.streams.test_notify import SOURCE
 from tests.systemd.conftest import Scopes
 
 pytestmark = pytest.mark.booted

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.container.rootless import enter, without_user
+from tests.container.rootless.users import enter, without_user
 from tests.isolation import user_namespace
 from tests.systemd.conftest import TESTER, Done, Scopes, scopes_of, until
 

@@ -6,7 +6,7 @@ from tests.security.mutations.mutation import at
 
 MUTATIONS = (
     *at(
-        "pyoci/cgroups/members.py",
+        "pyoci/cgroups/processes.py",
         (
             "a cgroup that was removed and made again is not the container's",
             "        if inode and not files.is_known(place, inode):",
@@ -17,19 +17,19 @@ MUTATIONS = (
             "a number used anew is not signalled",
             "        for pid in pids(paths):\n            if pid in pinned:",
             "        for pid in pinned:\n            if True:",
-            "cgroups/test_members.py::test_a_number_used_anew_is_not_signalled",
+            "cgroups/test_processes.py::test_a_number_used_anew_is_not_signalled",
         ),
         (
             "nothing escapes a kill by forking",
             "            if not _kill_file(paths):\n                _freeze(paths, frozen=True)\n",
             "            if not _kill_file(paths):\n",
-            "cgroups/test_members.py::test_kill_by_freezing",
+            "cgroups/test_processes.py::test_kill_by_freezing",
         ),
         (
             "who froze itself below the container is killed",
             '    if "freezer" not in paths:\n        return\n    try:\n        with Tree() as tree, tree.open(paths',
             "    return\n    try:\n        with Tree() as tree, tree.open(paths",
-            "container/test_frozen_below.py::test_a_frozen_cgroup_below",
+            "container/test_paused_below.py::test_a_frozen_cgroup_below",
         ),
     ),
     *at(
@@ -78,7 +78,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/cgroups.py",
+        "pyoci/steps/host/cgroups.py",
         (
             "devices are forbidden",
             "            manager.apply_devices(context.cgroups, self.rules, context.undo)",

@@ -42,7 +42,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/targets.py",
+        "pyoci/steps/init/targets.py",
         (
             "procfs and sysfs go to ordinary directories",
             "            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)\n        except",
@@ -65,23 +65,23 @@ MUTATIONS = (
             "/proc by another name is /proc",
             'name.startswith("/proc/") or filesystem_type(target) == PROC_SUPER_MAGIC',
             'name.startswith("/proc/")',
-            "steps/test_targets.py::test_below_proc_by_another_name",
+            "steps/init/test_targets.py::test_below_proc_by_another_name",
         ),
         (
             "/proc without a procfs is /proc",
             'name.startswith("/proc/") or filesystem_type(target) == PROC_SUPER_MAGIC',
             "filesystem_type(target) == PROC_SUPER_MAGIC",
-            "steps/test_targets.py::test_below_proc_without_a_procfs",
+            "steps/init/test_targets.py::test_below_proc_without_a_procfs",
         ),
         (
             "no mount on the root",
             '    if name == "/":\n',
             "    if False:\n",
-            "steps/test_targets.py::test_nothing_goes_on_the_root",
+            "steps/init/test_targets.py::test_nothing_goes_on_the_root",
         ),
     ),
     *at(
-        "pyoci/steps/process.py",
+        "pyoci/steps/init/process.py",
         (
             "the working directory lies inside",
             "        if self.final and not path.is_below_root():",
@@ -114,7 +114,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/rootfs.py",
+        "pyoci/steps/init/rootfs.py",
         (
             "the working directory is made",
             "            os.close(path.ensure(context.root, self.path",
@@ -125,7 +125,7 @@ MUTATIONS = (
             "the root file system has no link in its name",
             "flags, resolve = os.O_PATH | os.O_DIRECTORY, path.RESOLVE_NO_SYMLINKS",
             "flags, resolve = os.O_PATH | os.O_DIRECTORY, 0",
-            "steps/test_rootfs.py::test_a_link_above_the_root",
+            "steps/init/test_rootfs.py::test_a_link_above_the_root",
         ),
         (
             "the new mount namespace is cut off",
@@ -137,13 +137,13 @@ MUTATIONS = (
             "the host's root is dropped",
             '            mount.unmount(b".")\n        finally',
             "        finally",
-            "steps/test_rootfs.py::test_pivot_leaves_nothing_of_the_host",
+            "steps/init/test_rootfs.py::test_pivot_leaves_nothing_of_the_host",
         ),
         (
             "without pivot_root(2) no full procfs stays behind",
             'if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
             "if False:",
-            "steps/test_move_root.py::test_no_new_procfs_after_a_move",
+            "steps/init/test_move_root.py::test_no_new_procfs_after_a_move",
         ),
         (
             "the process that waits has a procfs of processes only",
@@ -161,7 +161,7 @@ MUTATIONS = (
             "streams become the container's null device only if that is one",
             "            if not is_null(os.fstat(found)):\n                return",
             "            if False:\n                return",
-            "steps/test_rootfs.py::test_what_is_no_null_device_is_not_used",
+            "steps/init/test_rootfs.py::test_what_is_no_null_device_is_not_used",
         ),
         (
             "the null device is a character device",
@@ -177,7 +177,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/paths.py",
+        "pyoci/steps/init/paths.py",
         (
             "masks are made of the null device",
             "            if not is_null(os.fstat(null)):",
@@ -188,13 +188,13 @@ MUTATIONS = (
             "a mask on the root is refused",
             "                if _is_root(context, target, status):",
             "                if False:",
-            "steps/test_paths.py::test_the_root_itself",
+            "steps/init/test_paths.py::test_the_root_itself",
         ),
         (
             "directories are masked",
             "                self._cover_directory(context, target)\n            else",
             "                pass\n            else",
-            "steps/test_paths.py::test_a_directory_becomes_empty_and_stays_so",
+            "steps/init/test_paths.py::test_a_directory_becomes_empty_and_stays_so",
         ),
         (
             "a path is made read-only",
@@ -207,47 +207,47 @@ MUTATIONS = (
         "the mask of a directory stays empty",
         "security/test_read_only.py::test_read_only",
         (
-            "pyoci/steps/paths.py",
+            "pyoci/steps/init/paths.py",
             "attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID",
             "attributes = MOUNT_ATTR_NOSUID",
         ),
-        ("pyoci/steps/paths.py", '*label), ("ro",), attributes)', "*label), (), attributes)"),
+        ("pyoci/steps/init/paths.py", '*label), ("ro",), attributes)', "*label), (), attributes)"),
     ),
     *at(
-        "pyoci/steps/devices.py",
+        "pyoci/steps/init/devices.py",
         (
             "links of /dev are made",
             "        directory, name = parent(context, self.path)\n",
             "        return\n        directory, name = parent(context, self.path)\n",
-            "steps/test_devices.py::test_links",
+            "steps/init/test_devices.py::test_links",
         ),
         (
             "a device that somebody else made",
             'if stat.S_IFMT(status.st_mode) != _KINDS[one.type] or (one.type != "p" and status.st_rdev != number):',
             "if False:",
-            "steps/test_devices.py::test_a_name_that_is_swapped_right_after_the_node_was_made",
+            "steps/init/test_devices.py::test_a_name_that_is_swapped_right_after_the_node_was_made",
         ),
         (
             "the host's device of the name is the one that is meant",
             "        if (kind, major, minor) == (_KINDS[one.type], one.major, one.minor):",
             "        if True:",
-            "steps/test_devices.py::test_a_host_device_that_is_another_one",
+            "steps/init/test_devices.py::test_a_host_device_that_is_another_one",
         ),
         (
             "bound devices have no setuid and no programs",
             "                mount.set_attributes(tree, set=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)",
             "                pass",
-            "steps/test_devices.py::test_in_a_user_namespace_the_hosts_node_is_bound",
+            "steps/init/test_devices.py::test_in_a_user_namespace_the_hosts_node_is_bound",
         ),
         (
             "a device is bound without following links",
             "_O_LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC",
             "_O_LINK = os.O_PATH | os.O_CLOEXEC",
-            "steps/test_devices.py::test_binding_does_not_follow_a_link_of_the_image",
+            "steps/init/test_devices.py::test_binding_does_not_follow_a_link_of_the_image",
         ),
     ),
     *at(
-        "pyoci/steps/terminal.py",
+        "pyoci/steps/init/terminal.py",
         (
             "the multiplexer is devpts's own",
             "            if not real or filesystem_type(found) != _DEVPTS_MAGIC:",
@@ -301,12 +301,12 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/copyup.py",
+        "pyoci/steps/init/copyup.py",
         (
             "tmpcopyup does not follow links",
             "found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=pair.source)",
             "found = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=pair.source)",
-            "steps/test_copyup.py::test_links_are_not_followed",
+            "steps/init/test_copyup.py::test_links_are_not_followed",
         ),
         (
             "tmpcopyup opens what it has looked at, by descriptor",
@@ -316,7 +316,7 @@ MUTATIONS = (
             "            return _copy_one(found, pair.target, name, proc)\n"
             "        _copy_file(again, pair.target, name, os.fstat(found), proc)\n"
             "        return None",
-            "steps/test_copyup.py::test_files_that_are_exchanged_meanwhile",
+            "steps/init/test_copyup.py::test_files_that_are_exchanged_meanwhile",
         ),
     ),
 )

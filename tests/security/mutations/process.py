@@ -6,7 +6,7 @@ from tests.security.mutations.mutation import at, together
 
 MUTATIONS = (
     *at(
-        "pyoci/steps/launch.py",
+        "pyoci/steps/init/launch.py",
         (
             "the process that waits has nothing of the host open",
             "        close_from(self.keep + 3, context)\n",
@@ -29,13 +29,13 @@ MUTATIONS = (
             "the filter is loaded",
             "        filter = None if context.filtered else context.filter",
             "        filter = None",
-            "steps/test_launch.py::test_the_filter_is_in_force",
+            "steps/init/test_launch.py::test_the_filter_is_in_force",
         ),
         (
             "nothing but execve after the filter",
             "                prepared.load(flags)\n            image.execve(program)",
             "                prepared.load(flags)\n            os.getpid()\n            image.execve(program)",
-            "steps/test_launch.py::test_nothing_but_execve_after_the_filter",
+            "steps/init/test_launch.py::test_nothing_but_execve_after_the_filter",
         ),
         (
             "nothing is imported in the container",
@@ -45,7 +45,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/container/init.py",
+        "pyoci/container/process/init.py",
         (
             "the process ends with the runtime",
             "        prctl.set_parent_death_signal(signals.SIGKILL)",
@@ -60,7 +60,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/sync.py",
+        "pyoci/steps/init/sync.py",
         (
             "the container leads a session of its own",
             "        os.setsid()",
@@ -84,7 +84,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/binds.py",
+        "pyoci/steps/init/binds.py",
         (
             "a source below the root is looked up below it",
             "            place = path.open_in_root(context.root, targets.encode(inside))",
@@ -95,13 +95,13 @@ MUTATIONS = (
             "a source that leads below the root by links is looked up below it",
             "        if directory == self.rootfs:\n",
             "        if False:\n",
-            "steps/test_sources.py::test_a_link_of_the_host_to_the_root",
+            "steps/host/test_sources.py::test_a_link_of_the_host_to_the_root",
         ),
         (
             "links of the image in a second mount of the root stay in it",
             "            return path.open_in_root(root, targets.encode(name))",
             "            return mount.open_place(self.source.encode())",
-            "steps/test_sources.py::test_a_second_mount_of_the_root_is_the_host_s",
+            "steps/host/test_sources.py::test_a_second_mount_of_the_root_is_the_host_s",
         ),
         (
             "a copy leaves the peer group of its original",
@@ -119,46 +119,46 @@ MUTATIONS = (
             "the runtime maps the ids of no other mount",
             "    if len(message.descriptors) != 1 or mappings is None:",
             "    if len(message.descriptors) != 1:",
-            "steps/test_sources.py::test_nothing_else_is_mapped",
+            "steps/host/test_sources.py::test_nothing_else_is_mapped",
         ),
     ),
     *at(
-        "pyoci/steps/attributes.py",
+        "pyoci/steps/init/attributes.py",
         (
             "ro, nosuid, nodev and noexec are locked",
             "    if locked & LOCKABLE & ~after:\n        return False",
             "    pass",
-            "steps/test_attributes.py::test_outside_as_the_kernel_decides_inside",
+            "steps/init/test_attributes.py::test_outside_as_the_kernel_decides_inside",
         ),
         (
             "access times are locked",
             "return not (locked & LOCKED_ATIME and (before ^ after) & _ATIMES)",
             "return True",
-            "steps/test_attributes.py::test_outside_as_the_kernel_decides_inside",
+            "steps/init/test_attributes.py::test_outside_as_the_kernel_decides_inside",
         ),
         (
             "what is mounted below is locked as well",
             "for one in below(context, place) if wanted.recursive else ():",
             "for one in ():",
-            "steps/test_attributes.py::test_a_mount_below_that_is_locked_is_named",
+            "steps/init/test_attributes.py::test_a_mount_below_that_is_locked_is_named",
         ),
     ),
     *at(
-        "pyoci/steps/hooks.py",
+        "pyoci/steps/hooks/hooks.py",
         (
             "a hook that hangs is ended",
             "                self.kill()\n        grace",
             "                pass\n        grace",
-            "steps/test_hooks.py::test_timeout",
+            "steps/hooks/test_hooks.py::test_timeout",
         ),
     ),
     *at(
-        "pyoci/container/processes.py",
+        "pyoci/container/ps.py",
         (
             "ps is not looked for in relative directories",
             'if directory.startswith("/") and os.path.isfile(path)',
             "if os.path.isfile(path)",
-            "container/test_processes.py::test_no_ps_of_a_relative_directory",
+            "container/test_ps.py::test_no_ps_of_a_relative_directory",
         ),
     ),
     *at(
@@ -177,7 +177,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/listener.py",
+        "pyoci/steps/listener/listener.py",
         (
             "the directory of an agent is not open in the shared table",
             "    if shared:\n",
@@ -212,9 +212,9 @@ MUTATIONS = (
     together(
         "what would be imported in the container is not found",
         "security/test_late_code.py::test_nothing_is_loaded_by_name",
-        ("pyoci/container/init.py", "        seal_imports()\n", ""),
+        ("pyoci/container/process/init.py", "        seal_imports()\n", ""),
         (
-            "pyoci/steps/launch.py",
+            "pyoci/steps/init/launch.py",
             "        image.warm()\n",
             "        try:\n            import tokenize  # noqa: F401\n        except ImportError:\n            pass\n"
             "        image.warm()\n",

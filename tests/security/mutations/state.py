@@ -212,36 +212,36 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/container/seccomp_cache.py",
+        "pyoci/seccomp/cache.py",
         (
             "a compiled filter has its hash",
             "digest != _hash(content) or name",
             "name",
-            "container/test_seccomp_cache.py::test_flipped_bits",
+            "seccomp/test_cache.py::test_flipped_bits",
         ),
         (
             "a compiled filter is that of the profile",
             "or name != key.encode() or",
             "or",
-            "container/test_seccomp_cache.py::test_an_entry_under_another_name_is_not_believed",
+            "seccomp/test_cache.py::test_an_entry_under_another_name_is_not_believed",
         ),
         (
             "a compiled filter is ours",
             "found.st_uid == os.geteuid() and found.st_mode == stat.S_IFREG | 0o600",
             "True",
-            "container/test_seccomp_cache.py::test_another_owner_is_not_believed",
+            "seccomp/test_cache.py::test_another_owner_is_not_believed",
         ),
         (
             "the directory of compiled filters is ours",
             "    if found.st_uid == os.geteuid():\n",
             "    if True:\n",
-            "container/test_seccomp_cache.py::test_a_directory_of_another_owner_is_left_alone",
+            "seccomp/test_cache.py::test_a_directory_of_another_owner_is_left_alone",
         ),
         (
             "the directory of compiled filters is no link",
             "os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)",
             "os.open(path, os.O_RDONLY | os.O_DIRECTORY)",
-            "container/test_seccomp_cache.py::test_links_are_not_followed",
+            "seccomp/test_cache.py::test_links_are_not_followed",
         ),
     ),
 )

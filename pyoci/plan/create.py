@@ -1,0 +1,401 @@
+"""Config + Options + Host -> Plan: everything that will be done, in order, as data. Pure: no system call.
+
+The plan is closed: between clone and execve nothing happens that is not one of its steps.
+
+    host        prepare     before there is a process: cgroups, sources of bind mounts, the filter
+    stage 1     first       only when namespaces are joined that act on children only (DESIGN 4.2)
+    host        maps        written while stage 1, or the container's process, waits
+    host        admit       what only the runtime may do to the process before it hides
+    container   inside      namespaces, mounts, devices, then `mounted`
+    host        mounted     prestart and createRuntime hooks
+    container   finish      createContainer hooks, root switch, identity, then `ready`
+    container   launch      detach, wait for start, startContainer hooks, execve
+    helper      helper      beside launch, where somebody has to act once the filter is loaded (steps/listener/)
+"""
+
+from __future__ import annotations
+
+from pyoci.config import Config
+from pyoci.config.process import Process
+from pyoci.config.rules.linux import sysctl_namespace
+from pyoci.errors import ConfigError
+from pyoci.host import Host
+from pyoci.plan.mounts import Mounts
+from pyoci.plan.process import DEFAULT_UMASK, Plan, ProcessPlan, join_rdt, required
+from pyoci.record import Record
+from pyoci.steps.hooks.state import HookState
+from pyoci.steps.host import cgroups
+from pyoci.steps.host import process as host
+from pyoci.steps.init import identity, namespaces, sync
+from pyoci.steps.init.rootfs import OpenProc
+from pyoci.steps.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyoci.cgroups.hierarchies import Layout
+    from pyoci.cgroups.systemd.names import Unit
+    from pyoci.config.hooks import Hook
+    from pyoci.config.linux import Linux
+    from pyoci.config.namespaces import Namespace
+    from pyoci.config.resources import DeviceRule
+    from pyoci.steps.host.rdt import Group
+
+__all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make", "may_set_groups"]
+
+CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
+_ACTS_ON_CHILDREN = ("pid", "time")
+
+
+NO_PROCESS = Process(args=(), cwd="/")
+
+
+class Surroundings(Record):
+    """What a plan depends on besides config.json: names that the caller chose and facts that were read before.
+
+    bundle, rootfs: absolute paths. layout: the host's cgroups; cgroups: the container's, by controller.
+    device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
+    unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
+    listen: descriptors passed by socket activation, counted in preserve as well.
+    keyring: the name of the session keyring that is made for it, "" for the caller's own.
+    rdt: the group of linux.intelRdt. pipes: the standard streams that are pipes to the runtime.
+    """
+
+    id: str
+    bundle: str
+    rootfs: str
+    host: Host
+    layout: Layout
+    cgroups: dict[str, str]
+    unit: Unit | None = None
+    device_rules: tuple[DeviceRule, ...] = ()
+    no_pivot: bool = False
+    keyring: str = ""
+    preserve: int = 0
+    file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE as the caller had it, if it was raised meanwhile
+    listen: int = 0
+    notify: str = ""
+    rootless_cgroups: bool = False
+    rdt: Group | None = None
+    pipes: tuple[int, ...] = ()
+
+    def cgroups_optional(self, linux: Linux) -> bool:
+        """Whether the container may do without cgroups, if none can be had and it names none."""
+        return self.rootless_cgroups and not linux.cgroups_path and self.unit is None
+
+
+def make(config: Config, around: Surroundings) -> Plan:
+    """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
+    if config.process is None:  # required for start only: the container is made and waits
+        config = Config(**{**config.__dict__, "process": NO_PROCESS})
+    assert config.process is not None
+    state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
+    shape = _Shape(config)
+    mounts = Mounts(config, around)
+    process = ProcessPlan(config, config.process, around, may_set_groups(config, around.host), state)
+    hooks = config.hooks
+    early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
+    synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()
+    return Plan(
+        two_stage=shape.two_stage,
+        clone_flags=shape.clone_flags,
+        private_pid=_is_new(config.linux.namespace("pid")),
+        prepare=_prepare(config, around, shape, mounts, process),
+        first=shape.first(around),
+        maps=_maps(config, around, shape),
+        admit=_admit(config, shape, around) + process.name(),
+        inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
+        mounted=early,
+        finish=(
+            *_container_hooks(hooks.create_container, state),
+            *mounts.switch(process.terminal()),
+            _send_identity(config),
+            *process.finish(),
+        ),
+        launch=process.launch(),
+        preserved=process.keep,
+        argv=config.process.args,
+        env=process.environment(),
+        helper=process.helper(),
+    )
+
+
+def _send_identity(config: Config) -> Step:
+    kinds = tuple(one.type for one in config.linux.namespaces)
+    return namespaces.SendIdentity(kinds=kinds, root="mount" not in kinds)
+
+
+def _is_new(namespace: Namespace | None) -> bool:
+    return namespace is not None and not namespace.path
+
+
+class _Shape:
+    """How the container's process comes to its namespaces: by one clone, or in two stages (DESIGN D4)."""
+
+    def __init__(self, config: Config) -> None:
+        every = config.linux.namespaces
+        self.config = config
+        self.joined = tuple(one for one in every if one.path)
+        self.new = tuple(one for one in every if not one.path)
+        self.user = config.linux.namespace("user")
+        joins_for_children = any(one.type in (*_ACTS_ON_CHILDREN, "user") for one in self.joined)
+        joins_beside_user = self.user is not None and bool(self.joined)
+        offsets = bool(config.linux.time_offsets)
+        self.two_stage = joins_for_children or joins_beside_user or offsets
+        # Stage 1 waits for what only the runtime can write into its new namespaces.
+        self.waits = self.two_stage and (_is_new(self.user) or offsets)
+        later = ("cgroup", "user", "time") if self.two_stage else ("cgroup",)
+        self.clone_flags = 0
+        for one in self.new:
+            # The cgroup namespace is made by the process itself, once it is where its root shall be.
+            if one.type not in later:
+                self.clone_flags |= one.flag
+
+    def born_inside(self, around: Surroundings) -> bool:
+        """Whether clone3(2) may put the process into its v2 cgroup."""
+        return "" in around.cgroups and not self.two_stage and around.unit is None
+
+    def first(self, around: Surroundings) -> tuple[Step, ...]:
+        """The steps of stage 1. It hides before it joins anything that others can already see.
+
+        Only an unprivileged runtime has to write the maps before that; it cannot join anything beside.
+        """
+        if not self.two_stage:
+            return ()
+        steps: list[Step] = []
+        new_user = _is_new(self.user)
+        late = new_user and around.host.euid != 0
+        if not late:
+            steps.append(sync.HideProcess())
+        joined = tuple(one for one in self.joined if one.type != "mount")
+        if self.joined:
+            steps += _drop_groups(around.host)
+        if joined:
+            pointer = joined[0].pointer if len(joined) == 1 else "/linux/namespaces"
+            steps.append(namespaces.JoinNamespaces(pointer=pointer, namespaces=joined))
+        if new_user and self.user is not None:
+            steps.append(namespaces.Unshare(pointer=self.user.pointer, kind="user", flag=CLONE_NEWUSER))
+        time = self.config.linux.namespace("time")
+        if time is not None and not time.path:
+            steps.append(namespaces.Unshare(pointer=time.pointer, kind="time", flag=CLONE_NEWTIME))
+        if self.waits:
+            steps += [sync.Send(kind="unshared"), sync.Await(kind="go")]
+        if late:
+            steps.append(sync.HideProcess())
+        if self.user is not None:
+            # Where something was joined they are gone already.
+            may_drop = not self.joined and may_set_groups(self.config, around.host)
+            steps.append(namespaces.BecomeRoot(drop_groups=may_drop))
+        return tuple(steps)
+
+    def enter(self, around: Surroundings) -> tuple[Step, ...]:
+        """The first steps of the container's process, up to a private procfs in all its namespaces."""
+        steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
+        if around.layout.version != "v2" and around.unit is None:
+            steps.append(cgroups.EnterCgroups())
+        steps.append(cgroups.ResetAffinity())
+        if self.user is not None and not self.two_stage:
+            steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, around.host)))
+        steps.append(sync.HideProcess())
+        late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
+        if self.joined and not self.two_stage:
+            steps += _drop_groups(around.host)
+        steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
+        cgroup = self.config.linux.namespace("cgroup")
+        if cgroup is not None and not cgroup.path:
+            steps.append(namespaces.Unshare(pointer=cgroup.pointer, kind="cgroup", flag=CLONE_NEWCGROUP))
+        steps.append(OpenProc())
+        network = self.config.linux.namespace("network")
+        if network is not None and not network.path:
+            steps.append(namespaces.LoopbackUp(pointer=network.pointer))
+        return tuple(steps)
+
+
+def _drop_groups(host: Host) -> tuple[Step, ...]:
+    """Before the first join, by a runtime that may."""
+    return (namespaces.DropGroups(),) if host.euid == 0 and host.set_groups else ()
+
+
+def denies_setgroups(config: Config, host: Host) -> bool:
+    """Whether setgroups(2) must be forbidden: an unprivileged runtime that maps its own group and nothing else."""
+    maps = config.linux.gid_mappings
+    return host.euid != 0 and len(maps) == 1 and (maps[0].host_id, maps[0].size) == (host.egid, 1)
+
+
+def may_set_groups(config: Config, host: Host) -> bool:
+    """Whether the container's process may call setgroups(2), as far as that is known before there is one."""
+    return host.set_groups and not denies_setgroups(config, host)
+
+
+def _prepare(
+    config: Config, around: Surroundings, shape: _Shape, mounts: Mounts, process: ProcessPlan
+) -> tuple[Step, ...]:
+    steps: list[Step] = [_open_namespace(config, one) for one in shape.joined]
+    assert config.process is not None
+    steps += required(config.process, config.linux)
+    if config.linux.seccomp is not None:
+        steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+    steps += process.agent()
+    steps += mounts.sources()
+    if config.linux.intel_rdt is not None and around.rdt is not None:
+        from pyoci.steps.host.rdt import MakeRdtGroup
+
+        steps.append(MakeRdtGroup(rdt=config.linux.intel_rdt, group=around.rdt))
+    if around.unit is not None:
+        from pyoci.steps.host import systemd
+
+        return (*steps, systemd.LookAtCgroup(paths=around.cgroups), systemd.ReachSystemd(unit=around.unit))
+    limits, needs_domain = _limits(config, around)
+    steps.append(
+        cgroups.MakeCgroups(
+            paths=around.cgroups,
+            optional=around.cgroups_optional(config.linux),
+            unprivileged=around.rootless_cgroups,
+            born_inside=shape.born_inside(around),
+            domain_limits=needs_domain,
+        )
+    )
+    return (*steps, *limits, _devices(around))
+
+
+def _open_namespace(config: Config, one: Namespace) -> Step:
+    """With one of the kernel parameters that belong to it, if there are any."""
+    written = [sysctl for sysctl in config.linux.sysctl if sysctl_namespace(sysctl) == one.type]
+    return namespaces.OpenNamespace(pointer=one.pointer, namespace=one, sysctl=written[0] if written else None)
+
+
+def _devices(around: Surroundings) -> Step:
+    return cgroups.ApplyDeviceRules(rules=around.device_rules, optional=around.rootless_cgroups)
+
+
+def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], bool]:
+    """The step that writes the limits, if there are any, and whether they rule out a threaded cgroup."""
+    resources = config.linux.resources
+    if not resources.limited():
+        return (), False
+    from pyoci.cgroups.limits import limits
+    from pyoci.steps.host.limits import SetLimits
+
+    unified = limits.is_unified(around.cgroups)
+    writes, ignored = limits.plan(resources, unified), limits.ignored(resources, unified)
+    if around.unit is not None:
+        from pyoci.cgroups.systemd import limits as systemd_limits
+
+        writes = systemd_limits.rounded(writes)
+    if not writes and not ignored:
+        return (), False
+    pointer = writes[0].pointer if len(writes) == 1 else resources.pointer
+    return (SetLimits(pointer=pointer, writes=writes, ignored=ignored),), limits.needs_domain(writes)
+
+
+def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ...]:
+    """What is written while the process that made the user and time namespaces waits."""
+    steps: list[Step] = []
+    if _is_new(shape.user):
+        from pyoci.steps.host import idmap
+
+        steps.append(
+            idmap.WriteIdMappings(
+                uid_mappings=config.linux.uid_mappings,
+                gid_mappings=config.linux.gid_mappings,
+                deny_setgroups=denies_setgroups(config, around.host),
+                helpers=around.host.euid != 0,
+            )
+        )
+    if config.linux.time_offsets:
+        steps.append(host.SetTimeOffsets(offsets=config.linux.time_offsets))
+    if shape.waits:
+        steps += _oom_score(config)
+    return tuple(steps)
+
+
+def _oom_score(config: Config) -> tuple[Step, ...]:
+    """Before the process hides: in two stages that is stage 1, which passes it on."""
+    assert config.process is not None
+    value = config.process.oom_score_adj
+    return () if value is None else (host.SetOomScoreAdj(value=value),)
+
+
+def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    if around.unit is not None:
+        from pyoci.plan import systemd as plan_systemd
+
+        steps += (*plan_systemd.start(config, around, around.unit), *_limits(config, around)[0], _devices(around))
+    linux = config.linux
+    if shape.user is not None and shape.user.path and (linux.uid_mappings or linux.gid_mappings):
+        from pyoci.steps.host import idmap
+
+        steps.append(idmap.CheckIdMappings(uid_mappings=linux.uid_mappings, gid_mappings=linux.gid_mappings))
+    assert config.process is not None
+    if not shape.waits:
+        steps += _oom_score(config)
+    if config.process.rlimits:
+        steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
+    if "" in around.cgroups and shape.two_stage and around.unit is None:
+        steps.append(cgroups.MoveToCgroup())
+    if around.rdt is not None:
+        steps += join_rdt(around.rdt.path, around.rdt.monitor)
+    steps += _net_devices(config, around)
+    return tuple(steps)
+
+
+def _net_devices(config: Config, around: Surroundings) -> tuple[Step, ...]:
+    linux = config.linux
+    if not linux.net_devices:
+        return ()
+    if around.host.euid != 0 or around.rootless_cgroups:
+        raise ConfigError(
+            "network devices are not supported for rootless containers",
+            pointer=f"{linux.pointer}/netDevices",
+            hint="only root of the host's network namespace may move its devices",
+        )
+    from pyoci.steps.host.net_devices import MoveNetDevice
+
+    network = linux.namespace("network")
+    assert network is not None  # rules.py
+    joined = network.pointer if network.path else ""
+    return tuple(
+        MoveNetDevice(pointer=one.pointer, device=one, namespace=joined, path=network.path) for one in linux.net_devices
+    )
+
+
+def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
+    """Hooks of the runtime's side. The environment of one without `env` is the runtime's own."""
+    if not hooks:
+        return ()
+    from pyoci.steps.hooks.hooks import RunHooks
+
+    pointer = f"/hooks/{kind}"
+    return (
+        RunHooks(
+            pointer=pointer,
+            kind=kind,
+            hooks=hooks,
+            state=state,
+            status="creating",
+            env=None,
+            inside=False,
+            directory="bundle",
+        ),
+    )
+
+
+def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
+    """createContainer: in the container's namespaces, in its root, before the switch; no environment unless given."""
+    if not hooks:
+        return ()
+    from pyoci.steps.hooks.hooks import RunHooks
+
+    return (
+        RunHooks(
+            pointer="/hooks/createContainer",
+            kind="createContainer",
+            hooks=hooks,
+            state=state,
+            status="creating",
+            env=(),
+            inside=True,
+            directory="root",
+            before=(identity.SetUmask(umask=DEFAULT_UMASK),),  # until now the process has none
+        ),
+    )

@@ -1,0 +1,384 @@
+"""The part of a plan that turns a process into the program: of create, and of exec (plan/exec.py). Pure."""
+
+from __future__ import annotations
+
+from pyoci import os
+from pyoci.config import Config
+from pyoci.config.process import Process, Rlimit
+from pyoci.kernel.constants import RLIMIT_NOFILE
+from pyoci.record import Record
+from pyoci.steps.init import identity, launch, process, sync, system
+from pyoci.steps.step import Step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Protocol
+
+    from pyoci.config.linux import Linux
+    from pyoci.steps.hooks.state import HookState
+    from pyoci.steps.listener.listener import HandOverListener
+
+    class Caller(Protocol):
+        """What the caller passed on to the program: see plan.Surroundings and plan_exec.Entrance."""
+
+        @property
+        def keyring(self) -> str: ...
+        @property
+        def preserve(self) -> int: ...
+        @property
+        def listen(self) -> int: ...
+        @property
+        def file_limit(self) -> tuple[int, int] | None: ...
+        @property
+        def notify(self) -> str: ...
+        @property
+        def pipes(self) -> tuple[int, ...]: ...
+
+
+DEFAULT_UMASK = 0o022
+
+
+class Plan(Record):
+    """The steps by phase (plan/create.py), and how the process is cloned."""
+
+    two_stage: bool
+    clone_flags: int  # CLONE_NEW* of the container's process
+    private_pid: bool  # it is the first process of a pid namespace of its own
+    prepare: tuple[Step, ...]
+    first: tuple[Step, ...]
+    maps: tuple[Step, ...]
+    admit: tuple[Step, ...]
+    inside: tuple[Step, ...]
+    mounted: tuple[Step, ...]
+    finish: tuple[Step, ...]
+    launch: tuple[Step, ...]
+    preserved: int  # descriptors 0 to preserved - 1 are the program's
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    helper: tuple[Step, ...] = ()  # of a process that makes the container's and shares its descriptors
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step in the order of execution, with the process that executes it."""
+        asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
+        waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
+        kinds = [type(step).__name__ for step in self.launch]
+        armed = kinds.index("ArmListener") + 1 if self.helper else len(kinds)
+        phases = (
+            ("host", self.prepare),
+            ("stage 1", self.first[:waits]),
+            ("host", self.maps if self.two_stage else ()),
+            ("stage 1", self.first[waits:]),
+            ("host", self.admit if self.two_stage else self.maps + self.admit),
+            ("container", self.inside),
+            ("host", self.mounted),
+            ("container", self.finish),
+            ("container", self.launch[:armed]),
+            ("helper", self.helper),
+            ("container", self.launch[armed:]),
+        )
+        for side, steps in phases:
+            for step in steps:
+                yield side, step
+
+
+def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """Checks of the runtime's side, before there is a process: the security modules that config.json relies on."""
+    steps: list[Step] = []
+    if wanted.apparmor_profile:
+        from pyoci.steps.init import apparmor
+
+        pointer = f"{wanted.pointer}/apparmorProfile"
+        steps.append(apparmor.RequireAppArmor(pointer=pointer, profile=wanted.apparmor_profile))
+    if wanted.selinux_label or linux.mount_label:
+        from pyoci.steps.init import selinux
+
+        if wanted.selinux_label:
+            steps.append(selinux.RequireSelinux(pointer=f"{wanted.pointer}/selinuxLabel"))
+        if linux.mount_label:
+            steps.append(selinux.RequireSelinux(pointer=f"{linux.pointer}/mountLabel"))
+    return tuple(steps)
+
+
+def join_rdt(path: str, monitor: str) -> tuple[Step, ...]:
+    """Into the container's group of resctrl, "" if it has none; also for a process of exec."""
+    if not path:
+        return ()
+    from pyoci.steps.host.rdt import JoinRdtGroup
+
+    return (JoinRdtGroup(paths=(path, monitor) if monitor else (path,)),)
+
+
+def profile(wanted: Process) -> tuple[Step, ...]:
+    """AppArmor's profile; also for a process of exec."""
+    if not wanted.apparmor_profile:
+        return ()
+    from pyoci.steps.init import apparmor
+
+    return (
+        apparmor.SetAppArmorProfile(
+            pointer=f"{wanted.pointer}/apparmorProfile",
+            profile=wanted.apparmor_profile,
+            no_new_privileges=wanted.no_new_privileges,
+        ),
+    )
+
+
+def keyring_label(wanted: Process) -> tuple[Step, ...]:
+    """SELinux's label of the keys that are made from here on; also for a process of exec."""
+    if not wanted.selinux_label:
+        return ()
+    from pyoci.steps.init import selinux
+
+    return (selinux.SetKeyringLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
+
+
+def label(wanted: Process) -> tuple[Step, ...]:
+    """SELinux's label of the program; also for a process of exec."""
+    if not wanted.selinux_label:
+        return ()
+    from pyoci.steps.init import selinux
+
+    return (selinux.SetProcessLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
+
+
+def scheduler(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """Of a process of exec who sets it depends (plan/exec.py)."""
+    if wanted.scheduler is None:
+        return ()
+    from pyoci.steps.init import scheduling
+
+    cpu = linux.resources.raw.get("cpu") or {}
+    cpus = cpu.get("cpus", "")
+    return (scheduling.SetScheduler(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=cpus),)
+
+
+def priorities(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+    """I/O priority, personality and memory policy, in runc's order behind the scheduler; also for a process of exec."""
+    if not (wanted.io_priority or linux.personality or linux.memory_policy):
+        return ()
+    from pyoci.steps.init import scheduling
+
+    steps: list[Step] = []
+    if wanted.io_priority is not None:
+        steps.append(scheduling.SetIoPriority(pointer=wanted.io_priority.pointer, priority=wanted.io_priority))
+    if linux.personality is not None:
+        steps.append(scheduling.SetPersonality(pointer=linux.personality.pointer, personality=linux.personality))
+    if linux.memory_policy is not None:
+        steps.append(scheduling.SetMemoryPolicy(pointer=linux.memory_policy.pointer, policy=linux.memory_policy))
+    return tuple(steps)
+
+
+class ProcessPlan:
+    """The steps for `process` and for what belongs to the new namespaces.
+
+    Without args there is no program, and `start` will refuse; but the process waits all the same.
+    """
+
+    def __init__(
+        self, config: Config, wanted: Process, around: Caller, set_groups: bool, state: HookState | None = None
+    ) -> None:
+        self.config = config
+        self.process = wanted
+        self.around = around
+        self.state = state
+        self.set_groups = set_groups
+        self.keep = 3 + around.preserve
+        self.helpless = False  # whoever loads the filter can send its listener
+
+    def session(self, existing: bool = False) -> tuple[Step, ...]:
+        if not self.around.keyring:
+            return ()
+        join = identity.JoinSessionKeyring(name=self.around.keyring, existing=existing)
+        return (*keyring_label(self.process), join)
+
+    def terminal(self) -> tuple[Step, ...]:
+        if not self.process.terminal:
+            return ()
+        from pyoci.steps.init import terminal
+
+        steps: list[Step] = [terminal.OpenTerminal(size=self.process.console_size, uid=self.process.user.uid)]
+        if self.config.linux.namespace("mount") is not None:
+            steps.append(terminal.BindConsole())
+        steps.append(terminal.TakeTerminal())
+        return tuple(steps)
+
+    def finish(self) -> tuple[Step, ...]:
+        """From the new root to `ready`: all that is left then is to wait for start."""
+        from pyoci.plan.mounts import hide
+
+        config, user = self.config, self.process.user
+        steps: list[Step] = [
+            identity.SetUmask(umask=DEFAULT_UMASK if user.umask is None else user.umask),
+        ]
+        if config.hostname:
+            steps.append(system.SetHostname(name=config.hostname))
+        if config.domainname:
+            steps.append(system.SetDomainname(name=config.domainname))
+        steps += profile(self.process)
+        steps += [system.SetSysctl(pointer=one.pointer, key=one.key, value=one.value) for one in config.linux.sysctl]
+        steps += hide(config)
+        steps += self.no_new_privileges() + scheduler(self.process, config.linux) + self.attributes()
+        steps += self.become_user()
+        steps += self.find_program()
+        steps += [
+            launch.CloseDescriptors(keep=self.keep),
+            sync.Send(kind="ready"),
+            sync.Await(kind="created"),
+        ]
+        return tuple(steps)
+
+    def no_new_privileges(self) -> tuple[Step, ...]:
+        return (identity.NoNewPrivileges(),) if self.process.no_new_privileges else ()
+
+    def attributes(self) -> tuple[Step, ...]:
+        """What the process is given while it may still give itself anything, and its children inherit."""
+        return priorities(self.process, self.config.linux) + label(self.process)
+
+    def become_user(self) -> tuple[Step, ...]:
+        """From root to the user and the capabilities of the program."""
+        wanted, user = self.process, self.process.user
+        sets = wanted.capabilities
+        steps: list[Step] = []
+        if not self._has_home():
+            steps.append(process.SetHome(uid=user.uid))
+        steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
+        if sets is not None:
+            steps.append(identity.LimitBoundingSet(capabilities=sets.bounding))
+        if self.around.pipes:
+            from pyoci.steps.init import streams
+
+            steps.append(streams.TakePipes(numbers=self.around.pipes))
+        steps += [
+            identity.OwnStandardStreams(uid=user.uid),
+            identity.SetUser(uid=user.uid, gid=user.gid, groups=user.additional_gids, set_groups=self.set_groups),
+        ]
+        if sets is not None:
+            filtered = self.config.linux.seccomp is not None and not wanted.no_new_privileges
+            steps.append(identity.SetCapabilities(capabilities=sets, keep=identity.CAP_SYS_ADMIN if filtered else 0))
+        return tuple(steps)
+
+    def find_program(self) -> tuple[Step, ...]:
+        """As the user: the working directory, and the program that args[0] names."""
+        steps: list[Step] = [process.ChangeDirectory(path=self.process.cwd, final=True)]
+        if self.process.args:
+            steps.append(process.FindProgram(name=self.process.args[0], search=self._search()))
+        return tuple(steps)
+
+    def launch(self) -> tuple[Step, ...]:
+        wanted = self.process
+        steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
+        if not wanted.args:
+            return tuple(steps)
+        limits = self.limits()
+        hooks = self.config.hooks.start_container
+        if hooks:
+            from pyoci.steps.hooks.hooks import RunHooks
+
+            run_hooks = RunHooks
+            if self._notifies():
+                from pyoci.steps.hooks.relay import RunNotifiedHooks
+
+                run_hooks = RunNotifiedHooks
+            assert self.state is not None
+            filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
+            steps.append(
+                run_hooks(
+                    pointer="/hooks/startContainer",
+                    kind="startContainer",
+                    hooks=hooks,
+                    state=self.state,
+                    status="created",
+                    env=None,
+                    inside=True,
+                    before=limits + filter,
+                )
+            )
+        steps += [*self.arm(), *limits, self.execute()]
+        return tuple(steps)
+
+    def execute(self) -> Step:
+        return launch.ExecuteProgram(name=self.process.args[0])
+
+    def agent(self) -> tuple[Step, ...]:
+        """Before there is a process: find the agent that will get the filter's listener."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps.listener import listener
+
+        return (listener.FindAgent(path=self._agent_path()),)
+
+    def name(self) -> tuple[Step, ...]:
+        """The last of the runtime's steps: the helper learns whom it will speak of."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps.listener import listener
+
+        return (listener.NameProcess(),)
+
+    def arm(self) -> tuple[Step, ...]:
+        """Before limits that the waiting Python may not fit into."""
+        if not self._notifies():
+            return ()
+        from pyoci.steps.listener import listener
+
+        return (listener.ArmListener(),)
+
+    def helper(self, status: str = "created", container: int = 0) -> tuple[Step, ...]:
+        """What the helper does that makes the process; none where the filter has no listener.
+
+        `container`: the pid of the container's first process, if that is another one.
+        """
+        return (self.handover(status, container),) if self._notifies() else ()
+
+    def handover(self, status: str, container: int) -> HandOverListener:
+        from pyoci.steps.listener import listener
+
+        seccomp = self.config.linux.seccomp
+        assert self.state is not None and seccomp is not None
+        return listener.HandOverListener(
+            path=self._agent_path(),
+            metadata=seccomp.listener_metadata,
+            state=self.state,
+            status=status,
+            container=container,
+            keep=self.keep,
+        )
+
+    def _notifies(self) -> bool:
+        seccomp = self.config.linux.seccomp
+        return seccomp is not None and seccomp.notifies() and bool(self.process.args) and not self.helpless
+
+    def _agent_path(self) -> str:
+        """Absolute; as with runc, a relative one starts at the bundle."""
+        assert self.config.linux.seccomp is not None and self.state is not None
+        return os.path.join(self.state.bundle, self.config.linux.seccomp.listener_path)
+
+    def limits(self) -> tuple[Step, ...]:
+        """process.rlimits, and the caller's limit of open files if only the runtime needed more."""
+        rlimits, files = self.process.rlimits, self.around.file_limit
+        if files is not None and not any(one.resource == RLIMIT_NOFILE for one in rlimits):
+            own = Rlimit(pointer="", type="RLIMIT_NOFILE", resource=RLIMIT_NOFILE, soft=files[0], hard=files[1])
+            rlimits = (own, *rlimits)
+        return (process.SetRlimits(rlimits=rlimits),) if rlimits else ()
+
+    def _has_home(self) -> bool:
+        return any(entry.startswith("HOME=") and entry != "HOME=" for entry in self.process.env or ())
+
+    def environment(self) -> tuple[str, ...]:
+        """process.env as the program gets it, but for HOME, which only the container's /etc/passwd knows."""
+        entries = [entry for entry in self.process.env or () if entry != "HOME="]
+        if self.around.notify:
+            from pyoci.plan.mounts import NOTIFY_DIRECTORY
+
+            entries.append(f"NOTIFY_SOCKET={NOTIFY_DIRECTORY}/notify.sock")
+        if self.around.listen:
+            entries += [f"LISTEN_FDS={self.around.listen}", "LISTEN_PID=1"]
+        return tuple(entries)
+
+    def _search(self) -> tuple[str, ...]:
+        """The directories of the last PATH in process.env."""
+        for entry in reversed(self.process.env or ()):
+            if entry.startswith("PATH="):
+                return tuple(entry[5:].split(":"))
+        return ()

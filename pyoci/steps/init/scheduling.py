@@ -1,0 +1,207 @@
+"""process.scheduler, ioPriority and execCPUAffinity, linux.personality and linux.memoryPolicy: once in its cgroups,
+with all privileges still there, and before the program's ids (config.md, "Process"; config-linux.md)."""
+
+from __future__ import annotations
+
+from errno import EINVAL, EPERM
+
+from pyoci.config import id_list
+from pyoci.config.linux import MemoryPolicy, Personality
+from pyoci.config.process import ExecCpuAffinity, IoPriority, Scheduler
+from pyoci.errors import StepError, os_error_text, system_call
+from pyoci.kernel import scheduling
+from pyoci.steps.host.cgroups import reset_affinity
+from pyoci.steps.step import Context, Step, failed
+
+# include/uapi/linux/sched.h
+POLICIES = {
+    "SCHED_OTHER": 0,
+    "SCHED_FIFO": 1,
+    "SCHED_RR": 2,
+    "SCHED_BATCH": 3,
+    "SCHED_ISO": 4,
+    "SCHED_IDLE": 5,
+    "SCHED_DEADLINE": 6,
+}
+FLAGS = {
+    "SCHED_FLAG_RESET_ON_FORK": 0x01,
+    "SCHED_FLAG_RECLAIM": 0x02,
+    "SCHED_FLAG_DL_OVERRUN": 0x04,
+    "SCHED_FLAG_KEEP_POLICY": 0x08,
+    "SCHED_FLAG_KEEP_PARAMS": 0x10,
+    "SCHED_FLAG_UTIL_CLAMP_MIN": 0x20,
+    "SCHED_FLAG_UTIL_CLAMP_MAX": 0x40,
+}
+IO_CLASSES = {"IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3}  # include/uapi/linux/ioprio.h
+PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}  # include/uapi/linux/personality.h
+# include/uapi/linux/mempolicy.h
+MEMORY_MODES = {
+    "MPOL_DEFAULT": 0,
+    "MPOL_PREFERRED": 1,
+    "MPOL_BIND": 2,
+    "MPOL_INTERLEAVE": 3,
+    "MPOL_LOCAL": 4,
+    "MPOL_PREFERRED_MANY": 5,
+    "MPOL_WEIGHTED_INTERLEAVE": 6,
+}
+MEMORY_FLAGS = {
+    "MPOL_F_NUMA_BALANCING": 1 << 13,
+    "MPOL_F_RELATIVE_NODES": 1 << 14,
+    "MPOL_F_STATIC_NODES": 1 << 15,
+}
+
+
+def _total(names: tuple[str, ...], values: dict[str, int]) -> int:
+    """The flags of these names; one given twice counts once."""
+    found = 0
+    for name in names:
+        found |= values[name]
+    return found
+
+
+class SetScheduler(Step):
+    """sched_setattr(2), by the process or the runtime.
+
+    `cpus`: the cgroup's cpuset is limited too, which SCHED_DEADLINE cannot go with.
+    """
+
+    scheduler: Scheduler
+    cpus: str = ""
+
+    def describe(self) -> str:
+        wanted = self.scheduler
+        numbers = [f"{name} {value}" for name in _NUMBERS if (value := getattr(wanted, name))]
+        return f"schedule by {wanted.policy}" + "".join(f", {text}" for text in [*numbers, *wanted.flags])
+
+    def execute(self, context: Context) -> None:
+        wanted = self.scheduler
+        try:
+            scheduling.set_attributes(
+                POLICIES[wanted.policy],
+                _total(wanted.flags, FLAGS),
+                wanted.nice,
+                wanted.priority,
+                wanted.runtime,
+                wanted.deadline,
+                wanted.period,
+                context.pid,  # from the runtime; the process itself has none there, which means itself
+            )
+        except OSError as error:
+            message = f"error setting scheduler: {os_error_text(error)}"
+            hint = "sched_setattr(2) says what each policy needs"
+            if error.errno == EPERM:
+                hint = "a lower nice value and real-time policies need CAP_SYS_NICE in the initial user namespace"
+                if wanted.policy in ("SCHED_FIFO", "SCHED_RR"):
+                    hint += "; on cgroup v1 also real-time CPU time: linux.resources.cpu.realtimeRuntime"
+                if self.cpus:
+                    message = "process scheduler can't be used together with AllowedCPUs"
+                    hint = f"remove the limit of the cgroup to the CPUs {self.cpus}"
+            raise StepError(
+                message,
+                pointer=self.pointer,
+                step=type(self).__name__,
+                call=system_call(error),
+                errno=error.errno or 0,
+                hint=hint,
+            ) from None
+
+
+_NUMBERS = ("nice", "priority", "runtime", "deadline", "period")
+
+
+class SetIoPriority(Step):
+    """ioprio_set(2)."""
+
+    priority: IoPriority
+
+    def describe(self) -> str:
+        return f"set the I/O priority {self.priority.class_} {self.priority.priority}"
+
+    def execute(self, context: Context) -> None:
+        try:
+            scheduling.set_io_priority(IO_CLASSES[self.priority.class_], self.priority.priority)
+        except OSError as error:
+            hint = "IOPRIO_CLASS_RT needs CAP_SYS_NICE in the initial user namespace" if error.errno == EPERM else ""
+            failure = failed(self, error, hint)
+            failure.message = f"failed to set io priority: {os_error_text(error)}"
+            raise failure from None
+
+
+class SetPersonality(Step):
+    """personality(2)."""
+
+    personality: Personality
+
+    def describe(self) -> str:
+        return f"set the personality {self.personality.domain}"
+
+    def execute(self, context: Context) -> None:
+        scheduling.set_personality(PERSONALITIES[self.personality.domain])
+
+
+class SetMemoryPolicy(Step):
+    """set_mempolicy(2)."""
+
+    policy: MemoryPolicy
+
+    def describe(self) -> str:
+        policy = self.policy
+        nodes = f" of the nodes {policy.nodes}" if policy.nodes else ""
+        return f"set the memory policy {' '.join((policy.mode, *policy.flags))}{nodes}"
+
+    def execute(self, context: Context) -> None:
+        policy = self.policy
+        mode = MEMORY_MODES[policy.mode] | _total(policy.flags, MEMORY_FLAGS)
+        try:
+            scheduling.set_memory_policy(mode, id_list.numbers(policy.nodes))
+        except OSError as error:
+            hint = ""
+            if error.errno == EINVAL:
+                hint = "set_mempolicy(2) says which flags go with which mode"
+                if policy.nodes:
+                    hint = f"the nodes of this machine are in /sys/devices/system/node/online; {hint}"
+            failure = failed(self, error, hint)
+            failure.message = f"set_mempolicy: {os_error_text(error)}"  # as runc
+            raise failure from None
+
+
+class SetInitialAffinity(Step):
+    """execCPUAffinity.initial: of the process that joins, before it is in the container's cgroup (exec only)."""
+
+    affinity: ExecCpuAffinity
+
+    def describe(self) -> str:
+        return f"run on the CPUs {self.affinity.initial} at first"
+
+    def execute(self, context: Context) -> None:
+        _set_affinity(self, "initial", self.affinity.initial)
+
+
+class SetFinalAffinity(Step):
+    """execCPUAffinity.final: once it is in the cgroup. With neither, every CPU; with `initial` alone, that stays."""
+
+    affinity: ExecCpuAffinity | None = None
+
+    def describe(self) -> str:
+        wanted = self.affinity
+        if wanted is None or not (wanted.initial or wanted.final):
+            return "run on every CPU"
+        return f"run on the CPUs {wanted.final or wanted.initial}"
+
+    def execute(self, context: Context) -> None:
+        wanted = self.affinity
+        if wanted is None or not (wanted.initial or wanted.final):
+            reset_affinity(context)
+        elif wanted.final:
+            _set_affinity(self, "final", wanted.final)
+
+
+def _set_affinity(step: Step, which: str, cpus: str) -> None:
+    """runc's words. EINVAL: none of these CPUs exists, or the cgroup has none of them."""
+    try:
+        scheduling.set_affinity(id_list.numbers(cpus))
+    except OSError as error:
+        failure = failed(step, error, f"none of the CPUs {cpus} may be used here; /proc/self/status shows which may")
+        failure.message = f"error setting {which} CPU affinity: {os_error_text(error)}"
+        failure.pointer = f"{step.pointer}/{which}"
+        raise failure from None

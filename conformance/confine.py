@@ -2,7 +2,7 @@
 
 Outside a namespace there are only cgroups. Other work may go on on the same machine, so a cgroup counts as the
 program's only if it appeared while the program ran **and** has a name that the suite gives: a container id (a version
-4 UUID) or one of its two fixed paths (cgroups/cgroups.go there), or if it is the one that keeper.py made.
+4 UUID) or one of its two fixed paths (cgroups/cgroups.go there), or if it is the one that supervisor.py made.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 _NAMES = re.compile(rf"(?:.*[-:])?{_UUID4}(?:\.scope)?|cgrouptest|testdir|pyoci-conformance\.\d+")
 _UNSHARE = "unshare --mount --uts --ipc --net --pid --fork --kill-child --propagation private --".split()
 _DEPTH = 12
-_SLACK = 15.0  # seconds beyond the time limit after which the keeper itself is given up
+_SLACK = 15.0  # seconds beyond the time limit after which the supervisor itself is given up
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ def run(argv: list[str], *, cwd: Path, environment: dict[str, str], seconds: flo
             "cgroups": cgroups,
             "report": write_end,
         }
-        keeper = subprocess.Popen(
-            [*_UNSHARE, sys.executable, "-I", str(Path(__file__).with_name("keeper.py")), json.dumps(request)],
+        supervisor = subprocess.Popen(
+            [*_UNSHARE, sys.executable, "-I", str(Path(__file__).with_name("supervisor.py")), json.dumps(request)],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -62,10 +62,10 @@ def run(argv: list[str], *, cwd: Path, environment: dict[str, str], seconds: flo
         )
         os.close(write_end)
         try:
-            status = keeper.wait(seconds + _SLACK)
+            status = supervisor.wait(seconds + _SLACK)
         except subprocess.TimeoutExpired:
-            keeper.kill()  # --kill-child takes the namespace with it
-            status = keeper.wait()
+            supervisor.kill()  # --kill-child takes the namespace with it
+            status = supervisor.wait()
         with os.fdopen(read_end, "rb") as pipe:
             text = pipe.read()
         elapsed = time.monotonic() - started

@@ -23,6 +23,7 @@ from pyoci.config.schema.table import CONFIG
 from pyoci.errors import Error
 from pyoci.host import Host
 from pyoci.plan import create, exec
+from pyoci.plan.inputs import CreateInputs, ExecInputs
 from pyoci.steps.host.rdt import Group
 from pyoci.steps.step import Step
 
@@ -186,7 +187,7 @@ def steps(raw: Raw) -> set[tuple[str, str]]:
             continue
         try:
             made = create.make(read, _around(read, layout))
-            entered = exec.make(read, ENTRANCE)
+            entered = exec.make(read, EXEC_INPUTS)
         except (Error, AssertionError):  # without this property there is no such container
             continue
         found |= {_seen(step) for _, step in (*made.steps(), *entered.steps())}
@@ -200,7 +201,7 @@ def _seen(step: Step) -> tuple[str, str]:
 
 
 PROGRAM = "pyoci.steps.init.launch.ExecuteProgram"
-ENTRANCE = exec.Entrance(id="web", joins=("mnt",), set_groups=True, chroot=False, umask=0o22, cgroups={})
+EXEC_INPUTS = ExecInputs(id="web", joins=("mnt",), set_groups=True, chroot=False, umask=0o22, cgroups={})
 
 
 def _complete(raw: Raw, version: str) -> Raw:
@@ -218,9 +219,9 @@ def _complete(raw: Raw, version: str) -> Raw:
     return raw
 
 
-def _around(read: config.Config, layout: Layout) -> create.Surroundings:
+def _around(read: config.Config, layout: Layout) -> CreateInputs:
     linux = read.linux
-    return create.Surroundings(
+    return CreateInputs(
         id="web",
         keyring="_ses.web.1",
         bundle="/bundle",

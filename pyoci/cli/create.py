@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.cli.bundle import bundle
-from pyoci.container.create import CreateOptions, create
+from pyoci.container.create import create
+from pyoci.container.options import CreateOptions
 from pyoci.errors import UsageError
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ def create_options(options: Options) -> CreateOptions:
     """What create and run have in common. Paths are made absolute here, before anyone changes directory."""
     if options.number("preserve-fds") < 0:
         raise UsageError("--preserve-fds must not be negative", pointer="--preserve-fds")
-    run = "detach" in options.values  # only run has these flags; create always detaches
     return CreateOptions(
         root=options.text("root"),
         id=options.arguments[0],
@@ -34,9 +34,6 @@ def create_options(options: Options) -> CreateOptions:
         preserve_fds=options.number("preserve-fds"),
         rootless=options.text("rootless"),
         systemd_cgroup=options.flag("systemd-cgroup"),
-        detach=options.flag("detach") if run else True,
-        keep=options.flag("keep") if run else False,
-        no_subreaper=options.flag("no-subreaper") if run else False,
         trace=_absolute(options.text("trace")),
     )
 

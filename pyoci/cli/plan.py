@@ -5,11 +5,13 @@ from __future__ import annotations
 from pyoci import host, jsonfile
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
-from pyoci.container.create import CreateOptions, load_config
-from pyoci.container.inputs import surroundings
+from pyoci.container.create import load_config
+from pyoci.container.inputs import create_inputs
+from pyoci.container.options import CreateOptions
 from pyoci.errors import UsageError
 from pyoci.log import printable
 from pyoci.plan import create as plan
+from pyoci.plan.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def main(options: Options) -> int:
         systemd_cgroup=options.flag("systemd-cgroup"),
     )
     config, _ = load_config(create.bundle)
-    made = plan.make(config, surroundings(config, create, _facts(config)))
+    made = plan.make(config, create_inputs(config, create, facts=_facts(config)))
     emit(as_json(made) if form == "json" else as_text(made))
     return 0
 
@@ -47,7 +49,7 @@ def _facts(config: Config) -> host.Host:
     return host.Host(euid=0, egid=0, user_namespace=False, kcore=facts.kcore)
 
 
-def as_text(made: plan.Plan) -> str:
+def as_text(made: Plan) -> str:
     """A line per step: its number, the process that takes it, the pointer of its property, what it does."""
     rows = [(side, step.pointer or "-", printable(step.describe()).replace("\n", " ")) for side, step in made.steps()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -58,7 +60,7 @@ def as_text(made: plan.Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def as_json(made: plan.Plan) -> str:
+def as_json(made: Plan) -> str:
     """{"twoStage": bool, "steps": [{"side", "step", "pointer", "description"}]}: pointer may be ""."""
     steps: list[dict[str, Any]] = [
         {"side": side, "step": type(step).__name__, "pointer": step.pointer, "description": step.describe()}

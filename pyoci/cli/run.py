@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyoci.cli.create import create_options
+from pyoci.container.options import RunOptions
 from pyoci.container.run import run
 
 TYPE_CHECKING = False
@@ -12,4 +13,11 @@ if TYPE_CHECKING:
 
 def main(options: Options) -> int:
     """The program's exit status, or 128 and its signal; 0 with --detach."""
-    return run(create_options(options))
+    return run(
+        RunOptions(
+            create=create_options(options),
+            detach=options.flag("detach"),
+            keep=options.flag("keep"),
+            no_subreaper=options.flag("no-subreaper"),
+        )
+    )

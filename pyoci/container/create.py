@@ -15,8 +15,9 @@ from pyoci.config import Config, read
 from pyoci.config.rules import rules
 from pyoci.config.schema import schema
 from pyoci.container import capabilities, state
-from pyoci.container.inputs import host_root, program_user, surroundings
-from pyoci.container.process.handshake import ENDING, Birth, close_trees, write_pid_file
+from pyoci.container.inputs import create_inputs, host_root, program_user
+from pyoci.container.options import CreateOptions
+from pyoci.container.process.handshake import ENDING, Handshake, close_trees, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved
@@ -26,7 +27,8 @@ from pyoci.kernel.execute import Image
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
 from pyoci.plan import create as plan
-from pyoci.record import Record
+from pyoci.plan.inputs import may_set_groups
+from pyoci.plan.plan import Plan
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
 
@@ -43,26 +45,6 @@ _UNTRACKED = (
     "creating a rootless container with no cgroup and no private pid namespace: "
     "kill and delete can end its first process only, nobody knows the others"
 )
-
-
-class CreateOptions(Record):
-    """The options of create and run; see cli/commands.py for what each means. Paths are absolute."""
-
-    root: str
-    id: str
-    bundle: str
-    console_socket: str = ""
-    pidfd_socket: str = ""
-    pid_file: str = ""
-    no_pivot: bool = False
-    no_new_keyring: bool = False
-    preserve_fds: int = 0
-    rootless: str = "auto"
-    systemd_cgroup: bool = False
-    detach: bool = True
-    keep: bool = False
-    no_subreaper: bool = False
-    trace: str = ""
 
 
 def create(options: CreateOptions) -> None:
@@ -103,11 +85,12 @@ def make(
     terminal: ConsoleOwner,
     interrupts: Interrupts,
     before_start: Callable[[], object] | None = None,
+    foreground: bool = False,
 ) -> Container:
     """Make the container and return it as it is once created. Raises Error, Interrupted.
 
     `before_start`: it will be started at once, for which `process` is required; this is called before, while the
-    container's process is at work.
+    container's process is at work. foreground: the caller waits for its end, and serves its streams.
     """
     state.check_id(options.id)
     config, raw = load_config(options.bundle, needs_process=before_start is not None)
@@ -116,10 +99,10 @@ def make(
         _warn_of_systemd_path(config.linux.cgroups_path or "")
     if config.linux.personality is not None and config.linux.personality.flags:
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
-    around = surroundings(config, options)
-    made = plan.make(config, around)
+    inputs = create_inputs(config, options, foreground)
+    made = plan.make(config, inputs)
     if config.process is not None and config.process.user.additional_gids:
-        if not plan.may_set_groups(config, around.host):
+        if not may_set_groups(config, inputs.host):
             from pyoci.container import groups
 
             groups.without(config.process.user)
@@ -129,29 +112,29 @@ def make(
         root=options.root,
         id=options.id,
         bundle=options.bundle,
-        rootfs=around.rootfs,
+        rootfs=inputs.rootfs,
         created=now(),
         annotations=config.annotations,
         creating=True,
         runtime_pid=os.getpid(),
         runtime_start=_start_time(os.getpid()),
-        cgroups=around.cgroups,
-        unit=None if around.unit is None else dict(around.unit.__dict__),
+        cgroups=inputs.cgroups,
+        unit=None if inputs.unit is None else dict(inputs.unit.__dict__),
         namespaces=tuple((one.type, one.path) for one in config.linux.namespaces),
         private_pid=made.private_pid,
         has_process=config.process is not None,
-        keyring=around.keyring,
-        notify=bool(around.notify),
-        rdt_path=around.rdt.path if around.rdt is not None else "",
-        rdt_monitor=around.rdt.monitor if around.rdt is not None else "",
-        rdt_remove=around.rdt.removed() if around.rdt is not None else (),
+        keyring=inputs.keyring,
+        notify=bool(inputs.notify),
+        rdt_path=inputs.rdt.path if inputs.rdt is not None else "",
+        rdt_monitor=inputs.rdt.monitor if inputs.rdt is not None else "",
+        rdt_remove=inputs.rdt.removed() if inputs.rdt is not None else (),
         hooks={kind: raw["hooks"][kind] for kind in ("poststart", "poststop") if raw.get("hooks", {}).get(kind)},
     )
     interrupts.install()
     with Undo() as undo:
         undo.add(interrupts.close)
         creation = _Creation(options, made, config, raw, container, terminal, undo)
-        return creation.carry_out(interrupts, around.pipes, before_start)
+        return creation.carry_out(interrupts, inputs.pipes, before_start)
 
 
 def _warn_of_systemd_path(path: str) -> None:
@@ -170,7 +153,7 @@ class _Creation:
     def __init__(
         self,
         options: CreateOptions,
-        made: plan.Plan,
+        made: Plan,
         config: Config,
         raw: dict[str, Any],
         container: Container,
@@ -225,13 +208,13 @@ class _Creation:
         self.terminal.separate(pipes, host_root(self.config), context)
         if self.container.unit is None:
             self._note_cgroups(context)
-        birth = Birth(self.plan, context, theirs, self.terminal.receive, meanwhile)
+        handshake = Handshake(self.plan, context, theirs, self.terminal.receive, meanwhile)
         try:
-            birth.clone(lambda: self._record(context.pid))
+            handshake.clone(lambda: self._record(context.pid))
             self.terminal.cloned()
             if self.container.unit is not None:  # which was made around the process
                 self._note_cgroups(context)
-            birth.complete()
+            handshake.complete()
         except Error as error:
             raise _explained(error, context, self.plan) from None
         if pidfd_socket is not None:
@@ -239,7 +222,7 @@ class _Creation:
             pidfd_socket.close()
         self._record(context.pid, creating=False, identity=context.identity)
         try:
-            birth.release()
+            handshake.release()
         except Error as error:
             raise _explained(error, context, self.plan) from None
         interrupts.check()
@@ -270,7 +253,7 @@ class _Creation:
         self.undo.add(os.close, self.directory)
         self.undo.add(_remove_directory, root, self.options.id, self.directory)
         state.save(self.container, self.directory)
-        state.keep(self.raw, self.options.no_new_keyring, self.directory)
+        state.save_config(self.raw, self.options.no_new_keyring, self.directory)
 
     def _note_cgroups(self, context: Context) -> None:
         """Write down that the cgroups are there, and ours."""
@@ -372,7 +355,7 @@ def _kill_members(container: Container) -> None:
     kill_cgroup(container)
 
 
-def _explained(error: Error, context: Context, made: plan.Plan) -> Error:
+def _explained(error: Error, context: Context, made: Plan) -> Error:
     """runc's words before what went wrong in the container's process."""
     if error.errno == ENOMEM:
         from pyoci.container.process import oom

@@ -11,7 +11,7 @@ from pyoci import channel, os
 from pyoci.cgroups import manager, processes, subgroups
 from pyoci.container import exec_process, identity, state
 from pyoci.container.exec_process import ProcessOptions
-from pyoci.container.process.handshake import ENDING, Birth, write_pid_file
+from pyoci.container.process.handshake import ENDING, Handshake, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
@@ -22,7 +22,7 @@ from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.plan import exec
-from pyoci.plan.exec import Entrance
+from pyoci.plan.inputs import ExecInputs
 from pyoci.record import Record
 from pyoci.steps.step import Context, During, run
 from pyoci.undo import Undo
@@ -77,7 +77,7 @@ class _Execution:
 
     def carry_out(self) -> int:
         options = self.options
-        container, kept = state.load_kept(options.root, options.id)
+        container, kept = state.load_config(options.root, options.id)
         container = _checked(container, options.ignore_paused)
         config = exec_process.config(options.process, container.bundle, kept)
         assert config.process is not None
@@ -96,18 +96,18 @@ class _Execution:
             context.compile = self._compile
             self._open(container, context)
             try:
-                entrance = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
+                inputs = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise self._ended(context) from None
-            plan = exec.make(config, entrance)
+            plan = exec.make(config, inputs)
             context.preserved = plan.preserved
             context.image = Image(plan.argv, plan.env)
             run(plan.prepare, context)
-            self.terminal.separate(entrance.pipes, entrance.owner, context)
-            birth = Birth(plan, context, theirs, self.terminal.receive, self._prepare)
+            self.terminal.separate(inputs.pipes, inputs.owner, context)
+            birth = Handshake(plan, context, theirs, self.terminal.receive, self._prepare)
             kills = manager.oom_kills(container.cgroups)
             try:
-                self._clone(birth, context, entrance, container)
+                self._clone(birth, context, inputs, container)
                 self.terminal.cloned()
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
@@ -147,7 +147,7 @@ class _Execution:
 
     def _entrance(
         self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: Context
-    ) -> Entrance:
+    ) -> ExecInputs:
         options = self.options
         assert config.process is not None
         listen = listen_fds()
@@ -164,7 +164,7 @@ class _Execution:
 
             groups.without(config.process.user)
         umask = config.process.user.umask
-        return Entrance(
+        return ExecInputs(
             id=container.id,
             joins=place.joins,
             inodes=place.inodes,
@@ -190,7 +190,7 @@ class _Execution:
             owner=place.owner,
         )
 
-    def _clone(self, birth: Birth, context: Context, entrance: Entrance, container: Container) -> None:
+    def _clone(self, birth: Handshake, context: Context, inputs: ExecInputs, container: Container) -> None:
         """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process.
 
         Who has asked for one with --cgroup gets that one, or an error.
@@ -201,19 +201,19 @@ class _Execution:
             if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
             asked = bool(self.options.cgroup)
-            systemd = entrance.optional_cgroups or (asked and self.rootless and container.unit is not None)
+            systemd = inputs.optional_cgroups or (asked and self.rootless and container.unit is not None)
             if context.cgroup < 0:
                 raise
-            if not (entrance.fallback_cgroup or systemd):
-                raise _busy(error, entrance.cgroups[""], asked) if error.errno == EBUSY else error from None
+            if not (inputs.fallback_cgroup or systemd):
+                raise _busy(error, inputs.cgroups[""], asked) if error.errno == EBUSY else error from None
             os.close(context.cgroup)
             context.cgroup = -1
-            if entrance.fallback_cgroup:
-                context.cgroup = manager.open_v2({"": entrance.fallback_cgroup})
+            if inputs.fallback_cgroup:
+                context.cgroup = manager.open_v2({"": inputs.fallback_cgroup})
             else:
                 from pyoci.container.process.attach import through_systemd
 
-                birth.plan = through_systemd(birth.plan, container, entrance.cgroups[""], error, required=asked)
+                birth.plan = through_systemd(birth.plan, container, inputs.cgroups[""], error, required=asked)
             birth.clone(lambda: None)
 
     def _prepare(self) -> None:
@@ -223,7 +223,7 @@ class _Execution:
 
             self.foreground = Foreground()
 
-    def _start(self, birth: Birth, context: Context, profile: Seccomp | None) -> None:
+    def _start(self, birth: Handshake, context: Context, profile: Seccomp | None) -> None:
         """Let it run; in the foreground signals are the process's from here on."""
         if self.foreground is not None:
             self.foreground.begin(context.pid, context.pidfd, self.terminal)
@@ -234,7 +234,7 @@ class _Execution:
         else:
             self._execute(birth, context, profile)
 
-    def _execute(self, birth: Birth, context: Context, profile: Seccomp) -> None:
+    def _execute(self, birth: Handshake, context: Context, profile: Seccomp) -> None:
         """A filter that forbids execve has kept the process from it, with an error or without a word."""
         from pyoci.seccomp.allowance import EXECVE, refusal
 

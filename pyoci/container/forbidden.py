@@ -38,7 +38,7 @@ def explained(error: Error, found: Refusal | None) -> Error:
 def profile_of(container: Container) -> Seccomp | None:
     """What the container was created with."""
     try:
-        kept = state.load_kept(container.root, container.id)[1]["config"]
+        kept = state.load_config(container.root, container.id)[1]["config"]
         return read_seccomp(Node(kept.get("linux") or {}, "/linux").child("seccomp"))
     except (Error, OSError):  # removed meanwhile: the first error is the one that counts
         return None

@@ -12,7 +12,7 @@ from pyoci.cgroups.devices.devices import container_rules
 from pyoci.container.streams.console import foreign_streams, listen_fds
 from pyoci.errors import Error, os_error_text
 from pyoci.kernel.process import raise_file_limit
-from pyoci.plan import create
+from pyoci.plan.inputs import CreateInputs
 from pyoci.steps.init.identity import keyring_name
 from pyoci.steps.init.rootfs import open_rootfs
 
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from pyoci.cgroups.systemd.names import Unit
     from pyoci.config import Config
     from pyoci.config.namespaces import IdMapping
-    from pyoci.container.create import CreateOptions
+    from pyoci.container.options import CreateOptions
     from pyoci.steps.host.rdt import Group
 
 
-def surroundings(config: Config, options: CreateOptions, facts: host.Host | None = None) -> create.Surroundings:
-    """Read what the plan needs besides config.json: facts of the host (unless given) and what the caller passed on."""
+def create_inputs(
+    config: Config, options: CreateOptions, foreground: bool = False, facts: host.Host | None = None
+) -> CreateInputs:
+    """Read what the plan needs besides config.json: facts of the host (unless given) and what the caller passed on.
+
+    foreground: the runtime waits for the program's end, and may stand between it and the caller's streams.
+    """
     if config.root is None:
         raise Error("root must not be empty", pointer="/root", hint="name the root file system in root.path")
     facts = facts or host.read()
@@ -46,7 +51,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
     file_limit = None if enough else raise_file_limit()
     rootless = options.rootless == "true" or (options.rootless == "auto" and not facts.privileged())
     unit = _unit(config, options, facts, where, rootless) if options.systemd_cgroup else None
-    return create.Surroundings(
+    return CreateInputs(
         id=options.id,
         bundle=options.bundle,
         rootfs=rootfs,
@@ -63,7 +68,7 @@ def surroundings(config: Config, options: CreateOptions, facts: host.Host | None
         notify=f"{options.root}/{options.id}/notify" if socket else "",
         rootless_cgroups=rootless,
         rdt=_rdt(config, options.id),
-        pipes=foreign_streams(config.process, options.detach, mapped=config.linux.namespace("user") is not None),
+        pipes=foreign_streams(config.process, not foreground, mapped=config.linux.namespace("user") is not None),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyoci import pack
 from pyoci.container import create
-from pyoci.container.create import CreateOptions
+from pyoci.container.options import RunOptions
 from pyoci.container.process.handshake import ENDING
 from pyoci.container.streams.console import ConsoleOwner
 from pyoci.kernel import prctl, signals
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pyoci.container.streams.foreground import Foreground
 
 
-def run(options: CreateOptions) -> int:
+def run(options: RunOptions) -> int:
     """The exit status of the program, 128 and its signal if it died of one; 0 when detached. Raises Error."""
     if not options.detach and not options.no_subreaper:
         prctl.set_child_subreaper()
-    terminal = ConsoleOwner(options.console_socket, options.detach)
+    terminal = ConsoleOwner(options.create.console_socket, options.detach)
     try:
         return _Run(options, terminal).carry_out()
     except Interrupted as interrupted:
@@ -35,14 +35,16 @@ def run(options: CreateOptions) -> int:
 class _Run:
     """One run under way."""
 
-    def __init__(self, options: CreateOptions, terminal: ConsoleOwner) -> None:
+    def __init__(self, options: RunOptions, terminal: ConsoleOwner) -> None:
         self.options = options
         self.terminal = terminal
         self.foreground: Foreground | None = None
 
     def carry_out(self) -> int:
         interrupts = Interrupts(ENDING)
-        container = create.make(self.options, self.terminal, interrupts, self._prepare)
+        container = create.make(
+            self.options.create, self.terminal, interrupts, self._prepare, foreground=not self.options.detach
+        )
         from pyoci.container import supervise
 
         try:
@@ -50,7 +52,7 @@ class _Run:
             signals.handle(signals.not_ignored(ENDING), _interrupt)
             interrupts.close()
             interrupts.check()
-            return supervise.carry_on(self.options, container, self.terminal, self.foreground)
+            return supervise.supervise(container, self.terminal, self.foreground, self.options.keep)
         except (Exception, Interrupted):
             supervise.remove_failed(container)
             raise

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 FILE = "state.json"
 FIFO = "exec.fifo"
-KEPT = "config.json"  # of config.json what exec and update need, as it was at create or after the last update
+# Of config.json what exec and update need, as it was at create or after the last update.
+SAVED_CONFIG = "saved-config.json"
+_FORMER_SAVED_CONFIG = "config.json"  # its name in containers that version 0.1 has made
 WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve; for whoever reads a list of processes
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
@@ -192,9 +194,9 @@ _KEPT_OF_PROCESS = (
 _KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
 
 
-def keep(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
+def save_config(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
     """Write what exec and update will need of config.json `raw` into the container's directory, and not into
-    state.json, which every command reads. load_kept() reads it.
+    state.json, which every command reads. load_config() reads it.
     """
     process, linux = raw.get("process") or {}, raw.get("linux") or {}
     own = {key: process[key] for key in _KEPT_OF_PROCESS if key in process}
@@ -206,10 +208,10 @@ def keep(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
     for key in ("resources", "devices"):
         if linux.get(key):
             kept[key] = linux[key]
-    jsonfile.write(directory, KEPT, kept)
+    jsonfile.write(directory, SAVED_CONFIG, kept)
 
 
-def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
+def load_config(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}, and "resources"
     and "devices", those of config.json's `linux`, if there are any.
 
@@ -224,7 +226,8 @@ def load_kept(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     except records.Damage as problem:
         from pyoci.container import advice
 
-        raise advice.damaged(root, id, problem, KEPT if container is None or not container.by_runc else FILE) from None
+        file = SAVED_CONFIG if container is None or not container.by_runc else FILE
+        raise advice.damaged(root, id, problem, file) from None
     finally:
         os.close(directory)
 
@@ -234,12 +237,14 @@ def _kept(container: Container, directory: int) -> Any:
         from pyoci.container import foreign_config
 
         return foreign_config.kept(jsonfile.parse(content(directory), FILE, own=True))
-    try:
-        file = os.open(KEPT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        return _of_bundle(f"{container.bundle}/config.json")
-    with open(file, "rb") as opened:
-        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
+    for name in (SAVED_CONFIG, _FORMER_SAVED_CONFIG):
+        try:
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        with open(file, "rb") as opened:
+            return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{name}", own=True)
+    return _of_bundle(f"{container.bundle}/config.json")
 
 
 def _of_bundle(path: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.container import hooks, start, state
-from pyoci.container.create import CreateOptions
 from pyoci.container.delete import remove
 from pyoci.container.state import Container
 from pyoci.container.streams.console import ConsoleOwner
@@ -16,10 +15,8 @@ _FAILED = 255
 _MOMENT = 1000  # ms in which a process that has said why it fails has ended
 
 
-def carry_on(
-    options: CreateOptions, container: Container, terminal: ConsoleOwner, foreground: Foreground | None
-) -> int:
-    """The exit status of run; `foreground`: None when detached. Raises Error."""
+def supervise(container: Container, terminal: ConsoleOwner, foreground: Foreground | None, keep: bool) -> int:
+    """The exit status of run; `foreground`: None when detached; keep: it is not deleted. Raises Error."""
     pidfd = pidfd_open(container.pid)
     if foreground is not None:
         foreground.begin(container.pid, pidfd, terminal)
@@ -46,7 +43,7 @@ def carry_on(
         if foreground is not None:
             foreground.close()
         os.close(pidfd)
-    if not options.keep:
+    if not keep:
         remove(container)
     return status
 

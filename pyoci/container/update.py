@@ -43,7 +43,7 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
     the update. Raises StateError, ConfigError, StepError; ends by the signal.
     """
     with Change(root, id) as directory:
-        container, kept = state.load_kept(root, id)
+        container, kept = state.load_config(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
         cgroups = processes.own(container.cgroups, container.cgroup_ids)
@@ -96,7 +96,7 @@ def _update(
             raw = jsonfile.parse(state.content(directory), state.FILE, own=True)
             jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
         else:
-            jsonfile.write(directory, state.KEPT, {**kept, "version": state.FORMAT, "resources": wanted})
+            jsonfile.write(directory, state.SAVED_CONFIG, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
 def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo) -> None:

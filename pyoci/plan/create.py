@@ -20,9 +20,10 @@ from pyoci.config.process import Process
 from pyoci.config.rules.linux import sysctl_namespace
 from pyoci.errors import ConfigError
 from pyoci.host import Host
+from pyoci.plan.inputs import denies_setgroups, may_set_groups
 from pyoci.plan.mounts import Mounts
-from pyoci.plan.process import DEFAULT_UMASK, Plan, ProcessPlan, join_rdt, required
-from pyoci.record import Record
+from pyoci.plan.plan import Plan
+from pyoci.plan.process import DEFAULT_UMASK, ProcessPlan, join_rdt, required
 from pyoci.steps.hooks.state import HookState
 from pyoci.steps.host import cgroups
 from pyoci.steps.host import process as host
@@ -32,15 +33,9 @@ from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.cgroups.hierarchies import Layout
-    from pyoci.cgroups.systemd.names import Unit
     from pyoci.config.hooks import Hook
-    from pyoci.config.linux import Linux
     from pyoci.config.namespaces import Namespace
-    from pyoci.config.resources import DeviceRule
-    from pyoci.steps.host.rdt import Group
-
-__all__ = ["NO_PROCESS", "Plan", "Surroundings", "denies_setgroups", "make", "may_set_groups"]
+    from pyoci.plan.inputs import CreateInputs
 
 CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
@@ -49,49 +44,15 @@ _ACTS_ON_CHILDREN = ("pid", "time")
 NO_PROCESS = Process(args=(), cwd="/")
 
 
-class Surroundings(Record):
-    """What a plan depends on besides config.json: names that the caller chose and facts that were read before.
-
-    bundle, rootfs: absolute paths. layout: the host's cgroups; cgroups: the container's, by controller.
-    device_rules: the complete ordered list. notify: the directory of the notify socket, or "".
-    unit: what systemd is to make, with its driver; `cgroups` is then where it is expected.
-    listen: descriptors passed by socket activation, counted in preserve as well.
-    keyring: the name of the session keyring that is made for it, "" for the caller's own.
-    rdt: the group of linux.intelRdt. pipes: the standard streams that are pipes to the runtime.
-    """
-
-    id: str
-    bundle: str
-    rootfs: str
-    host: Host
-    layout: Layout
-    cgroups: dict[str, str]
-    unit: Unit | None = None
-    device_rules: tuple[DeviceRule, ...] = ()
-    no_pivot: bool = False
-    keyring: str = ""
-    preserve: int = 0
-    file_limit: tuple[int, int] | None = None  # RLIMIT_NOFILE as the caller had it, if it was raised meanwhile
-    listen: int = 0
-    notify: str = ""
-    rootless_cgroups: bool = False
-    rdt: Group | None = None
-    pipes: tuple[int, ...] = ()
-
-    def cgroups_optional(self, linux: Linux) -> bool:
-        """Whether the container may do without cgroups, if none can be had and it names none."""
-        return self.rootless_cgroups and not linux.cgroups_path and self.unit is None
-
-
-def make(config: Config, around: Surroundings) -> Plan:
-    """The Plan for create. Raises ConfigError for what only the combination with `around` makes wrong."""
+def make(config: Config, inputs: CreateInputs) -> Plan:
+    """The Plan for create. Raises ConfigError for what only the combination with `inputs` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
         config = Config(**{**config.__dict__, "process": NO_PROCESS})
     assert config.process is not None
-    state = HookState(id=around.id, bundle=around.bundle, annotations=config.annotations)
+    state = HookState(id=inputs.id, bundle=inputs.bundle, annotations=config.annotations)
     shape = _Shape(config)
-    mounts = Mounts(config, around)
-    process = ProcessPlan(config, config.process, around, may_set_groups(config, around.host), state)
+    mounts = Mounts(config, inputs)
+    process = ProcessPlan(config, config.process, inputs, may_set_groups(config, inputs.host), state)
     hooks = config.hooks
     early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
     synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()
@@ -99,11 +60,11 @@ def make(config: Config, around: Surroundings) -> Plan:
         two_stage=shape.two_stage,
         clone_flags=shape.clone_flags,
         private_pid=_is_new(config.linux.namespace("pid")),
-        prepare=_prepare(config, around, shape, mounts, process),
-        first=shape.first(around),
-        maps=_maps(config, around, shape),
-        admit=_admit(config, shape, around) + process.name(),
-        inside=shape.enter(around) + process.session() + mounts.make() + synchronize,
+        prepare=_prepare(config, inputs, shape, mounts, process),
+        first=shape.first(inputs),
+        maps=_maps(config, inputs, shape),
+        admit=_admit(config, shape, inputs) + process.name(),
+        inside=shape.enter(inputs) + process.session() + mounts.make() + synchronize,
         mounted=early,
         finish=(
             *_container_hooks(hooks.create_container, state),
@@ -150,11 +111,11 @@ class _Shape:
             if one.type not in later:
                 self.clone_flags |= one.flag
 
-    def born_inside(self, around: Surroundings) -> bool:
+    def born_inside(self, inputs: CreateInputs) -> bool:
         """Whether clone3(2) may put the process into its v2 cgroup."""
-        return "" in around.cgroups and not self.two_stage and around.unit is None
+        return "" in inputs.cgroups and not self.two_stage and inputs.unit is None
 
-    def first(self, around: Surroundings) -> tuple[Step, ...]:
+    def first(self, inputs: CreateInputs) -> tuple[Step, ...]:
         """The steps of stage 1. It hides before it joins anything that others can already see.
 
         Only an unprivileged runtime has to write the maps before that; it cannot join anything beside.
@@ -163,12 +124,12 @@ class _Shape:
             return ()
         steps: list[Step] = []
         new_user = _is_new(self.user)
-        late = new_user and around.host.euid != 0
+        late = new_user and inputs.host.euid != 0
         if not late:
-            steps.append(sync.HideProcess())
+            steps.append(sync.MakeUndumpable())
         joined = tuple(one for one in self.joined if one.type != "mount")
         if self.joined:
-            steps += _drop_groups(around.host)
+            steps += _drop_groups(inputs.host)
         if joined:
             pointer = joined[0].pointer if len(joined) == 1 else "/linux/namespaces"
             steps.append(namespaces.JoinNamespaces(pointer=pointer, namespaces=joined))
@@ -180,25 +141,25 @@ class _Shape:
         if self.waits:
             steps += [sync.Send(kind="unshared"), sync.Await(kind="go")]
         if late:
-            steps.append(sync.HideProcess())
+            steps.append(sync.MakeUndumpable())
         if self.user is not None:
             # Where something was joined they are gone already.
-            may_drop = not self.joined and may_set_groups(self.config, around.host)
+            may_drop = not self.joined and may_set_groups(self.config, inputs.host)
             steps.append(namespaces.BecomeRoot(drop_groups=may_drop))
         return tuple(steps)
 
-    def enter(self, around: Surroundings) -> tuple[Step, ...]:
+    def enter(self, inputs: CreateInputs) -> tuple[Step, ...]:
         """The first steps of the container's process, up to a private procfs in all its namespaces."""
         steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
-        if around.layout.version != "v2" and around.unit is None:
+        if inputs.layout.version != "v2" and inputs.unit is None:
             steps.append(cgroups.EnterCgroups())
         steps.append(cgroups.ResetAffinity())
         if self.user is not None and not self.two_stage:
-            steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, around.host)))
-        steps.append(sync.HideProcess())
+            steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, inputs.host)))
+        steps.append(sync.MakeUndumpable())
         late = self.joined if not self.two_stage else tuple(one for one in self.joined if one.type == "mount")
         if self.joined and not self.two_stage:
-            steps += _drop_groups(around.host)
+            steps += _drop_groups(inputs.host)
         steps += [namespaces.JoinNamespace(pointer=one.pointer, namespace=one) for one in late]
         cgroup = self.config.linux.namespace("cgroup")
         if cgroup is not None and not cgroup.path:
@@ -215,19 +176,8 @@ def _drop_groups(host: Host) -> tuple[Step, ...]:
     return (namespaces.DropGroups(),) if host.euid == 0 and host.set_groups else ()
 
 
-def denies_setgroups(config: Config, host: Host) -> bool:
-    """Whether setgroups(2) must be forbidden: an unprivileged runtime that maps its own group and nothing else."""
-    maps = config.linux.gid_mappings
-    return host.euid != 0 and len(maps) == 1 and (maps[0].host_id, maps[0].size) == (host.egid, 1)
-
-
-def may_set_groups(config: Config, host: Host) -> bool:
-    """Whether the container's process may call setgroups(2), as far as that is known before there is one."""
-    return host.set_groups and not denies_setgroups(config, host)
-
-
 def _prepare(
-    config: Config, around: Surroundings, shape: _Shape, mounts: Mounts, process: ProcessPlan
+    config: Config, inputs: CreateInputs, shape: _Shape, mounts: Mounts, process: ProcessPlan
 ) -> tuple[Step, ...]:
     steps: list[Step] = [_open_namespace(config, one) for one in shape.joined]
     assert config.process is not None
@@ -236,25 +186,25 @@ def _prepare(
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += process.agent()
     steps += mounts.sources()
-    if config.linux.intel_rdt is not None and around.rdt is not None:
+    if config.linux.intel_rdt is not None and inputs.rdt is not None:
         from pyoci.steps.host.rdt import MakeRdtGroup
 
-        steps.append(MakeRdtGroup(rdt=config.linux.intel_rdt, group=around.rdt))
-    if around.unit is not None:
+        steps.append(MakeRdtGroup(rdt=config.linux.intel_rdt, group=inputs.rdt))
+    if inputs.unit is not None:
         from pyoci.steps.host import systemd
 
-        return (*steps, systemd.LookAtCgroup(paths=around.cgroups), systemd.ReachSystemd(unit=around.unit))
-    limits, needs_domain = _limits(config, around)
+        return (*steps, systemd.LookAtCgroup(paths=inputs.cgroups), systemd.ReachSystemd(unit=inputs.unit))
+    limits, needs_domain = _limits(config, inputs)
     steps.append(
         cgroups.MakeCgroups(
-            paths=around.cgroups,
-            optional=around.cgroups_optional(config.linux),
-            unprivileged=around.rootless_cgroups,
-            born_inside=shape.born_inside(around),
+            paths=inputs.cgroups,
+            optional=inputs.cgroups_optional(config.linux),
+            unprivileged=inputs.rootless_cgroups,
+            born_inside=shape.born_inside(inputs),
             domain_limits=needs_domain,
         )
     )
-    return (*steps, *limits, _devices(around))
+    return (*steps, *limits, _devices(inputs))
 
 
 def _open_namespace(config: Config, one: Namespace) -> Step:
@@ -263,11 +213,11 @@ def _open_namespace(config: Config, one: Namespace) -> Step:
     return namespaces.OpenNamespace(pointer=one.pointer, namespace=one, sysctl=written[0] if written else None)
 
 
-def _devices(around: Surroundings) -> Step:
-    return cgroups.ApplyDeviceRules(rules=around.device_rules, optional=around.rootless_cgroups)
+def _devices(inputs: CreateInputs) -> Step:
+    return cgroups.ApplyDeviceRules(rules=inputs.device_rules, optional=inputs.rootless_cgroups)
 
 
-def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], bool]:
+def _limits(config: Config, inputs: CreateInputs) -> tuple[tuple[Step, ...], bool]:
     """The step that writes the limits, if there are any, and whether they rule out a threaded cgroup."""
     resources = config.linux.resources
     if not resources.limited():
@@ -275,9 +225,9 @@ def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], boo
     from pyoci.cgroups.limits import limits
     from pyoci.steps.host.limits import SetLimits
 
-    unified = limits.is_unified(around.cgroups)
+    unified = limits.is_unified(inputs.cgroups)
     writes, ignored = limits.plan(resources, unified), limits.ignored(resources, unified)
-    if around.unit is not None:
+    if inputs.unit is not None:
         from pyoci.cgroups.systemd import limits as systemd_limits
 
         writes = systemd_limits.rounded(writes)
@@ -287,7 +237,7 @@ def _limits(config: Config, around: Surroundings) -> tuple[tuple[Step, ...], boo
     return (SetLimits(pointer=pointer, writes=writes, ignored=ignored),), limits.needs_domain(writes)
 
 
-def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ...]:
+def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[Step, ...]:
     """What is written while the process that made the user and time namespaces waits."""
     steps: list[Step] = []
     if _is_new(shape.user):
@@ -297,8 +247,8 @@ def _maps(config: Config, around: Surroundings, shape: _Shape) -> tuple[Step, ..
             idmap.WriteIdMappings(
                 uid_mappings=config.linux.uid_mappings,
                 gid_mappings=config.linux.gid_mappings,
-                deny_setgroups=denies_setgroups(config, around.host),
-                helpers=around.host.euid != 0,
+                deny_setgroups=denies_setgroups(config, inputs.host),
+                helpers=inputs.host.euid != 0,
             )
         )
     if config.linux.time_offsets:
@@ -315,12 +265,12 @@ def _oom_score(config: Config) -> tuple[Step, ...]:
     return () if value is None else (host.SetOomScoreAdj(value=value),)
 
 
-def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, ...]:
+def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[Step, ...]:
     steps: list[Step] = []
-    if around.unit is not None:
+    if inputs.unit is not None:
         from pyoci.plan import systemd as plan_systemd
 
-        steps += (*plan_systemd.start(config, around, around.unit), *_limits(config, around)[0], _devices(around))
+        steps += (*plan_systemd.start(config, inputs, inputs.unit), *_limits(config, inputs)[0], _devices(inputs))
     linux = config.linux
     if shape.user is not None and shape.user.path and (linux.uid_mappings or linux.gid_mappings):
         from pyoci.steps.host import idmap
@@ -331,19 +281,19 @@ def _admit(config: Config, shape: _Shape, around: Surroundings) -> tuple[Step, .
         steps += _oom_score(config)
     if config.process.rlimits:
         steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
-    if "" in around.cgroups and shape.two_stage and around.unit is None:
+    if "" in inputs.cgroups and shape.two_stage and inputs.unit is None:
         steps.append(cgroups.MoveToCgroup())
-    if around.rdt is not None:
-        steps += join_rdt(around.rdt.path, around.rdt.monitor)
-    steps += _net_devices(config, around)
+    if inputs.rdt is not None:
+        steps += join_rdt(inputs.rdt.path, inputs.rdt.monitor)
+    steps += _net_devices(config, inputs)
     return tuple(steps)
 
 
-def _net_devices(config: Config, around: Surroundings) -> tuple[Step, ...]:
+def _net_devices(config: Config, inputs: CreateInputs) -> tuple[Step, ...]:
     linux = config.linux
     if not linux.net_devices:
         return ()
-    if around.host.euid != 0 or around.rootless_cgroups:
+    if inputs.host.euid != 0 or inputs.rootless_cgroups:
         raise ConfigError(
             "network devices are not supported for rootless containers",
             pointer=f"{linux.pointer}/netDevices",

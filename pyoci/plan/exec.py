@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process
-from pyoci.plan.process import Plan, ProcessPlan, join_rdt, profile, required, scheduler
-from pyoci.record import Record
+from pyoci.plan.plan import Plan
+from pyoci.plan.process import ProcessPlan, join_rdt, profile, required, scheduler
 from pyoci.steps.host import cgroups
 from pyoci.steps.host import process as host
 from pyoci.steps.init import enter, identity, namespaces, sync
@@ -25,6 +25,7 @@ from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyoci.plan.inputs import ExecInputs
     from pyoci.steps.hooks.state import HookState
 
 # Kind and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
@@ -40,96 +41,59 @@ NAMESPACES = {
 }
 
 
-class Entrance(Record):
-    """What a plan of exec depends on besides the process: facts about the container, and what the caller passed on.
-
-    joins: the kinds of namespaces, keys of NAMESPACES, in which the container is not where the runtime is; inodes: the
-    device and inode of each. drop_groups: the runtime may call setgroups(2).
-    privileged: the runtime is root of the machine, which may schedule a process of any user.
-    set_groups: setgroups(2) is not forbidden there. umask: the process's. cgroups: where it goes, by controller.
-    chroot: the container has no mount namespace, its root is entered by a descriptor.
-    pipes: the standard streams that are pipes to the runtime; owner: its ids of the container's root.
-    """
-
-    id: str
-    joins: tuple[str, ...]
-    inodes: tuple[tuple[int, int], ...] = ()
-    drop_groups: bool = True
-    set_groups: bool
-    chroot: bool
-    umask: int
-    cgroups: dict[str, str]
-    optional_cgroups: bool = False
-    asked_cgroups: bool = False  # they are those that --cgroup names
-    fallback_cgroup: str = ""  # v2: where the container's first process is now, if that is another one
-    keyring: str = ""  # the container's session keyring
-    preserve: int = 0
-    listen: int = 0
-    file_limit: tuple[int, int] | None = None
-    notify: str = ""
-    rdt_path: str = ""
-    rdt_monitor: str = ""
-    pid: int = 0  # the container's first process
-    bundle: str = ""
-    annotations: dict[str, str] = {}
-    privileged: bool = True
-    pipes: tuple[int, ...] = ()
-    owner: tuple[int, int] = (0, 0)
-
-
-def make(config: Config, entrance: Entrance) -> Plan:
+def make(config: Config, inputs: ExecInputs) -> Plan:
     """The Plan for exec. `config.process` is the process; of the rest, what the container was created with counts."""
     wanted = config.process
     assert wanted is not None
-    process = ProcessPlan(config, wanted, entrance, entrance.set_groups, _state(config, entrance))
-    early = _filters_early(config, entrance)
-    process.helpless = early
+    process = ProcessPlan(config, wanted, inputs, inputs.set_groups, _state(config, inputs))
+    early = _filters_early(config, inputs)
+    process.filter_loaded_early = early
     return Plan(
         two_stage=True,
         clone_flags=0,
         private_pid=False,
-        prepare=_prepare(config, entrance, process),
-        first=_first(config, entrance, process) + (_filter(config) if early else ()),
+        prepare=_prepare(config, inputs, process),
+        first=_first(config, inputs, process) + (_filter(config) if early else ()),
         maps=(),
         admit=(
-            *_admit(config, wanted, entrance),
-            *join_rdt(entrance.rdt_path, entrance.rdt_monitor),
+            *_admit(config, wanted, inputs),
+            *join_rdt(inputs.rdt_path, inputs.rdt_monitor),
             *process.name(),
-            *(_send_listener(config, entrance, process) if early else ()),
+            *(_send_listener(config, inputs, process) if early else ()),
         ),
-        inside=_inside(config, entrance, process),
+        inside=_inside(config, inputs, process),
         mounted=(),
         finish=(),
-        launch=process.arm() + process.limits() + (enter.LiveOn(), process.execute()),
+        launch=process.arm() + process.limits() + (enter.ClearParentDeathSignal(), process.execute()),
         preserved=process.keep,
         argv=wanted.args,
         env=process.environment(),
-        helper=process.helper("running", entrance.pid),
+        helper=process.helper("running", inputs.pid),
     )
 
 
-def _state(config: Config, entrance: Entrance) -> HookState | None:
+def _state(config: Config, inputs: ExecInputs) -> HookState | None:
     """What a seccomp agent is told of the container, if there is one to be told."""
     if config.linux.seccomp is None or not config.linux.seccomp.notifies():
         return None
     from pyoci.steps.hooks.state import HookState
 
-    return HookState(id=entrance.id, bundle=entrance.bundle, annotations=entrance.annotations)
+    return HookState(id=inputs.id, bundle=inputs.bundle, annotations=inputs.annotations)
 
 
-def _prepare(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
     assert config.process is not None
     steps = [*required(config.process, config.linux)]
     if config.linux.seccomp is not None:
         steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
     steps += process.agent()
-    if entrance.cgroups:
+    if inputs.cgroups:
         steps.append(
             enter.OpenCgroups(
-                paths=entrance.cgroups,
-                optional=entrance.optional_cgroups,
-                fallback=entrance.fallback_cgroup,
-                asked=entrance.asked_cgroups,
+                paths=inputs.cgroups,
+                optional=inputs.optional_cgroups,
+                fallback=inputs.fallback_cgroup,
+                asked=inputs.asked_cgroups,
             )
         )
     affinity = config.process.exec_cpu_affinity
@@ -141,12 +105,12 @@ def _prepare(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[
     return tuple(steps)
 
 
-def _admit(config: Config, wanted: Process, entrance: Entrance) -> tuple[Step, ...]:
+def _admit(config: Config, wanted: Process, inputs: ExecInputs) -> tuple[Step, ...]:
     limits: tuple[Step, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
-    return limits + _scheduled("host", config, entrance)
+    return limits + _scheduled("host", config, inputs)
 
 
-def _scheduled(where: str, config: Config, entrance: Entrance) -> tuple[Step, ...]:
+def _scheduled(where: str, config: Config, inputs: ExecInputs) -> tuple[Step, ...]:
     """The step that sets the scheduler, if it is this process that takes it.
 
     Stage 1, as root of the container's namespaces, and its child is born with it; who is not root of the machine could
@@ -160,7 +124,7 @@ def _scheduled(where: str, config: Config, entrance: Entrance) -> tuple[Step, ..
     if wanted.scheduler.policy == "SCHED_DEADLINE":
         place = "host"
     elif "SCHED_FLAG_RESET_ON_FORK" in wanted.scheduler.flags:
-        place = "host" if entrance.privileged else "stage 2"
+        place = "host" if inputs.privileged else "stage 2"
     return scheduler(wanted, config.linux) if place == where else ()
 
 
@@ -173,42 +137,42 @@ def _final_affinity(wanted: Process) -> Step:
     return scheduling.SetFinalAffinity(pointer=affinity.pointer, affinity=affinity)
 
 
-def _first(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+def _first(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
     wanted = process.process
     steps: list[Step] = []
     if wanted.oom_score_adj is not None:
         steps.append(enter.AdjustOomScore(value=wanted.oom_score_adj))
     steps += [
-        sync.HideProcess(),
+        sync.MakeUndumpable(),
         enter.LeaveSession(),
         cgroups.EnterCgroups(),
         _final_affinity(wanted),
-        enter.UseProc(),
+        enter.SwitchProcfs(),
     ]
-    if entrance.drop_groups:
+    if inputs.drop_groups:
         steps.append(namespaces.DropGroups())
-    flags = tuple(NAMESPACES[kind] for kind in entrance.joins)
-    steps.append(enter.JoinContainer(kinds=entrance.joins, flags=flags, inodes=entrance.inodes))
-    if entrance.chroot:
+    flags = tuple(NAMESPACES[kind] for kind in inputs.joins)
+    steps.append(enter.JoinContainer(kinds=inputs.joins, flags=flags, inodes=inputs.inodes))
+    if inputs.chroot:
         steps.append(enter.EnterRoot())
-    if "user" in entrance.joins:
-        steps.append(namespaces.BecomeRoot(drop_groups=entrance.set_groups))
+    if "user" in inputs.joins:
+        steps.append(namespaces.BecomeRoot(drop_groups=inputs.set_groups))
     steps += process.session(existing=True)
     if wanted.terminal:
         from pyoci.steps.init import terminal
 
         steps += [
-            terminal.OpenRoot(),
+            terminal.OpenContainerRoot(),
             terminal.OpenTerminal(size=wanted.console_size, uid=wanted.user.uid),
             terminal.TakeStreams(),
         ]
-    steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", config, entrance)
+    steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", config, inputs)
     steps += process.attributes() + process.become_user()
-    steps.append(enter.LeaveHost(keep=process.keep))
+    steps.append(enter.CloseHostDescriptors(keep=process.keep))
     return tuple(steps)
 
 
-def _filters_early(config: Config, entrance: Entrance) -> bool:
+def _filters_early(config: Config, inputs: ExecInputs) -> bool:
     """Whether stage 1 can and should load the filter.
 
     Then CAP_SYS_ADMIN need not be kept for it any longer. And stage 1 can send the filter's listener, if it has one:
@@ -217,7 +181,7 @@ def _filters_early(config: Config, entrance: Entrance) -> bool:
     """
     wanted, filter = config.process, config.linux.seccomp
     assert wanted is not None
-    if filter is None or _scheduled("stage 2", config, entrance):
+    if filter is None or _scheduled("stage 2", config, inputs):
         return False
     if not filter.notifies() and (wanted.no_new_privileges or wanted.capabilities is None):
         return False
@@ -236,19 +200,19 @@ def _filter(config: Config) -> tuple[Step, ...]:
     return load, identity.SetCapabilities(capabilities=wanted.capabilities)
 
 
-def _send_listener(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+def _send_listener(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
     if config.linux.seccomp is None or not config.linux.seccomp.notifies():
         return ()
     from pyoci.steps.listener import early as listener_early
 
-    return (listener_early.SendListener(handover=process.handover("running", entrance.pid)),)
+    return (listener_early.SendListener(handover=process.handover("running", inputs.pid)),)
 
 
-def _inside(config: Config, entrance: Entrance, process: ProcessPlan) -> tuple[Step, ...]:
+def _inside(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
     steps: list[Step] = [sync.StartSession()]
     if process.process.terminal:
         from pyoci.steps.init import terminal
 
         steps.append(terminal.ControlTerminal())
-    steps += [identity.SetUmask(umask=entrance.umask), sync.Await(kind="go")]
-    return (*steps, *_scheduled("stage 2", config, entrance), *process.find_program())
+    steps += [identity.SetUmask(umask=inputs.umask), sync.Await(kind="go")]
+    return (*steps, *_scheduled("stage 2", config, inputs), *process.find_program())

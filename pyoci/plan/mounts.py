@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pyoci.plan.create import Surroundings
+    from pyoci.plan.inputs import CreateInputs
 
 NOTIFY_DIRECTORY = "/run/notify"
 
@@ -37,9 +37,9 @@ def clean(path: str) -> str:
 class Mounts:
     """The steps for `root`, `mounts`, `linux.devices` and the paths that are hidden or frozen."""
 
-    def __init__(self, config: Config, around: Surroundings) -> None:
+    def __init__(self, config: Config, inputs: CreateInputs) -> None:
         self.config = config
-        self.around = around
+        self.inputs = inputs
         self.linux = config.linux
         namespace = config.linux.namespace("mount")
         self.private = namespace is not None
@@ -47,7 +47,7 @@ class Mounts:
         self.propagation = config.linux.rootfs_propagation
         self.mounts = tuple(map(self._in_root, config.mounts)) + self._notify()
         self.dev_is_bound = any(one.bind and clean(one.destination) == "/dev" for one in self.mounts)
-        if around.no_pivot and self.propagation & ~MS_REC == MS_PRIVATE:
+        if inputs.no_pivot and self.propagation & ~MS_REC == MS_PRIVATE:
             raise ConfigError(
                 "rootfsPropagation private cannot be had with --no-pivot",
                 pointer="/linux/rootfsPropagation",
@@ -56,13 +56,13 @@ class Mounts:
 
     def _notify(self) -> tuple[Mount, ...]:
         """The directory of the notify socket, read-only, where the program will find it (sd_notify(3))."""
-        if not self.around.notify:
+        if not self.inputs.notify:
             return ()
         return (
             Mount(
                 pointer="NOTIFY_SOCKET",
                 destination=NOTIFY_DIRECTORY,
-                source=self.around.notify,
+                source=self.inputs.notify,
                 bind=True,
                 attr_set=MOUNT_ATTR_RDONLY | 0x2 | 0x4 | 0x8,
             ),
@@ -75,11 +75,11 @@ class Mounts:
 
     def _below_root(self, name: str) -> str:
         """What a clean name of the host is below the root file system; "" if it is not there, by its letters."""
-        rootfs = self.around.rootfs
+        rootfs = self.inputs.rootfs
         return name[len(rootfs) :] or "/" if f"{name}/".startswith(f"{rootfs}/") else ""
 
     def _source(self, one: Mount) -> str:
-        return one.source if one.source.startswith("/") else f"{self.around.bundle}/{one.source}"
+        return one.source if one.source.startswith("/") else f"{self.inputs.bundle}/{one.source}"
 
     def _inside(self, one: Mount) -> str:
         """The source's name below the root, if it lies there: an earlier mount may provide it, so it is opened late."""
@@ -101,7 +101,7 @@ class Mounts:
         Those with mappings in any case: the ids are the runtime's, and only who has privileges over the file system may
         map them. For root of a user namespace that is a mount of its own (a tmpfs, an overlay of podman's).
         """
-        privileged = self.around.host.privileged()
+        privileged = self.inputs.host.privileged()
         return self._open_sources([one for one in self.mounts if privileged or one.id_map])
 
     def _open_sources(self, every: Iterable[Mount]) -> tuple[Step, ...]:
@@ -118,7 +118,7 @@ class Mounts:
                     pointer=f"{one.pointer}/source",
                     mount=one,
                     source=self._source(one),
-                    rootfs=self.around.rootfs,
+                    rootfs=self.inputs.rootfs,
                     propagation=self._source_propagation(one),
                     locked=self.user,
                 )
@@ -129,7 +129,7 @@ class Mounts:
         from pyoci.steps.host import idmap
 
         pointer = f"{one.pointer}/uidMappings"
-        if self.around.host.euid != 0:
+        if self.inputs.host.euid != 0:
             raise ConfigError(
                 f"invalid mount on {one.destination}: id-mapped mounts are not supported for rootless containers",
                 pointer=pointer if one.uid_mappings else one.pointer,
@@ -157,13 +157,13 @@ class Mounts:
         steps: list[Step] = []
         if self.private:
             steps.append(rootfs.SetRootPropagation(propagation=MS_SLAVE | MS_REC))
-        if not self.around.host.privileged():
+        if not self.inputs.host.privileged():
             steps += self._open_sources([one for one in self.mounts if not one.id_map])
         if self.private:
             slave = self.propagation & ~MS_REC == MS_SLAVE
-            steps.append(rootfs.MountRoot(path=self.around.rootfs, parent=MS_SLAVE if slave else MS_PRIVATE))
+            steps.append(rootfs.MountRoot(path=self.inputs.rootfs, parent=MS_SLAVE if slave else MS_PRIVATE))
         else:
-            steps.append(rootfs.OpenRoot(path=self.around.rootfs))
+            steps.append(rootfs.OpenRoot(path=self.inputs.rootfs))
         steps += [self._mount(one) for one in self.mounts]
         if not self.dev_is_bound:
             steps += self._devices()
@@ -204,7 +204,7 @@ class Mounts:
     def _cgroup(self, one: Mount) -> Step:
         from pyoci.steps.init import cgroup_mounts
 
-        layout, own = self.around.layout, self.around.cgroups
+        layout, own = self.inputs.layout, self.inputs.cgroups
         private = self.linux.namespace("cgroup") is not None
         if layout.version == "v2":
             return cgroup_mounts.MountCgroup2(
@@ -231,12 +231,12 @@ class Mounts:
             hierarchies=tuple(hierarchies),
             links=tuple(links),
             private=private,
-            optional=self.around.cgroups_optional(self.linux),
+            optional=self.inputs.cgroups_optional(self.linux),
             label=self.linux.mount_label,
         )
 
     def _devices(self) -> tuple[Step, ...]:
-        bind = self.user or self.around.host.user_namespace
+        bind = self.user or self.inputs.host.user_namespace
         given = {clean(one.path) for one in self.linux.devices}
         every = [
             Device(pointer="/linux/devices", type="c", path=path, major=major, minor=minor)
@@ -248,7 +248,7 @@ class Mounts:
             devices.MakeDevice(pointer=one.pointer, device=one, bind=bind and one.type != "p") for one in every
         ]
         steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True))
-        links = devices.LINKS + ((("/dev/core", "/proc/kcore"),) if self.around.host.kcore else ())
+        links = devices.LINKS + ((("/dev/core", "/proc/kcore"),) if self.inputs.host.kcore else ())
         steps += [devices.MakeLink(path=path, target=target) for path, target in links]
         return tuple(steps)
 
@@ -257,8 +257,8 @@ class Mounts:
         steps: list[Step] = []
         if not self.private:
             steps.append(rootfs.ChangeRoot())
-        elif self.around.no_pivot:
-            steps.append(rootfs.MoveRoot(path=self.around.rootfs))
+        elif self.inputs.no_pivot:
+            steps.append(rootfs.MoveRoot(path=self.inputs.rootfs))
         else:
             steps.append(rootfs.PivotRoot())
         kind = self.propagation & ~MS_REC
@@ -292,7 +292,7 @@ def hide(config: Config) -> tuple[Step, ...]:
     masked = _unique(config.linux.masked_paths)
     steps += [paths.MaskPath(pointer=one.pointer, path=one.path, label=config.linux.mount_label) for one in masked]
     if masked:
-        steps.append(paths.ForgetMask())
+        steps.append(paths.CloseMask())
     propagation = config.linux.rootfs_propagation
     if propagation & ~MS_REC == MS_UNBINDABLE and config.linux.namespace("mount") is not None:
         steps.append(rootfs.SetFinalPropagation(propagation=propagation))

@@ -6,80 +6,18 @@ from pyoci import os
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
-from pyoci.record import Record
 from pyoci.steps.init import identity, launch, process, sync, system
 from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Protocol
-
     from pyoci.config.linux import Linux
+    from pyoci.plan.inputs import ProcessInputs
     from pyoci.steps.hooks.state import HookState
     from pyoci.steps.listener.listener import HandOverListener
 
-    class Caller(Protocol):
-        """What the caller passed on to the program: see plan.Surroundings and plan_exec.Entrance."""
-
-        @property
-        def keyring(self) -> str: ...
-        @property
-        def preserve(self) -> int: ...
-        @property
-        def listen(self) -> int: ...
-        @property
-        def file_limit(self) -> tuple[int, int] | None: ...
-        @property
-        def notify(self) -> str: ...
-        @property
-        def pipes(self) -> tuple[int, ...]: ...
-
 
 DEFAULT_UMASK = 0o022
-
-
-class Plan(Record):
-    """The steps by phase (plan/create.py), and how the process is cloned."""
-
-    two_stage: bool
-    clone_flags: int  # CLONE_NEW* of the container's process
-    private_pid: bool  # it is the first process of a pid namespace of its own
-    prepare: tuple[Step, ...]
-    first: tuple[Step, ...]
-    maps: tuple[Step, ...]
-    admit: tuple[Step, ...]
-    inside: tuple[Step, ...]
-    mounted: tuple[Step, ...]
-    finish: tuple[Step, ...]
-    launch: tuple[Step, ...]
-    preserved: int  # descriptors 0 to preserved - 1 are the program's
-    argv: tuple[str, ...]
-    env: tuple[str, ...]
-    helper: tuple[Step, ...] = ()  # of a process that makes the container's and shares its descriptors
-
-    def steps(self) -> Iterator[tuple[str, Step]]:
-        """Every step in the order of execution, with the process that executes it."""
-        asked = [number for number, step in enumerate(self.first) if step == sync.Send(kind="unshared")]
-        waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
-        kinds = [type(step).__name__ for step in self.launch]
-        armed = kinds.index("ArmListener") + 1 if self.helper else len(kinds)
-        phases = (
-            ("host", self.prepare),
-            ("stage 1", self.first[:waits]),
-            ("host", self.maps if self.two_stage else ()),
-            ("stage 1", self.first[waits:]),
-            ("host", self.admit if self.two_stage else self.maps + self.admit),
-            ("container", self.inside),
-            ("host", self.mounted),
-            ("container", self.finish),
-            ("container", self.launch[:armed]),
-            ("helper", self.helper),
-            ("container", self.launch[armed:]),
-        )
-        for side, steps in phases:
-            for step in steps:
-                yield side, step
 
 
 def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
@@ -176,20 +114,20 @@ class ProcessPlan:
     """
 
     def __init__(
-        self, config: Config, wanted: Process, around: Caller, set_groups: bool, state: HookState | None = None
+        self, config: Config, wanted: Process, inputs: ProcessInputs, set_groups: bool, state: HookState | None = None
     ) -> None:
         self.config = config
         self.process = wanted
-        self.around = around
+        self.inputs = inputs
         self.state = state
         self.set_groups = set_groups
-        self.keep = 3 + around.preserve
-        self.helpless = False  # whoever loads the filter can send its listener
+        self.keep = 3 + inputs.preserve
+        self.filter_loaded_early = False  # whoever loads the filter can send its listener
 
     def session(self, existing: bool = False) -> tuple[Step, ...]:
-        if not self.around.keyring:
+        if not self.inputs.keyring:
             return ()
-        join = identity.JoinSessionKeyring(name=self.around.keyring, existing=existing)
+        join = identity.JoinSessionKeyring(name=self.inputs.keyring, existing=existing)
         return (*keyring_label(self.process), join)
 
     def terminal(self) -> tuple[Step, ...]:
@@ -245,10 +183,10 @@ class ProcessPlan:
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
         if sets is not None:
             steps.append(identity.LimitBoundingSet(capabilities=sets.bounding))
-        if self.around.pipes:
+        if self.inputs.pipes:
             from pyoci.steps.init import streams
 
-            steps.append(streams.TakePipes(numbers=self.around.pipes))
+            steps.append(streams.TakePipes(numbers=self.inputs.pipes))
         steps += [
             identity.OwnStandardStreams(uid=user.uid),
             identity.SetUser(uid=user.uid, gid=user.gid, groups=user.additional_gids, set_groups=self.set_groups),
@@ -347,7 +285,7 @@ class ProcessPlan:
 
     def _notifies(self) -> bool:
         seccomp = self.config.linux.seccomp
-        return seccomp is not None and seccomp.notifies() and bool(self.process.args) and not self.helpless
+        return seccomp is not None and seccomp.notifies() and bool(self.process.args) and not self.filter_loaded_early
 
     def _agent_path(self) -> str:
         """Absolute; as with runc, a relative one starts at the bundle."""
@@ -356,7 +294,7 @@ class ProcessPlan:
 
     def limits(self) -> tuple[Step, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""
-        rlimits, files = self.process.rlimits, self.around.file_limit
+        rlimits, files = self.process.rlimits, self.inputs.file_limit
         if files is not None and not any(one.resource == RLIMIT_NOFILE for one in rlimits):
             own = Rlimit(pointer="", type="RLIMIT_NOFILE", resource=RLIMIT_NOFILE, soft=files[0], hard=files[1])
             rlimits = (own, *rlimits)
@@ -368,12 +306,12 @@ class ProcessPlan:
     def environment(self) -> tuple[str, ...]:
         """process.env as the program gets it, but for HOME, which only the container's /etc/passwd knows."""
         entries = [entry for entry in self.process.env or () if entry != "HOME="]
-        if self.around.notify:
+        if self.inputs.notify:
             from pyoci.plan.mounts import NOTIFY_DIRECTORY
 
             entries.append(f"NOTIFY_SOCKET={NOTIFY_DIRECTORY}/notify.sock")
-        if self.around.listen:
-            entries += [f"LISTEN_FDS={self.around.listen}", "LISTEN_PID=1"]
+        if self.inputs.listen:
+            entries += [f"LISTEN_FDS={self.inputs.listen}", "LISTEN_PID=1"]
         return tuple(entries)
 
     def _search(self) -> tuple[str, ...]:

@@ -12,22 +12,22 @@ from pyoci.steps.step import Step
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.cgroups.systemd.names import Unit
-    from pyoci.plan.create import Surroundings
+    from pyoci.plan.inputs import CreateInputs
 
 
-def start(config: Config, around: Surroundings, unit: Unit) -> tuple[Step, ...]:
+def start(config: Config, inputs: CreateInputs, unit: Unit) -> tuple[Step, ...]:
     """The unit around the waiting process, then what its cgroup lacks. Limits follow."""
-    unified = around.layout.version == "v2"
+    unified = inputs.layout.version == "v2"
     writes = limits.plan(config.linux.resources, unified) if config.linux.resources.limited() else ()
     properties = (
-        *systemd_properties.base(unit.name, unit.slice, around.id, unified),
+        *systemd_properties.base(unit.name, unit.slice, inputs.id, unified),
         *systemd_properties.annotated(config.annotations),
-        *systemd_properties.devices(around.device_rules),
+        *systemd_properties.devices(inputs.device_rules),
         *systemd_limits.wanted(writes, start=True),
     )
     steps: list[Step] = [
         systemd.StartUnit(
-            unit=unit, properties=properties, layout=around.layout, warning=systemd_limits.conflict(writes)
+            unit=unit, properties=properties, layout=inputs.layout, warning=systemd_limits.conflict(writes)
         ),
         systemd.CompleteCgroup(domain_limits=limits.needs_domain(writes)),
     ]

@@ -119,7 +119,7 @@ def _change_and_try(data: st.DataObject, write: Write, root: str, pid: int, star
         lambda: start.start(root, "a"),
         lambda: kill.kill(root, "a", 0, False),
         lambda: kill.kill(root, "a", 18, True),
-        lambda: exec_process.config(ProcessOptions(args=("x",)), "/b", state.load_kept(root, "a")[1]),
+        lambda: exec_process.config(ProcessOptions(args=("x",)), "/b", state.load_config(root, "a")[1]),
         lambda: delete.delete(root, "a", force=True),
     ):
         try:
@@ -206,16 +206,16 @@ def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, 
             "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}],
         },
     }
-    state.keep(config, False, descriptor)
+    state.save_config(config, False, descriptor)
     os.close(descriptor)
-    kept = json.loads((directory / "config.json").read_text())
-    assert state.load_kept(str(tmp_path / "root"), "a")[1] == kept
+    kept = json.loads((directory / "saved-config.json").read_text())
+    assert state.load_config(str(tmp_path / "root"), "a")[1] == kept
     refused = 0
     for way in pointers(kept):
         for new in OTHERS:
-            (directory / "config.json").write_text(json.dumps(changed(kept, way, new)))
+            (directory / "saved-config.json").write_text(json.dumps(changed(kept, way, new)))
             try:
-                _, found = state.load_kept(str(tmp_path / "root"), "a")
+                _, found = state.load_config(str(tmp_path / "root"), "a")
             except ConfigError:  # a number that no JSON of ours has
                 continue
             except DamagedError as error:

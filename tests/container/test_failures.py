@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from pyoci.container import create
-from pyoci.container.create import CreateOptions
-from pyoci.container.inputs import surroundings
+from pyoci.container.inputs import create_inputs
+from pyoci.container.options import CreateOptions
 from pyoci.errors import Error
 from pyoci.plan import create as plan
+from pyoci.plan.plan import Plan
 from pyoci.steps.init.launch import WaitForStart
 from pyoci.steps.step import Context, Step
 from tests.container import tracer
@@ -91,7 +92,7 @@ class Broken:
         self.index = index
         self.make = plan.make
 
-    def __call__(self, *args: Any) -> plan.Plan:
+    def __call__(self, *args: Any) -> Plan:
         made = self.make(*args)
         number = 0
         phases = {}
@@ -101,7 +102,7 @@ class Broken:
                 steps[self.index - number] = break_step(steps[self.index - number])
             number += len(steps)
             phases[phase] = tuple(steps)
-        return plan.Plan(**(made.__dict__ | phases))
+        return Plan(**(made.__dict__ | phases))
 
 
 def break_step(step: Step) -> Step:
@@ -115,7 +116,7 @@ def break_step(step: Step) -> Step:
     return broken
 
 
-def create_with(box: Box, bundle: Path, make: Callable[..., plan.Plan]) -> dict[str, Any]:
+def create_with(box: Box, bundle: Path, make: Callable[..., Plan]) -> dict[str, Any]:
     """A create in a child of ours; its error as {"message", "pointer", "step", "call"}, {} if there was none.
 
     "descriptors": what is open afterwards and was not before.
@@ -163,9 +164,9 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
 
     box.listen("agent")
     bundle = box.bundle("sleep", change=change)
-    made: list[plan.Plan] = []
+    made: list[Plan] = []
     config, _ = create.load_config(str(bundle))
-    around = surroundings(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
+    around = create_inputs(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
     made.append(plan.make(config, around))
     steps = [step for phase in PHASES for step in getattr(made[0], phase)]
     before = box.snapshot()

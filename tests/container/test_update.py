@@ -146,10 +146,10 @@ def test_a_second_update_starts_from_the_first(box: Box) -> None:
     limited(box, {"memory": {"limit": 32 * MIB, "swap": 32 * MIB}})
     done(box("update", "--memory", "64m", "--memory-swap", "64m", "a"))
     done(box("update", "--memory-reservation", "16m", "a"))
-    kept = json.loads((box.root / "a/config.json").read_text())["resources"]
+    kept = json.loads((box.root / "a/saved-config.json").read_text())["resources"]
     assert kept["memory"] == {"limit": 64 * MIB, "swap": 64 * MIB, "reservation": 16 * MIB}
     refused(box("update", "--memory", "128m", "a"), "cannot set linux.resources.memory.limit")
-    assert json.loads((box.root / "a/config.json").read_text())["resources"] == kept
+    assert json.loads((box.root / "a/saved-config.json").read_text())["resources"] == kept
     assert value(box, "memory", "memory.limit_in_bytes") == str(64 * MIB)
 
 
@@ -169,7 +169,7 @@ def test_a_refused_value_puts_all_back(box: Box) -> None:
             ("pids", "pids.max"),
         )
     }
-    kept = (box.root / "a/config.json").read_text()
+    kept = (box.root / "a/saved-config.json").read_text()
     resources = {
         "memory": {"limit": 64 * MIB, "swap": 64 * MIB, "reservation": 32 * MIB},
         "cpu": {"quota": 5000, "shares": 3, "cpus": "0"},
@@ -179,7 +179,7 @@ def test_a_refused_value_puts_all_back(box: Box) -> None:
     refused(done_, "pids")
     assert f"pointer: {box.directory}/resources.json#/pids/limit" in done_.stderr
     assert {key: value(box, *key) for key in before} == before
-    assert (box.root / "a/config.json").read_text() == kept
+    assert (box.root / "a/saved-config.json").read_text() == kept
 
 
 V2_WANTED = {
@@ -234,7 +234,7 @@ def test_all_or_nothing_whatever_fails(box: Box, what: str) -> None:
     old = {file: value(box, controller, file) for controller, file in files.items()}
     new = {"memory.limit_in_bytes": str(64 * MIB), "cpu.cfs_quota_us": "5000", "pids.max": "20"}
     command = ("update", "--memory", "64m", "--cpu-quota", "5000", "--pids-limit", "20", "a")
-    kept = (box.root / "a/config.json").read_text()
+    kept = (box.root / "a/saved-config.json").read_text()
     request = {"calls": ["write", "rename", "renameat"], "begin": ["openat2"]}
     results = []
     for index in range(20):
@@ -245,7 +245,7 @@ def test_all_or_nothing_whatever_fails(box: Box, what: str) -> None:
         results.append(ended.returncode)
         found = {file: value(box, controller, file) for controller, file in files.items()}
         assert found == (new if ended.returncode == 0 else old), (index, ended)
-        assert ((box.root / "a/config.json").read_text() == kept) == (ended.returncode != 0), (index, ended)
+        assert ((box.root / "a/saved-config.json").read_text() == kept) == (ended.returncode != 0), (index, ended)
         if ended.returncode == 0:
             break
     assert len(results) >= 4 and results[0] == (1 if what == "errno" else -signal.SIGTERM)
@@ -353,6 +353,6 @@ def test_updates_at_once(box: Box) -> None:
         for number in (32, 64, 96, 128)
     ]
     assert [one.end().returncode for one in running] == [0] * 4
-    kept = json.loads((box.root / "a/config.json").read_text())["resources"]["memory"]
+    kept = json.loads((box.root / "a/saved-config.json").read_text())["resources"]["memory"]
     assert value(box, "memory", "memory.limit_in_bytes") == str(kept["limit"])
     assert value(box, "memory", "memory.memsw.limit_in_bytes") == str(kept["swap"])

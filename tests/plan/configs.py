@@ -18,10 +18,12 @@ from pyoci.config.schema import schema
 from pyoci.errors import Error
 from pyoci.host import Host
 from pyoci.plan import create
+from pyoci.plan.inputs import CreateInputs
+from pyoci.plan.plan import Plan
 from tests.config.corpus import CONFIGS
 
 Raw = dict[str, Any]
-Made = tuple[Raw, create.Plan, create.Surroundings]
+Made = tuple[Raw, Plan, CreateInputs]
 
 V2 = Layout(version="v2", mounts={"": "/sys/fs/cgroup"}, own={"": "/"})
 HYBRID = Layout(
@@ -64,8 +66,8 @@ PROPAGATION = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "u
 TYPES = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"]
 
 
-def around(raw: Raw, **changes: Any) -> create.Surroundings:
-    """Surroundings as create() makes them; `changes` replace members."""
+def around(raw: Raw, **changes: Any) -> CreateInputs:
+    """CreateInputs as create() makes them; `changes` replace members."""
     layout = changes.get("layout", HYBRID)
     members: Raw = {
         "id": "web",
@@ -77,7 +79,7 @@ def around(raw: Raw, **changes: Any) -> create.Surroundings:
         "cgroups": {name: f"{point}/web" for name, point in layout.mounts.items()},
         "device_rules": (DeviceRule(pointer="/linux/resources/devices/0", allow=False, access="rwm"),),
     }
-    return create.Surroundings(**(members | changes))
+    return CreateInputs(**(members | changes))
 
 
 def read(raw: Raw) -> config.Config:

@@ -18,6 +18,7 @@ from pyoci.errors import ConfigError
 from pyoci.host import Host
 from pyoci.kernel import seccomp
 from pyoci.plan import create
+from pyoci.plan.plan import Plan
 from pyoci.steps.init.binds import BindMount
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.step import Step
@@ -54,7 +55,7 @@ def resolves(raw: Any, pointer: str) -> bool:
     return True
 
 
-def unknown_pointers(raw: Raw, made: create.Plan) -> list[str]:
+def unknown_pointers(raw: Raw, made: Plan) -> list[str]:
     found = []
     for _, step in made.steps():
         pointer = step.pointer
@@ -93,7 +94,7 @@ def test_every_step_knows_its_property_and_describes_itself(made: Made) -> None:
 @settings(max_examples=100, suppress_health_check=SLOW)
 @given(raws(), st.sampled_from([V2, HYBRID]), st.sampled_from([ROOT, USER]))
 def test_the_same_input_makes_the_same_plan(raw: Raw, layout: object, host: object) -> None:
-    def make() -> create.Plan | str:
+    def make() -> Plan | str:
         try:
             return create.make(read(raw), around(raw, layout=layout, host=host))
         except ConfigError as error:
@@ -197,7 +198,7 @@ SHAPES = [
 ]
 
 
-def shaped(namespaces: dict[str, str], offsets: bool, **where: Any) -> create.Plan:
+def shaped(namespaces: dict[str, str], offsets: bool, **where: Any) -> Plan:
     raw: Raw = {
         "ociVersion": "1.3.0",
         "root": {"path": "rootfs"},

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pyoci import config
 from pyoci.config.process import Process
 from pyoci.plan import exec
-from pyoci.plan.exec import NAMESPACES, Entrance
-from pyoci.plan.process import Plan
+from pyoci.plan.exec import NAMESPACES
+from pyoci.plan.inputs import ExecInputs
+from pyoci.plan.plan import Plan
 from pyoci.steps.host import process as host
 from pyoci.steps.init import enter, identity, launch, scheduling
 from pyoci.steps.step import Step
@@ -27,17 +28,17 @@ RLIMIT = {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}
 
 # (earlier, later, why), by the names of steps
 BEFORE = (
-    ("AdjustOomScore", "HideProcess", "afterwards its files belong to root"),
-    ("HideProcess", "JoinContainer", "whoever is in the namespaces could attach to it"),
-    ("HideProcess", "EnterCgroups", "the container may list its cgroups"),
+    ("AdjustOomScore", "MakeUndumpable", "afterwards its files belong to root"),
+    ("MakeUndumpable", "JoinContainer", "whoever is in the namespaces could attach to it"),
+    ("MakeUndumpable", "EnterCgroups", "the container may list its cgroups"),
     ("LeaveSession", "JoinContainer", "its child has not the caller's terminal when it is first seen"),
-    ("CompileFilter", "HideProcess", "before there is a process"),
+    ("CompileFilter", "MakeUndumpable", "before there is a process"),
     ("OpenCgroups", "EnterCgroups", "by descriptors that the runtime opened"),
     ("EnterCgroups", "ResetAffinity", "a cpuset changes the CPUs"),
     ("EnterCgroups", "SetFinalAffinity", "final is about the cgroup"),
-    ("SetInitialAffinity", "HideProcess", "stage 1 is born with it"),
+    ("SetInitialAffinity", "MakeUndumpable", "stage 1 is born with it"),
     ("DropGroups", "JoinContainer", "a user namespace may deny it"),
-    ("UseProc", "JoinContainer", "what is read and written is the runtime's procfs"),
+    ("SwitchProcfs", "JoinContainer", "what is read and written is the runtime's procfs"),
     ("JoinContainer", "BecomeRoot", "of the container's user namespace"),
     ("JoinContainer", "EnterRoot", "a mount namespace changes the root"),
     ("JoinContainer", "OpenTerminal", "it is of the container's devpts"),
@@ -46,34 +47,34 @@ BEFORE = (
     ("OpenTerminal", "TakeStreams", "there is nothing to take before"),
     ("TakeStreams", "OwnStandardStreams", "the caller's own are left alone"),
     ("SetAppArmorProfile", "NoNewPrivileges", "under them a profile may only be stacked"),
-    ("RequireAppArmor", "HideProcess", "before there is a process"),
-    ("RequireSelinux", "HideProcess", "the same"),
-    ("UseProc", "SetAppArmorProfile", "it is asked for in the runtime's procfs"),
-    ("UseProc", "SetProcessLabel", "the same"),
-    ("UseProc", "SetKeyringLabel", "the same"),
+    ("RequireAppArmor", "MakeUndumpable", "before there is a process"),
+    ("RequireSelinux", "MakeUndumpable", "the same"),
+    ("SwitchProcfs", "SetAppArmorProfile", "it is asked for in the runtime's procfs"),
+    ("SwitchProcfs", "SetProcessLabel", "the same"),
+    ("SwitchProcfs", "SetKeyringLabel", "the same"),
     ("SetKeyringLabel", "JoinSessionKeyring", "the keyring has the label"),
     ("SetProcessLabel", "SetUser", "SELinux may want privileges for it"),
-    ("SetAppArmorProfile", "LeaveHost", "which closes that procfs"),
-    ("SetProcessLabel", "LeaveHost", "the same"),
+    ("SetAppArmorProfile", "CloseHostDescriptors", "which closes that procfs"),
+    ("SetProcessLabel", "CloseHostDescriptors", "the same"),
     ("LimitBoundingSet", "SetUser", "it needs CAP_SETPCAP"),
     ("EnterCgroups", "SetScheduler", "what a cgroup allows counts"),
     ("JoinContainer", "SetScheduler", "as root of the user namespace"),
     ("OwnStandardStreams", "SetUser", "it needs CAP_CHOWN"),
     ("SetUser", "SetCapabilities", "a change of ids changes the sets"),
-    ("LeaveHost", "LoadFilterEarly", "what the filter allows is enough for the rest only"),
+    ("CloseHostDescriptors", "LoadFilterEarly", "what the filter allows is enough for the rest only"),
     ("SetCapabilities", "StartSession", "the first step that the container sees"),
-    ("LeaveHost", "StartSession", "the same"),
+    ("CloseHostDescriptors", "StartSession", "the same"),
     ("RaiseHardLimits", "SetRlimits", "only the runtime may"),
     ("StartSession", "ControlTerminal", "only the leader of a session may"),
     ("SetUmask", "FindProgram", "as for the first process"),
     ("Await", "FindProgram", "the program's directories may block for ever"),
     ("FindProgram", "ExecuteProgram", ""),
-    ("SetRlimits", "LiveOn", "the interpreter does not live long under them"),
+    ("SetRlimits", "ClearParentDeathSignal", "the interpreter does not live long under them"),
 )
 # Steps that stage 2 takes: all there are.
 SEEN = {
     *("StartSession", "ControlTerminal", "SetUmask", "Await", "ChangeDirectory", "FindProgram"),
-    *("SetRlimits", "LiveOn", "ExecuteProgram"),
+    *("SetRlimits", "ClearParentDeathSignal", "ExecuteProgram"),
     "SetScheduler",  # without a privilege: what resets itself in a fork
 }
 
@@ -101,7 +102,7 @@ def processes(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
+def plans(draw: st.DrawFn) -> tuple[Process, Plan, ExecInputs]:
     linux: dict[str, Any] = {}
     if draw(st.booleans()):
         linux["seccomp"] = {"defaultAction": draw(st.sampled_from(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"]))}
@@ -110,7 +111,7 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
     whole = config.read({"process": draw(processes()), "linux": linux})
     assert whole.process is not None
     joins = tuple(kind for kind in NAMESPACES if draw(st.booleans()))
-    entrance = Entrance(
+    inputs = ExecInputs(
         id="c",
         joins=joins,
         inodes=tuple((4, number) for number in range(len(joins))),
@@ -123,7 +124,7 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, Entrance]:
         preserve=draw(st.integers(0, 3)),
         privileged=draw(st.booleans()),
     )
-    return whole.process, exec.make(whole, entrance), entrance
+    return whole.process, exec.make(whole, inputs), inputs
 
 
 def name(step: Step) -> str:
@@ -135,7 +136,7 @@ def filtered_early(plan: Plan) -> bool:
 
 
 @given(plans())
-def test_the_order(made: tuple[Process, Plan, Entrance]) -> None:
+def test_the_order(made: tuple[Process, Plan, ExecInputs]) -> None:
     names = [name(step) for _, step in made[1].steps()]
     for earlier, later, why in BEFORE:
         if earlier in names and later in names:
@@ -151,7 +152,7 @@ def test_the_order_is_about_steps_that_there_are() -> None:
     names = set()
     for more in ({"execCPUAffinity": {"initial": "0", "final": "1"}}, {"noNewPrivileges": False}):
         whole = config.read({"process": everything | more, "linux": {"seccomp": seccomp}})
-        entrance = Entrance(
+        inputs = ExecInputs(
             id="c",
             joins=tuple(NAMESPACES),
             set_groups=True,
@@ -160,22 +161,22 @@ def test_the_order_is_about_steps_that_there_are() -> None:
             cgroups={"": "/sys/fs/cgroup/c"},
             keyring="_ses.c.1",
         )
-        names |= {name(step) for _, step in exec.make(whole, entrance).steps()}
+        names |= {name(step) for _, step in exec.make(whole, inputs).steps()}
     assert {word for row in BEFORE for word in row[:2]} <= names
 
 
 @given(plans())
-def test_what_the_container_can_see_is_little(made: tuple[Process, Plan, Entrance]) -> None:
+def test_what_the_container_can_see_is_little(made: tuple[Process, Plan, ExecInputs]) -> None:
     """Stage 2 changes no id, capability, label or namespace, and opens no file but by names of the container."""
     steps = made[1].inside + made[1].finish + made[1].launch
     assert {name(step) for step in steps} <= SEEN
     last = [name(step) for step in made[1].first if name(step) != "LoadFilterEarly"]
-    assert "LeaveHost" in (last[-2:] if filtered_early(made[1]) else last[-1:])
-    assert name(steps[-1]) == "ExecuteProgram" and name(steps[-2]) == "LiveOn"
+    assert "CloseHostDescriptors" in (last[-2:] if filtered_early(made[1]) else last[-1:])
+    assert name(steps[-1]) == "ExecuteProgram" and name(steps[-2]) == "ClearParentDeathSignal"
 
 
 @given(plans())
-def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, Entrance]) -> None:
+def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, ExecInputs]) -> None:
     """None but CAP_SYS_ADMIN, and that only for a filter that could not be loaded otherwise."""
     process, plan, _ = made
     kept = [step.keep for step in plan.first if isinstance(step, identity.SetCapabilities)]
@@ -188,7 +189,7 @@ def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, Entrance])
 
 
 @given(plans())
-def test_a_filter_that_allows_what_is_left_is_loaded_before(made: tuple[Process, Plan, Entrance]) -> None:
+def test_a_filter_that_allows_what_is_left_is_loaded_before(made: tuple[Process, Plan, ExecInputs]) -> None:
     """And then CAP_SYS_ADMIN is given up before the container can see the process."""
     process, plan, _ = made
     filters = [step.seccomp for step in plan.prepare if isinstance(step, host.CompileFilter)]
@@ -211,7 +212,7 @@ def test_who_sends_a_listener(call: str, early: bool, no_new_privileges: bool, s
     seccomp["syscalls"] = [{"names": [call], "action": "SCMP_ACT_NOTIFY"}]  # type: ignore[assignment]
     process = {"args": ["a"], "cwd": "/", "noNewPrivileges": no_new_privileges, "capabilities": sets}
     whole = config.read({"process": process, "linux": {"seccomp": seccomp}})
-    plan = exec.make(whole, Entrance(id="c", joins=(), set_groups=True, chroot=True, umask=0, cgroups={}))
+    plan = exec.make(whole, ExecInputs(id="c", joins=(), set_groups=True, chroot=True, umask=0, cgroups={}))
     assert filtered_early(plan) is early
     assert ("SendListener" in [name(step) for step in plan.admit]) is early
     assert [name(step) for step in plan.helper] == ([] if early else ["HandOverListener"])
@@ -220,31 +221,31 @@ def test_who_sends_a_listener(call: str, early: bool, no_new_privileges: bool, s
 
 
 @given(plans())
-def test_everything_is_joined(made: tuple[Process, Plan, Entrance]) -> None:
-    _, plan, entrance = made
+def test_everything_is_joined(made: tuple[Process, Plan, ExecInputs]) -> None:
+    _, plan, inputs = made
     (joined,) = [step for step in plan.first if name(step) == "JoinContainer"]
     assert isinstance(joined, enter.JoinContainer)
-    assert joined.flags == tuple(NAMESPACES[kind] for kind in entrance.joins)
-    assert (joined.kinds, joined.inodes) == (entrance.joins, entrance.inodes)
+    assert joined.flags == tuple(NAMESPACES[kind] for kind in inputs.joins)
+    assert (joined.kinds, joined.inodes) == (inputs.joins, inputs.inodes)
     assert (name(plan.first[0]) == "AdjustOomScore") == (made[0].oom_score_adj is not None)
 
 
 @given(plans())
-def test_who_sets_the_scheduler(made: tuple[Process, Plan, Entrance]) -> None:
+def test_who_sets_the_scheduler(made: tuple[Process, Plan, ExecInputs]) -> None:
     """A process with SCHED_DEADLINE cannot fork, and SCHED_FLAG_RESET_ON_FORK does not outlive one."""
-    process, plan, entrance = made
+    process, plan, inputs = made
     where = [side for side, step in plan.steps() if isinstance(step, scheduling.SetScheduler)]
     wanted = process.scheduler
     if wanted is None:
         assert where == []
-    elif wanted.policy == "SCHED_DEADLINE" or (wanted.flags and entrance.privileged):
+    elif wanted.policy == "SCHED_DEADLINE" or (wanted.flags and inputs.privileged):
         assert where == ["host"]
     else:
         assert where == (["container"] if wanted.flags else ["stage 1"])
 
 
 @given(plans())
-def test_every_step_says_what_it_does(made: tuple[Process, Plan, Entrance]) -> None:
+def test_every_step_says_what_it_does(made: tuple[Process, Plan, ExecInputs]) -> None:
     for _, step in made[1].steps():
         assert step.describe() and "\n" not in step.describe()
 
@@ -254,8 +255,8 @@ def test_home(first: bool) -> None:
     """Looked up only if the environment has none."""
     raw = {"args": ["a"], "cwd": "/", "env": ["HOME=/x"] if first else ["HOME="]}
     whole = config.read({"process": raw})
-    entrance = Entrance(id="c", joins=(), set_groups=True, chroot=False, umask=0, cgroups={})
-    plan = exec.make(whole, entrance)
+    inputs = ExecInputs(id="c", joins=(), set_groups=True, chroot=False, umask=0, cgroups={})
+    plan = exec.make(whole, inputs)
     assert any(name(step) == "SetHome" for step in plan.first) is not first
     assert plan.env == (("HOME=/x",) if first else ())
     assert isinstance(plan.launch[-1], launch.ExecuteProgram)

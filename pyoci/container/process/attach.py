@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyoci.container.state import Container
 from pyoci.errors import Error
-from pyoci.plan.process import Plan
+from pyoci.plan.plan import Plan
 from pyoci.steps.init import sync
 
 

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pyoci.plan.process import Plan
+    from pyoci.plan.plan import Plan
 
     Console = Callable[[str, int], object]
 
@@ -26,7 +26,7 @@ _SOON = 200  # ms in which a process that was killed has ended, unless something
 _AT_LAST = 10_000  # ms, after which it is left to itself: a system call that hangs (state D) may last for good
 
 
-class Birth:
+class Handshake:
     """One container's process on its way from clone to `created`.
 
     `console` is called with the slave's name and the master's descriptor, when there is a terminal. `meanwhile` is what
@@ -110,7 +110,7 @@ class Birth:
         run(plan.admit, context)
 
     def _second(self, first: int, pidfd: int) -> tuple[int, int]:
-        """Wait for stage 1 to make the container's process. Its own end nobody waits for now: that is _bury()."""
+        """Wait for stage 1 to make the container's process. Its own end is awaited later: _reap_stage_one()."""
         context = self.context
         context.pid = first
         try:
@@ -142,7 +142,7 @@ class Birth:
         if meanwhile is not None:
             meanwhile()
 
-    def _bury(self) -> None:
+    def _reap_stage_one(self) -> None:
         """Reap stage 1, which has ended by itself, or is about to. Raises Interrupted while it waits."""
         if self.first is not None:
             assert self.context.interrupts is not None
@@ -169,7 +169,7 @@ class Birth:
             self._expect("ready")
         except channel.Closed:
             raise self.died() from None
-        self._bury()
+        self._reap_stage_one()
 
     def release(self) -> None:
         """Let the process live on without us. From here on it waits for `start`."""
@@ -189,7 +189,7 @@ class Birth:
         except channel.Closed:
             raise self.died() from None
         self.context.channel.close()
-        self._bury()
+        self._reap_stage_one()
 
     def _expect_end(self) -> None:
         """End-of-file behind `executing` is execve(2); what else comes is why there was none."""

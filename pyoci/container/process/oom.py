@@ -9,7 +9,7 @@ from pyoci.errors import Error, StepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.plan.process import Plan
+    from pyoci.plan.plan import Plan
 
 LIMIT = "/linux/resources/memory/limit"
 _FILES = ("memory.max", "memory.limit_in_bytes")

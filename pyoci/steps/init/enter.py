@@ -142,7 +142,7 @@ class JoinContainer(Step):
         os.chdir("/")
 
 
-class UseProc(Step):
+class SwitchProcfs(Step):
     """The runtime's own procfs: in it stage 1 is found as /proc/self, which the container's does not know."""
 
     def describe(self) -> str:
@@ -152,7 +152,7 @@ class UseProc(Step):
         context.proc = context.descriptors["proc"]
 
 
-class LeaveHost(Step):
+class CloseHostDescriptors(Step):
     """Close everything but the preserved descriptors and the channel, which moves to the first number after them.
 
     And but what a helper shares that hands a seccomp listener over (steps/listener/listener.py)."""
@@ -196,7 +196,7 @@ class LoadFilterEarly(Step):
         context.filtered = True
 
 
-class LiveOn(Step):
+class ClearParentDeathSignal(Step):
     """From here on the process does not end with the runtime."""
 
     def describe(self) -> str:

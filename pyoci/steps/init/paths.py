@@ -102,7 +102,7 @@ class MaskPath(Step):
         )
 
 
-class ForgetMask(Step):
+class CloseMask(Step):
     """Close the descriptor of the shared tmpfs that masks directories."""
 
     pointer: str = "/linux/maskedPaths"

@@ -34,7 +34,7 @@ class Await(Step):
             raise Error(f"the runtime said {message.kind!r} instead of {self.kind!r}")
 
 
-class HideProcess(Step):
+class MakeUndumpable(Step):
     """Make the process non-dumpable before anything that it did not make can see it (CVE-2016-9962)."""
 
     def describe(self) -> str:

@@ -121,7 +121,7 @@ class TakeTerminal(Step):
             os.close(context.terminal)
 
 
-class OpenRoot(Step):
+class OpenContainerRoot(Step):
     """exec: the directory below which the names of the container are looked up."""
 
     def describe(self) -> str:

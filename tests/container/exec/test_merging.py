@@ -73,10 +73,21 @@ def test_what_was_created_stays(box: Box) -> None:
         assert found["status"]["Seccomp"] == "2"
 
 
+def test_a_container_of_version_0_1(box: Box) -> None:
+    """What was saved of config.json has another name there, and counts as well; the bundle's may be another by now."""
+    bundle = started(box, lambda config: config["process"].update(oomScoreAdj=55))
+    expected = common(seen(box))
+    (box.root / "c/saved-config.json").rename(box.root / "c/config.json")
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"]["oomScoreAdj"] = 77
+    (bundle / "config.json").write_text(json.dumps(config))
+    assert common(seen(box)) == expected
+
+
 def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:
     """Its config.json has to do."""
     bundle = started(box, lambda config: config["process"].update(oomScoreAdj=55))
-    (box.root / "c/config.json").unlink()
+    (box.root / "c/saved-config.json").unlink()
     assert common(seen(box)) == common(report_of_init(bundle))
 
 
@@ -84,7 +95,7 @@ def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:
 @pytest.mark.parametrize("command", ["exec", "update"])
 def test_a_config_json_that_is_none_and_a_version_that_kept_nothing(box: Box, content: str, command: str) -> None:
     bundle = started(box)
-    (box.root / "c/config.json").unlink()
+    (box.root / "c/saved-config.json").unlink()
     (bundle / "config.json").write_text(content)
     words = ("exec", "--process", process_file(box), "c") if command == "exec" else ("update", "--pids-limit", "9", "c")
     done = box(*words)
@@ -118,10 +129,10 @@ def test_confinement_is_kept_from_create_to_exec(name: str, text: str, box: Box)
     directory = box.directory / "kept"
     directory.mkdir()
     descriptor = os.open(directory, os.O_PATH)
-    state.keep({"process": {name: "x", "args": ["/x"]}}, False, descriptor)
+    state.save_config({"process": {name: "x", "args": ["/x"]}}, False, descriptor)
     os.close(descriptor)
     started(box)
-    shutil.copy(directory / state.KEPT, box.root / "c" / state.KEPT)
+    shutil.copy(directory / state.SAVED_CONFIG, box.root / "c" / state.SAVED_CONFIG)
     refused(box("exec", "--process", process_file(box), "c"), text)
 
 

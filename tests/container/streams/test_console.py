@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from pyoci import channel
-from pyoci.container.process.handshake import Birth
+from pyoci.container.process.handshake import Handshake
 from pyoci.container.streams.console import ConsoleOwner
 from pyoci.errors import Error
 from pyoci.kernel.signals import Interrupts
@@ -55,7 +55,7 @@ def test_a_terminal_is_one_descriptor(count: int) -> None:
     context.interrupts.install()
     ends = os.pipe()
     taken: list[int] = []
-    birth = Birth(cast(Any, None), context, theirs, lambda name, master: taken.append(master))
+    birth = Handshake(cast(Any, None), context, theirs, lambda name, master: taken.append(master))
     theirs.send("console", "/dev/pts/0", descriptors=ends[:count])
     try:
         with pytest.raises(Error, match="a terminal that is none"):

@@ -253,7 +253,7 @@ MUTATIONS = (
         "security/test_exec.py::test_what_the_container_sees",
         (
             "pyoci/plan/exec.py",
-            "        sync.HideProcess(),\n        enter.LeaveSession(),",
+            "        sync.MakeUndumpable(),\n        enter.LeaveSession(),",
             "        enter.LeaveSession(),",
         ),
     ),
@@ -262,14 +262,14 @@ MUTATIONS = (
         "plan/test_order.py::test_every_process_hides",
         (
             "pyoci/plan/create.py",
-            "        steps.append(sync.HideProcess())\n        late = self.joined",
+            "        steps.append(sync.MakeUndumpable())\n        late = self.joined",
             "        late = self.joined",
         ),
     ),
     together(
         "stage 1 is undumpable before it joins",
         "plan/test_order.py::test_every_process_hides",
-        ("pyoci/plan/create.py", "        if not late:\n            steps.append(sync.HideProcess())\n", ""),
+        ("pyoci/plan/create.py", "        if not late:\n            steps.append(sync.MakeUndumpable())\n", ""),
     ),
     together(
         "exec gives up what loading the filter took",

@@ -19,13 +19,15 @@ from pyoci.cli import spec
 from pyoci.cli import update as cli
 from pyoci.config.linux import IntelRdt
 from pyoci.container import state
-from pyoci.container.create import CreateOptions, create
+from pyoci.container.create import create
 from pyoci.container.delete import delete
+from pyoci.container.options import CreateOptions
 from pyoci.container.update import update
 from pyoci.errors import Error, StepError
 from pyoci.kernel import resctrl, textfile
 from pyoci.plan import create as plan
 from pyoci.plan import exec
+from pyoci.plan.inputs import ExecInputs
 from pyoci.steps.host import rdt
 from pyoci.steps.host.rdt import JoinRdtGroup, MakeRdtGroup
 from pyoci.steps.step import Context, run
@@ -315,14 +317,14 @@ def test_a_create_that_fails_later(mount: Path, box: Box) -> None:
 
 def test_a_process_of_exec_joins_both() -> None:
     raw = {"process": {"args": ["true"], "cwd": "/"}}
-    entrance: Callable[..., exec.Entrance] = exec.Entrance
+    inputs: Callable[..., ExecInputs] = ExecInputs
     members: dict[str, Any] = {"id": "a", "joins": (), "set_groups": True, "chroot": False, "umask": 0, "cgroups": {}}
     for more, paths in (
         ({}, []),
         ({"rdt_path": "/r/a"}, [("/r/a",)]),
         ({"rdt_path": "/r/a", "rdt_monitor": "/r/a/mon_groups/a"}, [("/r/a", "/r/a/mon_groups/a")]),
     ):
-        made = exec.make(config.read(raw), entrance(**members, **more))
+        made = exec.make(config.read(raw), inputs(**members, **more))
         assert [step.paths for step in made.admit if isinstance(step, JoinRdtGroup)] == paths
 
 
@@ -381,7 +383,7 @@ def test_update(mount: Path, box: Box, refused: bool, monkeypatch: pytest.Monkey
         except Error as error:
             said = error.message
         text = (mount / "a/schemata").read_text()
-        _, kept = state.load_kept(str(box.root), "a")
+        _, kept = state.load_config(str(box.root), "a")
         delete(str(box.root), "a", force=True)
         return said, text + str((kept.get("resources") or {}).get("pids"))
 

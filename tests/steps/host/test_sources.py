@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci import channel
-from pyoci.container.process.handshake import Birth
+from pyoci.container.process.handshake import Handshake
 from pyoci.errors import Error, StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
@@ -295,14 +295,14 @@ def test_ids_are_mapped(rootfs: Path) -> None:
     assert mapped(rootfs, "ridmap") == (3000, 3000)
 
 
-def asked(body: Callable[[Birth, channel.Channel], T]) -> T:
+def asked(body: Callable[[Handshake, channel.Channel], T]) -> T:
     """In a process of its own: a runtime with an open mapping, and the container's end of its channel."""
     ours, theirs = channel.pair()
     context = Context(ours, Undo())
     context.interrupts = Interrupts(())
     context.interrupts.install()
     context.descriptors["/mounts/3/uidMappings"] = user_namespace("0 3000 100\n")
-    birth = Birth(cast(Any, None), context, theirs, lambda name, master: None)
+    birth = Handshake(cast(Any, None), context, theirs, lambda name, master: None)
     return body(birth, theirs)
 
 
@@ -310,7 +310,7 @@ def asked(body: Callable[[Birth, channel.Channel], T]) -> T:
 def test_the_runtime_maps_for_the_process(again: bool) -> None:
     """The mount comes by descriptor; what the kernel refuses, here a second mapping, is the process's to tell."""
 
-    def body(birth: Birth, theirs: channel.Channel) -> tuple[str, int, int]:
+    def body(birth: Handshake, theirs: channel.Channel) -> tuple[str, int, int]:
         tree = kernel.new_filesystem("tmpfs")
         if again:
             kernel.set_idmap(tree, user_namespace("0 3000 100\n"))
@@ -327,7 +327,7 @@ def test_the_runtime_maps_for_the_process(again: bool) -> None:
 
 @pytest.mark.parametrize(("pointer", "count"), [("/mounts/3", 0), ("/mounts/3", 2), ("/mounts/4", 1)])
 def test_nothing_else_is_mapped(pointer: str, count: int) -> None:
-    def body(birth: Birth, theirs: channel.Channel) -> None:
+    def body(birth: Handshake, theirs: channel.Channel) -> None:
         theirs.send("map", pointer, "idmap", descriptors=(0, 1)[:count])
         birth._receive(os.pipe()[0])
 

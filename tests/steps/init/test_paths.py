@@ -13,7 +13,7 @@ import pytest
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel.constants import MOUNT_ATTR_NOSUID
-from pyoci.steps.init.paths import ForgetMask, MakePathReadOnly, MaskPath
+from pyoci.steps.init.paths import CloseMask, MakePathReadOnly, MaskPath
 from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, mountinfo, top_mount
 from tests.steps.scene import at_root, carry_out, put
@@ -38,7 +38,7 @@ def rootfs(tmp_path: Path) -> Path:
 def mask(*names: str) -> list[Any]:
     return [
         *(MaskPath(pointer=f"/linux/maskedPaths/{number}", path=name) for number, name in enumerate(names)),
-        ForgetMask(),
+        CloseMask(),
     ]
 
 

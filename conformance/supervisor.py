@@ -1,6 +1,6 @@
 """The first process of a suite program's private namespaces: prepares the view, runs it, reports what it left.
 
-Started by confine.py under `unshare` as `python3 -I keeper.py REQUEST`, a JSON object:
+Started by confine.py under `unshare` as `python3 -I supervisor.py REQUEST`, a JSON object:
 {"argv": [...], "cwd": dir, "environment": {...}, "seconds": limit, "cgroups": "host" | "v2", "report": descriptor}.
 Being pid 1 of a pid namespace it reaps whatever is orphaned, and when it ends the kernel kills the rest: no process
 can outlive its program. On `report` goes {"status": exit status or minus signal, "timed_out": bool,

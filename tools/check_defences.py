@@ -32,6 +32,7 @@ from tools import build_pack
 PROJECT = Path(__file__).resolve().parent.parent
 PLACE = Path("/var/tmp")
 LIMIT = 300  # seconds: a defence may be one against waiting for ever
+WHOLE = 3600  # seconds for all of the tests as they are
 RACES = "30"  # creates per race instead of 200: what is missing shows sooner than that
 HERE = "not guest and not tree and not booted and not legacy"
 QUICK = "-k=not userns and not nested"  # first, of tests that run in several kinds of user namespaces, the plain ones
@@ -92,7 +93,7 @@ class Copy:
             return
         (self.installed / "modules.pack").write_bytes(pack.dump(*build_pack.collect(str(self.installed), [])))
 
-    def failed(self, tests: tuple[str, ...], *options: str) -> str:
+    def failed(self, tests: tuple[str, ...], *options: str, limit: int = LIMIT) -> str:
         """The first test that fails, "" if none does. One that hangs has failed."""
         command = [*APART, ".venv/bin/python", "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", "-m", HERE]
         environment = {"PYOCI_TEST_RACES": RACES, **os.environ}
@@ -106,11 +107,11 @@ class Copy:
             start_new_session=True,
         )
         try:
-            output = process.communicate(timeout=LIMIT)[0]
+            output = process.communicate(timeout=limit)[0]
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.communicate()
-            return f"nothing ended within {LIMIT} s"
+            return f"nothing ended within {limit} s"
         (self.place / "pytest.log").write_text(output)
         if process.returncode in (0, NONE_CHOSEN):
             return ""
@@ -171,7 +172,7 @@ def main() -> int:
     copy = Copy(options.place)
     begun = time.monotonic()
     everything = tuple(sorted({test for one in chosen for test in one.tests}))
-    if broken := "" if options.trust else copy.failed(everything):
+    if broken := "" if options.trust else copy.failed(everything, limit=WHOLE):
         print(f"{broken} fails as it is; see {copy.place}/pytest.log")
         return 1
     if not options.trust:

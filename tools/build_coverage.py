@@ -24,7 +24,7 @@ from pyoci.errors import Error
 from pyoci.host import Host
 from pyoci.plan import create, exec
 from pyoci.plan.inputs import CreateInputs, ExecInputs
-from pyoci.steps.host.rdt import Group
+from pyoci.rdt.group import Group
 from pyoci.steps.step import Step
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@ from pyoci.config.resources import read_resources
 
 PROJECT = Path(__file__).resolve().parent.parent
 FILE = PROJECT / "docs" / "resources.md"
-TESTS = ("test_limits.py", "test_limits_v1.py", "test_limits_v2.py")
+TESTS = ("test_limits.py", "test_v1.py", "test_v2.py")
 
 _DEVICE = {"major": 8, "minor": 0, "rate": 1, "weight": 10, "leafWeight": 10}
 # A value for each property where 1 would not do, or what it needs beside it.
@@ -113,7 +113,7 @@ def tested(property: str) -> str:
     pieces = [piece for unified in (False, True) for piece in files(property, unified).split("`")[1::2]]
     names = [piece.replace("SIZE", "2MB") for piece in pieces if piece != "KEY"]
     names.append(f'"{property.rpartition("/")[2]}"')
-    found = [test for test in TESTS if any(name in (PROJECT / "tests/cgroups" / test).read_text() for name in names)]
+    found = [test for test in TESTS if any(name in (PROJECT / "tests/cgroups/limits" / test).read_text() for name in names)]
     return ", ".join(f"`{test}`" for test in found)
 
 

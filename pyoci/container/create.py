@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from errno import EINVAL, ENOMEM, EPERM
 
-from pyoci import channel, jsonfile, os
+from pyoci import jsonfile, os
 from pyoci.cgroups import processes
 from pyoci.config import Config, read
 from pyoci.config.rules import rules
@@ -17,28 +17,26 @@ from pyoci.config.schema import schema
 from pyoci.container import capabilities, state
 from pyoci.container.inputs import create_inputs, host_root, program_user
 from pyoci.container.options import CreateOptions
+from pyoci.container.process import contexts
 from pyoci.container.process.handshake import ENDING, Handshake, close_trees, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved
 from pyoci.errors import ConfigError, DamagedError, Error, ForeignError, StateError
-from pyoci.kernel import procfs, signals
-from pyoci.kernel.execute import Image
+from pyoci.kernel import signals
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.log import log
 from pyoci.plan import create as plan
 from pyoci.plan.inputs import may_set_groups
 from pyoci.plan.plan import Plan
-from pyoci.steps.step import Context, During, run
+from pyoci.steps.host.context import HostContext, run
+from pyoci.steps.step import During
 from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
-
-    from pyoci.config.seccomp import Seccomp
-    from pyoci.kernel.seccomp import Prepared
 
 
 _UNTRACKED = (
@@ -176,26 +174,16 @@ class _Creation:
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
         with During("make the container's directory"):
             self._make_directory()
-        ours, theirs = channel.pair()
-        undo.add(ours.close)
-        undo.add(theirs.close)
-        context = Context(ours, undo)
-        context.interrupts = interrupts
-        with During("open a private procfs"):
-            context.proc = procfs.open_private()
-        undo.add(os.close, context.proc)
-        bundle = os.open(options.bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        undo.add(os.close, bundle)
-        context.descriptors["bundle"] = bundle
-        context.image = Image(self.plan.argv, self.plan.env)
-        context.compile = self._compile
+        context = contexts.begin(options.root, interrupts, undo)
+        contexts.follow(self.plan, context)
+        context.bundle = os.open(options.bundle, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.add(os.close, context.bundle)
         context.shared = self._refuse_shared
-        context.preserved = self.plan.preserved
         undo.add(close_trees, context)
         if options.trace:
             from pyoci.steps import trace
 
-            context.trace = trace.begin(options.trace)
+            context.trace = context.init.trace = trace.begin(options.trace)
             undo.add(trace.end, context.trace)
         with During("make the fifo that start opens"):
             self._make_fifo(context)
@@ -205,10 +193,10 @@ class _Creation:
             if error.pointer.startswith("/mounts/"):  # a source, which other runtimes open in the container's process
                 error.prefixed(_IN_INIT)
             raise
-        self.terminal.separate(pipes, host_root(self.config), context)
+        self.terminal.separate(pipes, host_root(self.config), context.init)
         if self.container.unit is None:
             self._note_cgroups(context)
-        handshake = Handshake(self.plan, context, theirs, self.terminal.receive, meanwhile)
+        handshake = Handshake(self.plan, context, self.terminal.receive, meanwhile)
         try:
             handshake.clone(lambda: self._record(context.pid))
             self.terminal.cloned()
@@ -255,7 +243,7 @@ class _Creation:
         state.save(self.container, self.directory)
         state.save_config(self.raw, self.options.no_new_keyring, self.directory)
 
-    def _note_cgroups(self, context: Context) -> None:
+    def _note_cgroups(self, context: HostContext) -> None:
         """Write down that the cgroups are there, and ours."""
         inodes = processes.identities(context.cgroups)
         self._change(cgroups=context.cgroups, cgroups_made=True, cgroup_ids=inodes)
@@ -281,7 +269,7 @@ class _Creation:
         with During("write state.json"):
             state.save(self.container, self.directory)
 
-    def _make_fifo(self, context: Context) -> None:
+    def _make_fifo(self, context: HostContext) -> None:
         """The fifo where start and the process meet; the process gets an O_PATH descriptor, never the directory.
 
         What is written to it is what `start` believes. Into the directory comes nobody but the runtime's user, so that
@@ -309,19 +297,10 @@ class _Creation:
             os.chmod(state.FIFO, 0o622, dir_fd=self.directory)
         fifo = os.open(state.FIFO, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
         self.undo.add(os.close, fifo)
-        context.descriptors["fifo"] = fifo
+        context.init.descriptors["fifo"] = fifo
         if self.container.notify:
             os.mkdir("notify", 0o755, dir_fd=self.directory)
             os.chmod("notify", 0o755, dir_fd=self.directory)
-
-    def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
-        from pyoci.kernel.seccomp import prepare
-        from pyoci.seccomp import program as seccomp
-
-        program = seccomp.program(profile, self.options.root)
-        for line in () if program is None else program.warnings:
-            log.warning(line)
-        return None if program is None else (prepare(program.bpf), program.flags)
 
 
 # What runc says before whatever goes wrong in the container's process.
@@ -355,7 +334,7 @@ def _kill_members(container: Container) -> None:
     kill_cgroup(container)
 
 
-def _explained(error: Error, context: Context, made: Plan) -> Error:
+def _explained(error: Error, context: HostContext, made: Plan) -> Error:
     """runc's words before what went wrong in the container's process."""
     if error.errno == ENOMEM:
         from pyoci.container.process import oom

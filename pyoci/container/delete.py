@@ -249,7 +249,7 @@ def _poststop(container: Container) -> None:
     hooks = poststart.stored(container, "poststop")
     if not hooks:
         return
-    from pyoci.steps.hooks.hooks import run_hooks
+    from pyoci.steps.hooks.run import run_hooks
 
     text = poststart.hook_state(container, "stopped", 0)
     for index, hook in enumerate(hooks):

@@ -7,24 +7,24 @@ from __future__ import annotations
 from errno import EACCES, EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 from resource import RLIMIT_NOFILE, getrlimit
 
-from pyoci import channel, os
+from pyoci import os
 from pyoci.cgroups import manager, processes, subgroups
 from pyoci.container import exec_process, identity, state
 from pyoci.container.exec_process import ProcessOptions
+from pyoci.container.process import contexts
 from pyoci.container.process.handshake import ENDING, Handshake, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
 from pyoci.errors import Error, StateError, StepError
-from pyoci.kernel import procfs, signals, textfile
-from pyoci.kernel.execute import Image
+from pyoci.kernel import signals, textfile
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.plan import exec
 from pyoci.plan.inputs import ExecInputs
 from pyoci.record import Record
-from pyoci.steps.step import Context, During, run
+from pyoci.steps.host.context import HostContext, run
 from pyoci.undo import Undo
 
 TYPE_CHECKING = False
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pyoci.config import Config
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.streams.foreground import Foreground
-    from pyoci.kernel.seccomp import Prepared
 
 
 class ExecOptions(Record):
@@ -58,8 +57,7 @@ def execute(options: ExecOptions) -> int:
     try:
         return _Execution(options, terminal, Interrupts(ENDING)).carry_out()
     except Interrupted as interrupted:
-        signals.reset()
-        os.kill(os.getpid(), interrupted.number)
+        signals.die(interrupted)
         raise
     finally:
         terminal.close()
@@ -88,65 +86,56 @@ class _Execution:
         self.interrupts.install()
         with Undo() as undo:
             undo.add(self.interrupts.close)
-            ours, theirs = channel.pair()
-            undo.add(ours.close)
-            undo.add(theirs.close)
-            context = Context(ours, undo)
-            context.interrupts = self.interrupts
-            context.compile = self._compile
+            context = contexts.begin(options.root, self.interrupts, undo)
             self._open(container, context)
             try:
-                inputs = self._entrance(container, placed, not kept["no_new_keyring"], config, context)
+                inputs = self._inputs(container, placed, not kept["no_new_keyring"], config, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise self._ended(context) from None
             plan = exec.make(config, inputs)
-            context.preserved = plan.preserved
-            context.image = Image(plan.argv, plan.env)
+            contexts.follow(plan, context)
             run(plan.prepare, context)
-            self.terminal.separate(inputs.pipes, inputs.owner, context)
-            birth = Handshake(plan, context, theirs, self.terminal.receive, self._prepare)
+            self.terminal.separate(inputs.pipes, inputs.owner, context.init)
+            handshake = Handshake(plan, context, self.terminal.receive, self._prepare)
             kills = manager.oom_kills(container.cgroups)
             try:
-                self._clone(birth, context, inputs, container)
+                self._clone(handshake, context, inputs, container)
                 self.terminal.cloned()
                 if pidfd_socket is not None:
                     console.send(pidfd_socket, "setns", context.pidfd, "--pidfd-socket")
                     pidfd_socket.close()
-                self._start(birth, context, config.linux.seccomp)
+                self._start(handshake, context, config.linux.seccomp)
             except Error as error:
-                if has_ended(context.descriptors["container"]):
+                if has_ended(context.init.descriptors["container"]):
                     error = StateError(_STOPPED, hint=f"it has ended meanwhile: {error.message}")
                 if manager.oom_kills(container.cgroups) > kills:
                     error.message += " (possibly OOM-killed)"
                 raise error.prefixed("unable to start container process") from None
             return self._wait(context.pid)
 
-    def _open(self, container: Container, context: Context) -> None:
+    def _open(self, container: Container, context: HostContext) -> None:
         """The container by descriptor: opened first and compared then, it cannot be another process with its pid."""
         undo = context.undo
-        with During("open a private procfs"):
-            context.proc = procfs.open_private()
-        undo.add(os.close, context.proc)
-        context.descriptors["proc"] = context.proc
+        context.init.descriptors["proc"] = context.proc
         try:
             pidfd = pidfd_open(container.pid)
         except ProcessLookupError:
             raise StateError(_STOPPED) from None
         undo.add(os.close, pidfd)
-        context.descriptors["container"] = pidfd
+        context.init.descriptors["container"] = pidfd
         if not state.is_alive(container.pid, container.start_time):
             raise StateError(_STOPPED)
 
-    def _ended(self, context: Context) -> StateError:
-        if has_ended(context.descriptors["container"]):
+    def _ended(self, context: HostContext) -> StateError:
+        if has_ended(context.init.descriptors["container"]):
             return StateError(_STOPPED)
         return StateError(
             "cannot exec: the container's first process shows no namespaces",
             hint="its first thread has ended, and with it what could be joined; others live on",
         )
 
-    def _entrance(
-        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: Context
+    def _inputs(
+        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: HostContext
     ) -> ExecInputs:
         options = self.options
         assert config.process is not None
@@ -154,8 +143,9 @@ class _Execution:
         enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         file_limit = None if enough else raise_file_limit()  # before the first of many descriptors is opened
         place = identity.find(container, context)
+        privileged = os.geteuid() == 0 and not in_user_namespace()
         if options.rootless == "auto":
-            self.rootless = os.geteuid() != 0 or in_user_namespace()
+            self.rootless = not privileged
         fallback = ""
         if not options.cgroup and set(placed) == {""}:
             fallback = identity.cgroup_below(container, context.proc)
@@ -185,18 +175,18 @@ class _Execution:
             pid=container.pid,
             bundle=container.bundle,
             annotations=container.annotations,
-            privileged=config.process.scheduler is None or (os.geteuid() == 0 and not in_user_namespace()),
+            privileged=privileged,
             pipes=foreign_streams(config.process, options.detach, mapped="user" in place.joins),
             owner=place.owner,
         )
 
-    def _clone(self, birth: Handshake, context: Context, inputs: ExecInputs, container: Container) -> None:
+    def _clone(self, handshake: Handshake, context: HostContext, inputs: ExecInputs, container: Container) -> None:
         """Where the v2 cgroup takes no process (EBUSY: it has children with controllers), that of the first process.
 
         Who has asked for one with --cgroup gets that one, or an error.
         """
         try:
-            birth.clone(lambda: None)
+            handshake.clone(lambda: None)
         except StepError as error:
             if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
@@ -213,8 +203,8 @@ class _Execution:
             else:
                 from pyoci.container.process.attach import through_systemd
 
-                birth.plan = through_systemd(birth.plan, container, inputs.cgroups[""], error, required=asked)
-            birth.clone(lambda: None)
+                handshake.plan = through_systemd(handshake.plan, container, inputs.cgroups[""], error, required=asked)
+            handshake.clone(lambda: None)
 
     def _prepare(self) -> None:
         """While stage 1 is at work."""
@@ -223,24 +213,24 @@ class _Execution:
 
             self.foreground = Foreground()
 
-    def _start(self, birth: Handshake, context: Context, profile: Seccomp | None) -> None:
+    def _start(self, handshake: Handshake, context: HostContext, profile: Seccomp | None) -> None:
         """Let it run; in the foreground signals are the process's from here on."""
         if self.foreground is not None:
             self.foreground.begin(context.pid, context.pidfd, self.terminal)
             context.undo.add(self.foreground.close)
         self.interrupts.check()
         if profile is None:
-            birth.execute()
+            handshake.execute()
         else:
-            self._execute(birth, context, profile)
+            self._execute(handshake, context, profile)
 
-    def _execute(self, birth: Handshake, context: Context, profile: Seccomp) -> None:
+    def _execute(self, handshake: Handshake, context: HostContext, profile: Seccomp) -> None:
         """A filter that forbids execve has kept the process from it, with an error or without a word."""
         from pyoci.seccomp.allowance import EXECVE, refusal
 
         refused = refusal(profile, EXECVE)
         try:
-            birth.execute()
+            handshake.execute()
         except StepError as error:
             if refused is not None and error.step == "ExecuteProgram":
                 from pyoci.container import forbidden
@@ -265,13 +255,6 @@ class _Execution:
             return self.foreground.wait()
         finally:
             self.foreground.close()
-
-    def _compile(self, profile: Seccomp) -> tuple[Prepared, int] | None:
-        from pyoci.kernel.seccomp import prepare
-        from pyoci.seccomp import program as seccomp
-
-        program = seccomp.program(profile, self.options.root)
-        return None if program is None else (prepare(program.bpf), program.flags)
 
 
 _STOPPED = "cannot exec in a stopped container"

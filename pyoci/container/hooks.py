@@ -15,7 +15,7 @@ def run(container: Container) -> None:
     hooks = stored(container, "poststart")
     if not hooks:
         return
-    from pyoci.steps.hooks.hooks import run_hooks
+    from pyoci.steps.hooks.run import run_hooks
 
     try:
         run_hooks("poststart", hooks, hook_state(container, "running", container.pid), None)

@@ -21,7 +21,7 @@ from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
 from pyoci.kernel import namespace, textfile
 from pyoci.record import Record
-from pyoci.steps.step import Context
+from pyoci.steps.host.context import HostContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Place(Record):
     owner: tuple[int, int]
 
 
-def find(container: Container, context: Context) -> Place:
+def find(container: Container, context: HostContext) -> Place:
     """Open what will be joined, and nothing that config.json does not name.
 
     Raises StateError if the first process is not any more where create has left it, FileNotFoundError or
@@ -74,7 +74,7 @@ def find(container: Container, context: Context) -> Place:
     joined = {kind: inode for kind, inode in found.items() if inode[:2] != own[kind]}
     mapped = "user" in joined
     if "mount" not in found:
-        context.descriptors["root"] = _open_root(container, context)
+        context.init.descriptors["root"] = _open_root(container, context)
     denied = maps["setgroups"] if mapped else textfile.read_if_there("self/setgroups", context.proc)
     return Place(
         joins=tuple(_file(kind) for kind in joined),
@@ -108,7 +108,7 @@ def _measure(descriptor: int) -> list[int]:
         os.close(owner)
 
 
-def _open(container: Container, kind: str, context: Context) -> list[int]:
+def _open(container: Container, kind: str, context: HostContext) -> list[int]:
     """Open the first process's namespace, and measure that."""
     name = f"{container.pid}/ns/{_file(kind)}"
     try:
@@ -120,7 +120,7 @@ def _open(container: Container, kind: str, context: Context) -> list[int]:
             hint="without privileges a container can be entered once its program runs, and only by its owner",
         ) from None
     context.undo.add(os.close, descriptor)
-    context.descriptors[f"ns/{_file(kind)}"] = descriptor
+    context.init.descriptors[f"ns/{_file(kind)}"] = descriptor
     return _measure(descriptor)
 
 
@@ -187,7 +187,7 @@ def _shown(namespace: list[int]) -> str:
     return f"{namespace[1]}{owner}" if len(namespace) >= 2 else "one that is not there any more"
 
 
-def _open_root(container: Container, context: Context) -> int:
+def _open_root(container: Container, context: HostContext) -> int:
     """The root of a container without a mount namespace, by the name that create has found it by."""
     try:
         root = os.open(container.rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -210,7 +210,7 @@ def _open_root(container: Container, context: Context) -> int:
     return root
 
 
-def _maps(container: Container, context: Context) -> dict[str, bytes]:
+def _maps(container: Container, context: HostContext) -> dict[str, bytes]:
     """What the first process's user namespace says of ids and groups."""
     names = ("uid_map", "gid_map", "setgroups")
     return {name: textfile.read_if_there(f"{container.pid}/{name}", context.proc) for name in names}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyoci.config import Config
     from pyoci.config.namespaces import IdMapping
     from pyoci.container.options import CreateOptions
-    from pyoci.steps.host.rdt import Group
+    from pyoci.rdt.group import Group
 
 
 def create_inputs(
@@ -75,7 +75,7 @@ def create_inputs(
 def _rdt(config: Config, id: str) -> Group | None:
     if config.linux.intel_rdt is None:
         return None
-    from pyoci.steps.host.rdt import group
+    from pyoci.rdt.group import group
 
     return group(config.linux.intel_rdt, id)
 

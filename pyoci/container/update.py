@@ -86,9 +86,9 @@ def _update(
             undo.add(manager.apply_devices, container.cgroups, in_force, Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
         if schemata:
-            from pyoci.steps.host import rdt
+            from pyoci.rdt import group
 
-            rdt.change(container.rdt_path, schemata, undo)
+            group.change(container.rdt_path, schemata, undo)
         interrupts.check()
         if container.by_runc:
             from pyoci.container import foreign_config

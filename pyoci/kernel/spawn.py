@@ -20,6 +20,17 @@ else:
     import _signal  # the signal module imports enum
 
 
+_UNREADY = b"!"  # before its report; else what has failed is execve(2), and its errno comes
+
+
+class Unready(Exception):
+    """What came before the program has failed; `report` is for whoever has given it to say."""
+
+    def __init__(self, report: bytes) -> None:
+        super().__init__(report)
+        self.report = report
+
+
 def spawn(
     path: bytes,
     image: Image,
@@ -29,8 +40,8 @@ def spawn(
 ) -> tuple[int, int]:
     """Run the program at `path` with `stdio` as its descriptors 0 to 2; return its pid and a pidfd.
 
-    `directory` is its working directory (-1: ours); `before` runs in the new process right before execve(2).
-    Raises the OSError of the execve(2) that failed, with its call as the note.
+    `directory` is its working directory (-1: ours); `before` runs in the new process right before execve(2). Raises
+    the OSError of the execve(2) that failed, with its call as the note, or the Unready that `before` has raised.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
@@ -41,12 +52,16 @@ def spawn(
     finally:
         os.close(writing)
     try:
-        failed = os.read(reading, 16)
+        failed = b""
+        while chunk := os.read(reading, 65536):
+            failed += chunk
     finally:
         os.close(reading)
     if failed:
         os.close(pidfd)
         os.waitpid(pid, 0)
+        if failed[:1] == _UNREADY:
+            raise Unready(failed[1:])
         errno = int(failed)
         error = OSError(errno, os.strerror(errno), path)
         error.add_note(f'execve("{path.decode("utf-8", "backslashreplace")}")')
@@ -84,6 +99,9 @@ def _child(
             image.warm()  # it may load a filter
             before()
         image.execve(path)
+    except Unready as unready:
+        os.write(report, _UNREADY + unready.report)
+        os._exit(127)
     except OSError as error:
         os.write(report, str(error.errno).encode())
         os._exit(127)

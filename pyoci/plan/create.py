@@ -26,10 +26,13 @@ from pyoci.plan.plan import Plan
 from pyoci.plan.process import DEFAULT_UMASK, ProcessPlan, join_rdt, required
 from pyoci.steps.hooks.state import HookState
 from pyoci.steps.host import cgroups
+from pyoci.steps.host import namespaces as host_namespaces
 from pyoci.steps.host import process as host
+from pyoci.steps.host.context import HostStep
+from pyoci.steps.init import cgroups as init_cgroups
 from pyoci.steps.init import identity, namespaces, sync
+from pyoci.steps.init.context import InitStep
 from pyoci.steps.init.rootfs import OpenProc
-from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ def make(config: Config, inputs: CreateInputs) -> Plan:
     )
 
 
-def _send_identity(config: Config) -> Step:
+def _send_identity(config: Config) -> InitStep:
     kinds = tuple(one.type for one in config.linux.namespaces)
     return namespaces.SendIdentity(kinds=kinds, root="mount" not in kinds)
 
@@ -115,14 +118,14 @@ class _Shape:
         """Whether clone3(2) may put the process into its v2 cgroup."""
         return "" in inputs.cgroups and not self.two_stage and inputs.unit is None
 
-    def first(self, inputs: CreateInputs) -> tuple[Step, ...]:
+    def first(self, inputs: CreateInputs) -> tuple[InitStep, ...]:
         """The steps of stage 1. It hides before it joins anything that others can already see.
 
         Only an unprivileged runtime has to write the maps before that; it cannot join anything beside.
         """
         if not self.two_stage:
             return ()
-        steps: list[Step] = []
+        steps: list[InitStep] = []
         new_user = _is_new(self.user)
         late = new_user and inputs.host.euid != 0
         if not late:
@@ -148,12 +151,12 @@ class _Shape:
             steps.append(namespaces.BecomeRoot(drop_groups=may_drop))
         return tuple(steps)
 
-    def enter(self, inputs: CreateInputs) -> tuple[Step, ...]:
+    def enter(self, inputs: CreateInputs) -> tuple[InitStep, ...]:
         """The first steps of the container's process, up to a private procfs in all its namespaces."""
-        steps: list[Step] = [sync.StartSession(), sync.Await(kind="go")]
+        steps: list[InitStep] = [sync.StartSession(), sync.Await(kind="go")]
         if inputs.layout.version != "v2" and inputs.unit is None:
-            steps.append(cgroups.EnterCgroups())
-        steps.append(cgroups.ResetAffinity())
+            steps.append(init_cgroups.EnterCgroups())
+        steps.append(init_cgroups.ResetAffinity())
         if self.user is not None and not self.two_stage:
             steps.append(namespaces.BecomeRoot(drop_groups=may_set_groups(self.config, inputs.host)))
         steps.append(sync.MakeUndumpable())
@@ -171,19 +174,21 @@ class _Shape:
         return tuple(steps)
 
 
-def _drop_groups(host: Host) -> tuple[Step, ...]:
+def _drop_groups(host: Host) -> tuple[InitStep, ...]:
     """Before the first join, by a runtime that may."""
     return (namespaces.DropGroups(),) if host.euid == 0 and host.set_groups else ()
 
 
 def _prepare(
     config: Config, inputs: CreateInputs, shape: _Shape, mounts: Mounts, process: ProcessPlan
-) -> tuple[Step, ...]:
-    steps: list[Step] = [_open_namespace(config, one) for one in shape.joined]
+) -> tuple[HostStep, ...]:
+    steps: list[HostStep] = [_open_namespace(config, one) for one in shape.joined]
     assert config.process is not None
     steps += required(config.process, config.linux)
     if config.linux.seccomp is not None:
-        steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+        from pyoci.steps.host.seccomp import CompileFilter
+
+        steps.append(CompileFilter(seccomp=config.linux.seccomp))
     steps += process.agent()
     steps += mounts.sources()
     if config.linux.intel_rdt is not None and inputs.rdt is not None:
@@ -207,17 +212,17 @@ def _prepare(
     return (*steps, *limits, _devices(inputs))
 
 
-def _open_namespace(config: Config, one: Namespace) -> Step:
+def _open_namespace(config: Config, one: Namespace) -> HostStep:
     """With one of the kernel parameters that belong to it, if there are any."""
     written = [sysctl for sysctl in config.linux.sysctl if sysctl_namespace(sysctl) == one.type]
-    return namespaces.OpenNamespace(pointer=one.pointer, namespace=one, sysctl=written[0] if written else None)
+    return host_namespaces.OpenNamespace(pointer=one.pointer, namespace=one, sysctl=written[0] if written else None)
 
 
-def _devices(inputs: CreateInputs) -> Step:
+def _devices(inputs: CreateInputs) -> HostStep:
     return cgroups.ApplyDeviceRules(rules=inputs.device_rules, optional=inputs.rootless_cgroups)
 
 
-def _limits(config: Config, inputs: CreateInputs) -> tuple[tuple[Step, ...], bool]:
+def _limits(config: Config, inputs: CreateInputs) -> tuple[tuple[HostStep, ...], bool]:
     """The step that writes the limits, if there are any, and whether they rule out a threaded cgroup."""
     resources = config.linux.resources
     if not resources.limited():
@@ -237,9 +242,9 @@ def _limits(config: Config, inputs: CreateInputs) -> tuple[tuple[Step, ...], boo
     return (SetLimits(pointer=pointer, writes=writes, ignored=ignored),), limits.needs_domain(writes)
 
 
-def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[Step, ...]:
+def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[HostStep, ...]:
     """What is written while the process that made the user and time namespaces waits."""
-    steps: list[Step] = []
+    steps: list[HostStep] = []
     if _is_new(shape.user):
         from pyoci.steps.host import idmap
 
@@ -258,15 +263,15 @@ def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[Step, ..
     return tuple(steps)
 
 
-def _oom_score(config: Config) -> tuple[Step, ...]:
+def _oom_score(config: Config) -> tuple[HostStep, ...]:
     """Before the process hides: in two stages that is stage 1, which passes it on."""
     assert config.process is not None
     value = config.process.oom_score_adj
     return () if value is None else (host.SetOomScoreAdj(value=value),)
 
 
-def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[Step, ...]:
-    steps: list[Step] = []
+def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[HostStep, ...]:
+    steps: list[HostStep] = []
     if inputs.unit is not None:
         from pyoci.plan import systemd as plan_systemd
 
@@ -289,7 +294,7 @@ def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[Step, .
     return tuple(steps)
 
 
-def _net_devices(config: Config, inputs: CreateInputs) -> tuple[Step, ...]:
+def _net_devices(config: Config, inputs: CreateInputs) -> tuple[HostStep, ...]:
     linux = config.linux
     if not linux.net_devices:
         return ()
@@ -309,43 +314,30 @@ def _net_devices(config: Config, inputs: CreateInputs) -> tuple[Step, ...]:
     )
 
 
-def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
-    """Hooks of the runtime's side. The environment of one without `env` is the runtime's own."""
+def _hooks(kind: str, hooks: tuple[Hook, ...], state: HookState) -> tuple[HostStep, ...]:
+    """Hooks of the runtime's side."""
     if not hooks:
         return ()
-    from pyoci.steps.hooks.hooks import RunHooks
+    from pyoci.steps.host.hooks import RunHooks
 
-    pointer = f"/hooks/{kind}"
-    return (
-        RunHooks(
-            pointer=pointer,
-            kind=kind,
-            hooks=hooks,
-            state=state,
-            status="creating",
-            env=None,
-            inside=False,
-            directory="bundle",
-        ),
-    )
+    return (RunHooks(pointer=f"/hooks/{kind}", kind=kind, hooks=hooks, state=state, status="creating"),)
 
 
-def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[Step, ...]:
+def _container_hooks(hooks: tuple[Hook, ...], state: HookState) -> tuple[InitStep, ...]:
     """createContainer: in the container's namespaces, in its root, before the switch; no environment unless given."""
     if not hooks:
         return ()
-    from pyoci.steps.hooks.hooks import RunHooks
+    from pyoci.steps.init.hooks import RunContainerHooks
 
     return (
-        RunHooks(
+        RunContainerHooks(
             pointer="/hooks/createContainer",
             kind="createContainer",
             hooks=hooks,
             state=state,
             status="creating",
             env=(),
-            inside=True,
-            directory="root",
+            in_root=True,
             before=(identity.SetUmask(umask=DEFAULT_UMASK),),  # until now the process has none
         ),
     )

@@ -17,11 +17,13 @@ from __future__ import annotations
 from pyoci.config import Config
 from pyoci.config.process import Process
 from pyoci.plan.plan import Plan
-from pyoci.plan.process import ProcessPlan, join_rdt, profile, required, scheduler
+from pyoci.plan.process import ProcessPlan, allowed_cpus, join_rdt, profile, required, scheduler
 from pyoci.steps.host import cgroups
 from pyoci.steps.host import process as host
+from pyoci.steps.host.context import HostStep
+from pyoci.steps.init import cgroups as init_cgroups
 from pyoci.steps.init import enter, identity, namespaces, sync
-from pyoci.steps.step import Step
+from pyoci.steps.init.context import InitStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,15 +83,17 @@ def _state(config: Config, inputs: ExecInputs) -> HookState | None:
     return HookState(id=inputs.id, bundle=inputs.bundle, annotations=inputs.annotations)
 
 
-def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
+def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[HostStep, ...]:
     assert config.process is not None
     steps = [*required(config.process, config.linux)]
     if config.linux.seccomp is not None:
-        steps.append(host.CompileFilter(seccomp=config.linux.seccomp))
+        from pyoci.steps.host.seccomp import CompileFilter
+
+        steps.append(CompileFilter(seccomp=config.linux.seccomp))
     steps += process.agent()
     if inputs.cgroups:
         steps.append(
-            enter.OpenCgroups(
+            cgroups.OpenCgroups(
                 paths=inputs.cgroups,
                 optional=inputs.optional_cgroups,
                 fallback=inputs.fallback_cgroup,
@@ -98,20 +102,20 @@ def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[
         )
     affinity = config.process.exec_cpu_affinity
     if affinity is not None and affinity.initial:
-        from pyoci.steps.init import scheduling
+        from pyoci.steps.host import scheduling
 
         # The runtime's own, which stage 1 is born with, be it into the container's cgroup.
         steps.append(scheduling.SetInitialAffinity(pointer=affinity.pointer, affinity=affinity))
     return tuple(steps)
 
 
-def _admit(config: Config, wanted: Process, inputs: ExecInputs) -> tuple[Step, ...]:
-    limits: tuple[Step, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
-    return limits + _scheduled("host", config, inputs)
+def _admit(config: Config, wanted: Process, inputs: ExecInputs) -> tuple[HostStep, ...]:
+    limits: tuple[HostStep, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
+    return limits + _scheduled_by_pid(config, inputs)
 
 
-def _scheduled(where: str, config: Config, inputs: ExecInputs) -> tuple[Step, ...]:
-    """The step that sets the scheduler, if it is this process that takes it.
+def _who_schedules(config: Config, inputs: ExecInputs) -> str:
+    """Which process sets the scheduler: "stage 1", "stage 2", "runtime", or "" if there is none to set.
 
     Stage 1, as root of the container's namespaces, and its child is born with it; who is not root of the machine could
     not schedule another user's process. But a process with a deadline cannot fork: that one is the runtime's to set.
@@ -119,33 +123,50 @@ def _scheduled(where: str, config: Config, inputs: ExecInputs) -> tuple[Step, ..
     """
     wanted = config.process
     if wanted is None or wanted.scheduler is None:
-        return ()
-    place = "stage 1"
+        return ""
     if wanted.scheduler.policy == "SCHED_DEADLINE":
-        place = "host"
-    elif "SCHED_FLAG_RESET_ON_FORK" in wanted.scheduler.flags:
-        place = "host" if inputs.privileged else "stage 2"
-    return scheduler(wanted, config.linux) if place == where else ()
+        return "runtime"
+    if "SCHED_FLAG_RESET_ON_FORK" in wanted.scheduler.flags:
+        return "runtime" if inputs.privileged else "stage 2"
+    return "stage 1"
 
 
-def _final_affinity(wanted: Process) -> Step:
+def _scheduled(where: str, config: Config, inputs: ExecInputs) -> tuple[InitStep, ...]:
+    """The step that sets the scheduler, if it is this process that takes it."""
+    if config.process is None or _who_schedules(config, inputs) != where:
+        return ()
+    return scheduler(config.process, config.linux)
+
+
+def _scheduled_by_pid(config: Config, inputs: ExecInputs) -> tuple[HostStep, ...]:
+    wanted = config.process
+    if wanted is None or wanted.scheduler is None or _who_schedules(config, inputs) != "runtime":
+        return ()
+    from pyoci.steps.host.scheduling import ScheduleProcess
+
+    return (
+        ScheduleProcess(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=allowed_cpus(config.linux)),
+    )
+
+
+def _final_affinity(wanted: Process) -> InitStep:
     affinity = wanted.exec_cpu_affinity
     if affinity is None:
-        return cgroups.ResetAffinity()
+        return init_cgroups.ResetAffinity()
     from pyoci.steps.init import scheduling
 
     return scheduling.SetFinalAffinity(pointer=affinity.pointer, affinity=affinity)
 
 
-def _first(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
+def _first(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[InitStep, ...]:
     wanted = process.process
-    steps: list[Step] = []
+    steps: list[InitStep] = []
     if wanted.oom_score_adj is not None:
         steps.append(enter.AdjustOomScore(value=wanted.oom_score_adj))
     steps += [
         sync.MakeUndumpable(),
         enter.LeaveSession(),
-        cgroups.EnterCgroups(),
+        init_cgroups.EnterCgroups(),
         _final_affinity(wanted),
         enter.SwitchProcfs(),
     ]
@@ -190,7 +211,7 @@ def _filters_early(config: Config, inputs: ExecInputs) -> bool:
     return allows_exec(filter)
 
 
-def _filter(config: Config) -> tuple[Step, ...]:
+def _filter(config: Config) -> tuple[InitStep, ...]:
     """The last steps of stage 1."""
     wanted = config.process
     assert wanted is not None
@@ -200,16 +221,16 @@ def _filter(config: Config) -> tuple[Step, ...]:
     return load, identity.SetCapabilities(capabilities=wanted.capabilities)
 
 
-def _send_listener(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
+def _send_listener(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[HostStep, ...]:
     if config.linux.seccomp is None or not config.linux.seccomp.notifies():
         return ()
-    from pyoci.steps.listener import early as listener_early
+    from pyoci.steps.host.listener import SendListener
 
-    return (listener_early.SendListener(handover=process.handover("running", inputs.pid)),)
+    return (SendListener(agent=process.told("running", inputs.pid)),)
 
 
-def _inside(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[Step, ...]:
-    steps: list[Step] = [sync.StartSession()]
+def _inside(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[InitStep, ...]:
+    steps: list[InitStep] = [sync.StartSession()]
     if process.process.terminal:
         from pyoci.steps.init import terminal
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyoci.config import Config
     from pyoci.config.linux import Linux
     from pyoci.config.resources import DeviceRule
-    from pyoci.steps.host.rdt import Group
+    from pyoci.rdt.group import Group
 
     class ProcessInputs(Protocol):
         """What the caller passes on to the program, by create or by exec."""

@@ -11,12 +11,14 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.linux import Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from pyoci.steps.host import sources
+from pyoci.steps.host.context import HostStep
 from pyoci.steps.init import binds, devices, mounts, paths, rootfs
-from pyoci.steps.step import Step
+from pyoci.steps.init.context import InitStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from typing import Any
 
     from pyoci.plan.inputs import CreateInputs
 
@@ -95,37 +97,46 @@ class Mounts:
             return 0
         return MS_PRIVATE if MS_PRIVATE in wanted else MS_SLAVE
 
-    def sources(self) -> tuple[Step, ...]:
+    def sources(self) -> tuple[HostStep, ...]:
         """Opening the sources of bind mounts, before the clone when the runtime may.
 
         Those with mappings in any case: the ids are the runtime's, and only who has privileges over the file system may
         map them. For root of a user namespace that is a mount of its own (a tmpfs, an overlay of podman's).
         """
         privileged = self.inputs.host.privileged()
-        return self._open_sources([one for one in self.mounts if privileged or one.id_map])
-
-    def _open_sources(self, every: Iterable[Mount]) -> tuple[Step, ...]:
-        steps: list[Step] = []
-        for one in every:
+        steps: list[HostStep] = []
+        for one in self.mounts:
             if not one.bind or one.remount:
                 continue
             if one.id_map:
                 steps.append(self._open_mapping(one))
-            if self._inside(one):
-                continue
-            steps.append(
-                binds.OpenSource(
-                    pointer=f"{one.pointer}/source",
-                    mount=one,
-                    source=self._source(one),
-                    rootfs=self.inputs.rootfs,
-                    propagation=self._source_propagation(one),
-                    locked=self.user,
-                )
-            )
+            if (privileged or one.id_map) and not self._inside(one):
+                steps.append(sources.OpenSource(pointer=f"{one.pointer}/source", **self._how_opened(one)))
         return tuple(steps)
 
-    def _open_mapping(self, one: Mount) -> Step:
+    def _sources_inside(self) -> tuple[InitStep, ...]:
+        """The rest, by the container's process."""
+        if self.inputs.host.privileged():
+            return ()
+        from pyoci.steps.init.sources import OpenSourceInside
+
+        return tuple(
+            OpenSourceInside(pointer=f"{one.pointer}/source", **self._how_opened(one))
+            for one in self.mounts
+            if one.bind and not one.remount and not one.id_map and not self._inside(one)
+        )
+
+    def _how_opened(self, one: Mount) -> dict[str, Any]:
+        """The members of OpenSource and OpenSourceInside."""
+        return {
+            "mount": one,
+            "source": self._source(one),
+            "rootfs": self.inputs.rootfs,
+            "propagation": self._source_propagation(one),
+            "locked": self.user,
+        }
+
+    def _open_mapping(self, one: Mount) -> HostStep:
         from pyoci.steps.host import idmap
 
         pointer = f"{one.pointer}/uidMappings"
@@ -152,13 +163,12 @@ class Mounts:
             joined=user.pointer if user.path else "",
         )
 
-    def make(self) -> tuple[Step, ...]:
+    def make(self) -> tuple[InitStep, ...]:
         """From the fresh mount namespace to a complete file system, before the root switch."""
-        steps: list[Step] = []
+        steps: list[InitStep] = []
         if self.private:
             steps.append(rootfs.SetRootPropagation(propagation=MS_SLAVE | MS_REC))
-        if not self.inputs.host.privileged():
-            steps += self._open_sources([one for one in self.mounts if not one.id_map])
+        steps += self._sources_inside()
         if self.private:
             slave = self.propagation & ~MS_REC == MS_SLAVE
             steps.append(rootfs.MountRoot(path=self.inputs.rootfs, parent=MS_SLAVE if slave else MS_PRIVATE))
@@ -169,7 +179,7 @@ class Mounts:
             steps += self._devices()
         return tuple(steps)
 
-    def _mount(self, one: Mount) -> Step:
+    def _mount(self, one: Mount) -> InitStep:
         if one.remount:
             return mounts.ChangeMount(pointer=one.pointer, mount=one, locked=self.user)
         if one.bind:
@@ -201,7 +211,7 @@ class Mounts:
             return False
         return one.type == "tmpfs" or clean(one.destination) == "/dev"
 
-    def _cgroup(self, one: Mount) -> Step:
+    def _cgroup(self, one: Mount) -> InitStep:
         from pyoci.steps.init import cgroup_mounts
 
         layout, own = self.inputs.layout, self.inputs.cgroups
@@ -235,7 +245,7 @@ class Mounts:
             label=self.linux.mount_label,
         )
 
-    def _devices(self) -> tuple[Step, ...]:
+    def _devices(self) -> tuple[InitStep, ...]:
         bind = self.user or self.inputs.host.user_namespace
         given = {clean(one.path) for one in self.linux.devices}
         every = [
@@ -244,7 +254,7 @@ class Mounts:
             if path not in given
         ]
         every += [one for one in self.linux.devices if clean(one.path) != "/dev/ptmx"]
-        steps: list[Step] = [
+        steps: list[InitStep] = [
             devices.MakeDevice(pointer=one.pointer, device=one, bind=bind and one.type != "p") for one in every
         ]
         steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True))
@@ -252,9 +262,9 @@ class Mounts:
         steps += [devices.MakeLink(path=path, target=target) for path, target in links]
         return tuple(steps)
 
-    def switch(self, terminal: tuple[Step, ...]) -> tuple[Step, ...]:
+    def switch(self, terminal: tuple[InitStep, ...]) -> tuple[InitStep, ...]:
         """The root switch and what comes after it, up to read-only; `terminal` while /dev can still be written."""
-        steps: list[Step] = []
+        steps: list[InitStep] = []
         if not self.private:
             steps.append(rootfs.ChangeRoot())
         elif self.inputs.no_pivot:
@@ -284,9 +294,9 @@ def _hierarchy_options(controller: str, point: str, every: dict[str, str]) -> st
     return ",".join(name for name, where in every.items() if where == point)
 
 
-def hide(config: Config) -> tuple[Step, ...]:
+def hide(config: Config) -> tuple[InitStep, ...]:
     """linux.readonlyPaths, then linux.maskedPaths; each path once. Only after them may the root become unbindable."""
-    steps: list[Step] = []
+    steps: list[InitStep] = []
     for one in _unique(config.linux.readonly_paths):
         steps.append(paths.MakePathReadOnly(pointer=one.pointer, path=one.path))
     masked = _unique(config.linux.masked_paths)

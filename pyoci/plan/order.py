@@ -22,7 +22,7 @@ Names = str | tuple[str, ...]
 BEFORE: tuple[tuple[Names, Names, str], ...] = (
     # what is opened before there is a process
     ("OpenNamespace", JOIN, "a namespace is opened by its path where the path is the caller's, on the host"),
-    ("OpenSource", "BindMount", "what is bound is a descriptor, not a name"),
+    (("OpenSource", "OpenSourceInside"), "BindMount", "what is bound is a descriptor, not a name"),
     ("CompileFilter", "ExecuteProgram", "a filter that cannot be compiled is an error of create"),
     # cgroups
     ("MakeCgroups", ("SetLimits", "ApplyDeviceRules"), "limits are files of the cgroup"),
@@ -54,7 +54,7 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("WriteIdMappings", "MakeUndumpable of an unprivileged runtime", "its files belong to root afterwards"),
     ("SetOomScoreAdj", "MakeUndumpable of an unprivileged runtime", "its files belong to root afterwards"),
     ("StartSession", "TakeTerminal", "only a session leader gets a controlling terminal"),
-    ("JoinSessionKeyring", "RunHooks createContainer", "a hook inside must not reach the caller's keys"),
+    ("JoinSessionKeyring", "RunContainerHooks createContainer", "a hook inside must not reach the caller's keys"),
     # procfs
     (
         "OpenProc",
@@ -69,8 +69,8 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     (MOUNTS, ("MakeDevice", "MakeLink"), "a mount on /dev would hide them"),
     (("MakeDevice", "MakeLink", *MOUNTS), "Send mounted", "a hook that adds devices finds /dev complete"),
     ("MakeDevice", SWITCH, "device nodes of the host are bound, and the host is gone afterwards"),
-    ("RunHooks createContainer", SWITCH, "it runs before pivot_root (config.md, createContainer)"),
-    (MOUNTS, "RunHooks createContainer", "its mounts must not be covered"),
+    ("RunContainerHooks createContainer", SWITCH, "it runs before pivot_root (config.md, createContainer)"),
+    (MOUNTS, "RunContainerHooks createContainer", "its mounts must not be covered"),
     (SWITCH, ("MakeWorkingDirectory", "ReopenStandardStreams", "OpenTerminal"), "they use names of the container"),
     (SWITCH, "SetFinalPropagation", "earlier it would act on the host, and pivot_root refuses a shared root"),
     (SWITCH, ("MaskPath", "MakePathReadOnly", "MakeReadOnly", "ChangeDirectory", "FindProgram", "SetHome"), "names"),
@@ -82,7 +82,7 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("MakePathReadOnly", "MaskPath", "a read-only copy on top of a mask would show what it hides"),
     ("MakeDevice", "MaskPath", "files are masked with the container's /dev/null"),
     ("MaskPath", "CloseMask", "all directories share one mask"),
-    ("RunHooks createContainer", "MaskPath", "as runc: hooks of the container's side see the paths"),
+    ("RunContainerHooks createContainer", "MaskPath", "as runc: hooks of the container's side see the paths"),
     # becoming the user
     (
         ("MaskPath", "MakePathReadOnly", "SetHostname", "SetDomainname", "SetSysctl", "MakeReadOnly", "TakeTerminal"),
@@ -107,21 +107,21 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("Send ready", "Await created", "the caller records the container first"),
     ("Await created", "Detach", "until then it dies with the runtime"),
     ("Detach", "WaitForStart", "start may come from another process, at any time"),
-    ("WaitForStart", ("RunHooks startContainer", "SetRlimits", "ExecuteProgram"), "they belong to start"),
-    ("RunHooks startContainer", "SetRlimits", "each hook gets the limits itself, the waiting Python may not fit"),
+    ("WaitForStart", ("RunContainerHooks startContainer", "SetRlimits", "ExecuteProgram"), "they belong to start"),
+    ("RunContainerHooks startContainer", "SetRlimits", "each hook gets the limits itself, the waiting Python may not fit"),
     ("SetRlimits", "ExecuteProgram", "the program has them"),
     # a listener
     ("FindAgent", "MakeCgroups", "there is little to undo when the agent is missing"),
     ("NameProcess", "Detach", "afterwards the runtime is gone"),
-    ("RunHooks startContainer", "ArmListener", "the connection is for what the program does"),
+    ("RunContainerHooks startContainer", "ArmListener", "the connection is for what the program does"),
     ("ArmListener", "SetRlimits", "the waiting Python may not fit"),
     ("ArmListener", "HandOverListener", "the helper waits for it"),
     ("HandOverListener", "ExecuteProgram", "once the filter is loaded, nothing can be asked for"),
     # hooks among themselves (config.md, "POSIX-platform Hooks")
     ("RunHooks prestart", "RunHooks createRuntime", "the order of the specification"),
-    ("RunHooks createRuntime", "RunHooks createContainer", "the order of the specification"),
-    ("Await hooked", "RunHooks createContainer", "the order of the specification"),
-    ("RunHooks createContainer", "RunHooks startContainer", "the order of the specification"),
+    ("RunHooks createRuntime", "RunContainerHooks createContainer", "the order of the specification"),
+    ("Await hooked", "RunContainerHooks createContainer", "the order of the specification"),
+    ("RunContainerHooks createContainer", "RunContainerHooks startContainer", "the order of the specification"),
 )
 
 
@@ -133,6 +133,9 @@ def labels(step: Step, unprivileged: bool, side: str = "") -> set[str]:
     """The names by which BEFORE knows a step."""
     name = type(step).__name__
     found = {name}
+    if name == "RunNotifiedHooks":
+        name = "RunContainerHooks"
+        found.add(name)
     if kind := getattr(step, "kind", ""):
         found.add(f"{name} {kind}")
         if side == "container":  # not the first of two stages

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pyoci.record import Record
+from pyoci.steps.host.context import HostStep
 from pyoci.steps.init import sync
+from pyoci.steps.init.context import InitStep
 from pyoci.steps.step import Step
 
 TYPE_CHECKING = False
@@ -17,18 +19,18 @@ class Plan(Record):
     two_stage: bool
     clone_flags: int  # CLONE_NEW* of the container's process
     private_pid: bool  # it is the first process of a pid namespace of its own
-    prepare: tuple[Step, ...]
-    first: tuple[Step, ...]
-    maps: tuple[Step, ...]
-    admit: tuple[Step, ...]
-    inside: tuple[Step, ...]
-    mounted: tuple[Step, ...]
-    finish: tuple[Step, ...]
-    launch: tuple[Step, ...]
+    prepare: tuple[HostStep, ...]
+    first: tuple[InitStep, ...]
+    maps: tuple[HostStep, ...]
+    admit: tuple[HostStep, ...]
+    inside: tuple[InitStep, ...]
+    mounted: tuple[HostStep, ...]
+    finish: tuple[InitStep, ...]
+    launch: tuple[InitStep, ...]
     preserved: int  # descriptors 0 to preserved - 1 are the program's
     argv: tuple[str, ...]
     env: tuple[str, ...]
-    helper: tuple[Step, ...] = ()  # of a process that makes the container's and shares its descriptors
+    helper: tuple[InitStep, ...] = ()  # of a process that makes the container's and shares its descriptors
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step in the order of execution, with the process that executes it."""
@@ -36,7 +38,7 @@ class Plan(Record):
         waits = asked[0] + 1 if asked else 0  # the steps of stage 1 while nobody has written its maps
         kinds = [type(step).__name__ for step in self.launch]
         armed = kinds.index("ArmListener") + 1 if self.helper else len(kinds)
-        phases = (
+        phases: tuple[tuple[str, tuple[Step, ...]], ...] = (
             ("host", self.prepare),
             ("stage 1", self.first[:waits]),
             ("host", self.maps if self.two_stage else ()),

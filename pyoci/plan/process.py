@@ -6,39 +6,40 @@ from pyoci import os
 from pyoci.config import Config
 from pyoci.config.process import Process, Rlimit
 from pyoci.kernel.constants import RLIMIT_NOFILE
+from pyoci.steps.host.context import HostStep
 from pyoci.steps.init import identity, launch, process, sync, system
-from pyoci.steps.step import Step
+from pyoci.steps.init.context import InitStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.config.linux import Linux
     from pyoci.plan.inputs import ProcessInputs
     from pyoci.steps.hooks.state import HookState
-    from pyoci.steps.listener.listener import HandOverListener
+    from pyoci.steps.listener.agent import Agent
 
 
 DEFAULT_UMASK = 0o022
 
 
-def required(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+def required(wanted: Process, linux: Linux) -> tuple[HostStep, ...]:
     """Checks of the runtime's side, before there is a process: the security modules that config.json relies on."""
-    steps: list[Step] = []
+    steps: list[HostStep] = []
     if wanted.apparmor_profile:
-        from pyoci.steps.init import apparmor
+        from pyoci.steps.host import security
 
         pointer = f"{wanted.pointer}/apparmorProfile"
-        steps.append(apparmor.RequireAppArmor(pointer=pointer, profile=wanted.apparmor_profile))
+        steps.append(security.RequireAppArmor(pointer=pointer, profile=wanted.apparmor_profile))
     if wanted.selinux_label or linux.mount_label:
-        from pyoci.steps.init import selinux
+        from pyoci.steps.host import security
 
         if wanted.selinux_label:
-            steps.append(selinux.RequireSelinux(pointer=f"{wanted.pointer}/selinuxLabel"))
+            steps.append(security.RequireSelinux(pointer=f"{wanted.pointer}/selinuxLabel"))
         if linux.mount_label:
-            steps.append(selinux.RequireSelinux(pointer=f"{linux.pointer}/mountLabel"))
+            steps.append(security.RequireSelinux(pointer=f"{linux.pointer}/mountLabel"))
     return tuple(steps)
 
 
-def join_rdt(path: str, monitor: str) -> tuple[Step, ...]:
+def join_rdt(path: str, monitor: str) -> tuple[HostStep, ...]:
     """Into the container's group of resctrl, "" if it has none; also for a process of exec."""
     if not path:
         return ()
@@ -47,7 +48,7 @@ def join_rdt(path: str, monitor: str) -> tuple[Step, ...]:
     return (JoinRdtGroup(paths=(path, monitor) if monitor else (path,)),)
 
 
-def profile(wanted: Process) -> tuple[Step, ...]:
+def profile(wanted: Process) -> tuple[InitStep, ...]:
     """AppArmor's profile; also for a process of exec."""
     if not wanted.apparmor_profile:
         return ()
@@ -62,7 +63,7 @@ def profile(wanted: Process) -> tuple[Step, ...]:
     )
 
 
-def keyring_label(wanted: Process) -> tuple[Step, ...]:
+def keyring_label(wanted: Process) -> tuple[InitStep, ...]:
     """SELinux's label of the keys that are made from here on; also for a process of exec."""
     if not wanted.selinux_label:
         return ()
@@ -71,7 +72,7 @@ def keyring_label(wanted: Process) -> tuple[Step, ...]:
     return (selinux.SetKeyringLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
 
 
-def label(wanted: Process) -> tuple[Step, ...]:
+def label(wanted: Process) -> tuple[InitStep, ...]:
     """SELinux's label of the program; also for a process of exec."""
     if not wanted.selinux_label:
         return ()
@@ -80,24 +81,31 @@ def label(wanted: Process) -> tuple[Step, ...]:
     return (selinux.SetProcessLabel(pointer=f"{wanted.pointer}/selinuxLabel", label=wanted.selinux_label),)
 
 
-def scheduler(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+def scheduler(wanted: Process, linux: Linux) -> tuple[InitStep, ...]:
     """Of a process of exec who sets it depends (plan/exec.py)."""
     if wanted.scheduler is None:
         return ()
     from pyoci.steps.init import scheduling
 
-    cpu = linux.resources.raw.get("cpu") or {}
-    cpus = cpu.get("cpus", "")
-    return (scheduling.SetScheduler(pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=cpus),)
+    step = scheduling.SetScheduler(
+        pointer=wanted.scheduler.pointer, scheduler=wanted.scheduler, cpus=allowed_cpus(linux)
+    )
+    return (step,)
 
 
-def priorities(wanted: Process, linux: Linux) -> tuple[Step, ...]:
+def allowed_cpus(linux: Linux) -> str:
+    """linux.resources.cpu.cpus, "" for all."""
+    cpus: str = (linux.resources.raw.get("cpu") or {}).get("cpus", "")
+    return cpus
+
+
+def priorities(wanted: Process, linux: Linux) -> tuple[InitStep, ...]:
     """I/O priority, personality and memory policy, in runc's order behind the scheduler; also for a process of exec."""
     if not (wanted.io_priority or linux.personality or linux.memory_policy):
         return ()
     from pyoci.steps.init import scheduling
 
-    steps: list[Step] = []
+    steps: list[InitStep] = []
     if wanted.io_priority is not None:
         steps.append(scheduling.SetIoPriority(pointer=wanted.io_priority.pointer, priority=wanted.io_priority))
     if linux.personality is not None:
@@ -124,29 +132,29 @@ class ProcessPlan:
         self.keep = 3 + inputs.preserve
         self.filter_loaded_early = False  # whoever loads the filter can send its listener
 
-    def session(self, existing: bool = False) -> tuple[Step, ...]:
+    def session(self, existing: bool = False) -> tuple[InitStep, ...]:
         if not self.inputs.keyring:
             return ()
         join = identity.JoinSessionKeyring(name=self.inputs.keyring, existing=existing)
         return (*keyring_label(self.process), join)
 
-    def terminal(self) -> tuple[Step, ...]:
+    def terminal(self) -> tuple[InitStep, ...]:
         if not self.process.terminal:
             return ()
         from pyoci.steps.init import terminal
 
-        steps: list[Step] = [terminal.OpenTerminal(size=self.process.console_size, uid=self.process.user.uid)]
+        steps: list[InitStep] = [terminal.OpenTerminal(size=self.process.console_size, uid=self.process.user.uid)]
         if self.config.linux.namespace("mount") is not None:
             steps.append(terminal.BindConsole())
         steps.append(terminal.TakeTerminal())
         return tuple(steps)
 
-    def finish(self) -> tuple[Step, ...]:
+    def finish(self) -> tuple[InitStep, ...]:
         """From the new root to `ready`: all that is left then is to wait for start."""
         from pyoci.plan.mounts import hide
 
         config, user = self.config, self.process.user
-        steps: list[Step] = [
+        steps: list[InitStep] = [
             identity.SetUmask(umask=DEFAULT_UMASK if user.umask is None else user.umask),
         ]
         if config.hostname:
@@ -166,18 +174,18 @@ class ProcessPlan:
         ]
         return tuple(steps)
 
-    def no_new_privileges(self) -> tuple[Step, ...]:
+    def no_new_privileges(self) -> tuple[InitStep, ...]:
         return (identity.NoNewPrivileges(),) if self.process.no_new_privileges else ()
 
-    def attributes(self) -> tuple[Step, ...]:
+    def attributes(self) -> tuple[InitStep, ...]:
         """What the process is given while it may still give itself anything, and its children inherit."""
         return priorities(self.process, self.config.linux) + label(self.process)
 
-    def become_user(self) -> tuple[Step, ...]:
+    def become_user(self) -> tuple[InitStep, ...]:
         """From root to the user and the capabilities of the program."""
         wanted, user = self.process, self.process.user
         sets = wanted.capabilities
-        steps: list[Step] = []
+        steps: list[InitStep] = []
         if not self._has_home():
             steps.append(process.SetHome(uid=user.uid))
         steps.append(process.ChangeDirectory(path=wanted.cwd, final=False))
@@ -196,30 +204,29 @@ class ProcessPlan:
             steps.append(identity.SetCapabilities(capabilities=sets, keep=identity.CAP_SYS_ADMIN if filtered else 0))
         return tuple(steps)
 
-    def find_program(self) -> tuple[Step, ...]:
+    def find_program(self) -> tuple[InitStep, ...]:
         """As the user: the working directory, and the program that args[0] names."""
-        steps: list[Step] = [process.ChangeDirectory(path=self.process.cwd, final=True)]
+        steps: list[InitStep] = [process.ChangeDirectory(path=self.process.cwd, final=True)]
         if self.process.args:
             steps.append(process.FindProgram(name=self.process.args[0], search=self._search()))
         return tuple(steps)
 
-    def launch(self) -> tuple[Step, ...]:
+    def launch(self) -> tuple[InitStep, ...]:
         wanted = self.process
-        steps: list[Step] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
+        steps: list[InitStep] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
         if not wanted.args:
             return tuple(steps)
         limits = self.limits()
         hooks = self.config.hooks.start_container
         if hooks:
-            from pyoci.steps.hooks.hooks import RunHooks
+            from pyoci.steps.init.hooks import RunContainerHooks, RunNotifiedHooks
 
-            run_hooks = RunHooks
             if self._notifies():
-                from pyoci.steps.hooks.relay import RunNotifiedHooks
+                from pyoci.steps.hooks import relay  # noqa: F401 - nothing can be imported when it is needed
 
-                run_hooks = RunNotifiedHooks
+            run_hooks = RunNotifiedHooks if self._notifies() else RunContainerHooks
             assert self.state is not None
-            filter: tuple[Step, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
+            filter: tuple[InitStep, ...] = (launch.LoadFilter(),) if self.config.linux.seccomp is not None else ()
             steps.append(
                 run_hooks(
                     pointer="/hooks/startContainer",
@@ -228,59 +235,63 @@ class ProcessPlan:
                     state=self.state,
                     status="created",
                     env=None,
-                    inside=True,
+                    in_root=False,
                     before=limits + filter,
                 )
             )
         steps += [*self.arm(), *limits, self.execute()]
         return tuple(steps)
 
-    def execute(self) -> Step:
+    def execute(self) -> InitStep:
         return launch.ExecuteProgram(name=self.process.args[0])
 
-    def agent(self) -> tuple[Step, ...]:
+    def agent(self) -> tuple[HostStep, ...]:
         """Before there is a process: find the agent that will get the filter's listener."""
         if not self._notifies():
             return ()
-        from pyoci.steps.listener import listener
+        from pyoci.steps.host import listener
 
         return (listener.FindAgent(path=self._agent_path()),)
 
-    def name(self) -> tuple[Step, ...]:
+    def name(self) -> tuple[HostStep, ...]:
         """The last of the runtime's steps: the helper learns whom it will speak of."""
         if not self._notifies():
             return ()
-        from pyoci.steps.listener import listener
+        from pyoci.steps.host import listener
 
         return (listener.NameProcess(),)
 
-    def arm(self) -> tuple[Step, ...]:
+    def arm(self) -> tuple[InitStep, ...]:
         """Before limits that the waiting Python may not fit into."""
         if not self._notifies():
             return ()
-        from pyoci.steps.listener import listener
+        from pyoci.steps.init import listener
 
         return (listener.ArmListener(),)
 
-    def helper(self, status: str = "created", container: int = 0) -> tuple[Step, ...]:
+    def helper(self, status: str = "created", container: int = 0) -> tuple[InitStep, ...]:
         """What the helper does that makes the process; none where the filter has no listener.
 
         `container`: the pid of the container's first process, if that is another one.
         """
-        return (self.handover(status, container),) if self._notifies() else ()
+        if not self._notifies():
+            return ()
+        from pyoci.steps.init import listener
 
-    def handover(self, status: str, container: int) -> HandOverListener:
-        from pyoci.steps.listener import listener
+        return (listener.HandOverListener(agent=self.told(status, container), keep=self.keep),)
+
+    def told(self, status: str, container: int) -> Agent:
+        """The agent, and what it is told of the container."""
+        from pyoci.steps.listener.agent import Agent
 
         seccomp = self.config.linux.seccomp
         assert self.state is not None and seccomp is not None
-        return listener.HandOverListener(
+        return Agent(
             path=self._agent_path(),
             metadata=seccomp.listener_metadata,
             state=self.state,
             status=status,
             container=container,
-            keep=self.keep,
         )
 
     def _notifies(self) -> bool:
@@ -292,7 +303,7 @@ class ProcessPlan:
         assert self.config.linux.seccomp is not None and self.state is not None
         return os.path.join(self.state.bundle, self.config.linux.seccomp.listener_path)
 
-    def limits(self) -> tuple[Step, ...]:
+    def limits(self) -> tuple[InitStep, ...]:
         """process.rlimits, and the caller's limit of open files if only the runtime needed more."""
         rlimits, files = self.process.rlimits, self.inputs.file_limit
         if files is not None and not any(one.resource == RLIMIT_NOFILE for one in rlimits):

@@ -7,7 +7,7 @@ from pyoci.cgroups.systemd import limits as systemd_limits
 from pyoci.cgroups.systemd import properties as systemd_properties
 from pyoci.config import Config
 from pyoci.steps.host import systemd
-from pyoci.steps.step import Step
+from pyoci.steps.host.context import HostStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyoci.plan.inputs import CreateInputs
 
 
-def start(config: Config, inputs: CreateInputs, unit: Unit) -> tuple[Step, ...]:
+def start(config: Config, inputs: CreateInputs, unit: Unit) -> tuple[HostStep, ...]:
     """The unit around the waiting process, then what its cgroup lacks. Limits follow."""
     unified = inputs.layout.version == "v2"
     writes = limits.plan(config.linux.resources, unified) if config.linux.resources.limited() else ()
@@ -25,7 +25,7 @@ def start(config: Config, inputs: CreateInputs, unit: Unit) -> tuple[Step, ...]:
         *systemd_properties.devices(inputs.device_rules),
         *systemd_limits.wanted(writes, start=True),
     )
-    steps: list[Step] = [
+    steps: list[HostStep] = [
         systemd.StartUnit(
             unit=unit, properties=properties, layout=inputs.layout, warning=systemd_limits.conflict(writes)
         ),

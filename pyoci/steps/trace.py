@@ -16,8 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyoci.steps.step import Step
-
 
 def begin(path: str) -> int:
     """Make the file, or empty it; its descriptor. Raises Error, also for a FIFO that nobody reads."""
@@ -30,16 +28,16 @@ def begin(path: str) -> int:
     return file
 
 
-def write(file: int, step: Step, start: int) -> None:
+def write(file: int, step: str, pointer: str, what: str, start: int) -> None:
     """The complete event of a step that has just been done. start: time.monotonic_ns() before it."""
     event = {
-        "name": type(step).__name__,
+        "name": step,
         "ph": "X",
         "ts": start // 1000,
         "dur": (time.monotonic_ns() - start) // 1000,
         "pid": os.getpid(),
         "tid": os.getpid(),
-        "args": {"pointer": step.pointer, "what": step.describe()},
+        "args": {"pointer": pointer, "what": what},
     }
     _write(file, ",\n", event)
 

@@ -14,7 +14,8 @@ from pyoci.plan import exec
 from pyoci.plan.exec import NAMESPACES
 from pyoci.plan.inputs import ExecInputs
 from pyoci.plan.plan import Plan
-from pyoci.steps.host import process as host
+from pyoci.steps.host.scheduling import ScheduleProcess
+from pyoci.steps.host.seccomp import CompileFilter
 from pyoci.steps.init import enter, identity, launch, scheduling
 from pyoci.steps.step import Step
 
@@ -192,7 +193,7 @@ def test_capabilities_beyond_the_process_s(made: tuple[Process, Plan, ExecInputs
 def test_a_filter_that_allows_what_is_left_is_loaded_before(made: tuple[Process, Plan, ExecInputs]) -> None:
     """And then CAP_SYS_ADMIN is given up before the container can see the process."""
     process, plan, _ = made
-    filters = [step.seccomp for step in plan.prepare if isinstance(step, host.CompileFilter)]
+    filters = [step.seccomp for step in plan.prepare if isinstance(step, CompileFilter)]
     allows = any(one.default_action == "SCMP_ACT_ALLOW" for one in filters)
     late = any(name(step) == "SetScheduler" for step in plan.inside)  # which it may not allow
     wanted = allows and not process.no_new_privileges and process.capabilities is not None and not late
@@ -234,7 +235,7 @@ def test_everything_is_joined(made: tuple[Process, Plan, ExecInputs]) -> None:
 def test_who_sets_the_scheduler(made: tuple[Process, Plan, ExecInputs]) -> None:
     """A process with SCHED_DEADLINE cannot fork, and SCHED_FLAG_RESET_ON_FORK does not outlive one."""
     process, plan, inputs = made
-    where = [side for side, step in plan.steps() if isinstance(step, scheduling.SetScheduler)]
+    where = [side for side, step in plan.steps() if isinstance(step, scheduling.SetScheduler | ScheduleProcess)]
     wanted = process.scheduler
     if wanted is None:
         assert where == []

@@ -11,7 +11,7 @@ from pyoci.plan import create
 from pyoci.plan.order import BEFORE, JOIN, ONCE, labels
 from pyoci.plan.plan import Plan
 from pyoci.steps.host.idmap import WriteIdMappings
-from pyoci.steps.init.binds import OpenSource
+from pyoci.steps.host.sources import OpenSource
 from pyoci.steps.step import Step
 from tests.plan.configs import HYBRID, NESTED_ROOT, REAL, ROOT, USER, V2, Made, around, plans, read
 

@@ -12,24 +12,30 @@ from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import procfs
 from pyoci.kernel.constants import MS_PRIVATE
+from pyoci.steps.host import context as host
+from pyoci.steps.init import context as init
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.rootfs import MountRoot
-from pyoci.steps.step import Context, Step, run
+from pyoci.steps.step import Step
 from pyoci.undo import Undo
 from tests.isolation import CLONE_NEWNS, in_namespace
 
 T = TypeVar("T")
 
 
-def context() -> Context:
+def context() -> InitContext:
     """A context without a runtime at the other end of its channel."""
-    made = Context(cast(Any, None), Undo())
+    made = InitContext(cast(Any, None))
     made.proc = procfs.open_private()
     return made
 
 
 def at_root(
-    rootfs: Path, body: Callable[[Context], T], flags: int = CLONE_NEWNS, prepare: Callable[[], object] | None = None
+    rootfs: Path,
+    body: Callable[[InitContext], T],
+    flags: int = CLONE_NEWNS,
+    prepare: Callable[[], object] | None = None,
 ) -> T:
     """Run `body` where the root file system is mounted and the root is not switched yet.
 
@@ -47,9 +53,21 @@ def at_root(
     return in_namespace(inside, flags)
 
 
-def carry_out(made: Context, *steps: Step) -> None:
-    """Errors come as those of a plan, with the step's name."""
-    run(steps, made)
+def runtimes(made: InitContext) -> host.HostContext:
+    """The context of a runtime that fills this one."""
+    runtime = host.HostContext(cast(Any, None), Undo(), made)
+    runtime.proc = made.proc
+    return runtime
+
+
+def carry_out(made: InitContext | host.HostContext, *steps: Step) -> None:
+    """Errors come as those of a plan, with the step's name. Each step gets the context of its side."""
+    for step in steps:
+        if isinstance(step, host.HostStep):
+            host.run((step,), made if isinstance(made, host.HostContext) else runtimes(made))
+        else:
+            assert isinstance(step, init.InitStep)
+            init.run((step,), made.init if isinstance(made, host.HostContext) else made)
 
 
 def mount(destination: str, type: str = "", source: str = "", options: str = "", **more: Any) -> Mount:
@@ -68,6 +86,6 @@ def put(tree: int, place: Path) -> None:
     os.close(tree)
 
 
-def filesystem(made: Context, wanted: Mount, **step: Any) -> None:
+def filesystem(made: InitContext, wanted: Mount, **step: Any) -> None:
     """Mount it, as entry 0 of `mounts`."""
     carry_out(made, MountFilesystem(pointer="/mounts/0", mount=wanted, **step))

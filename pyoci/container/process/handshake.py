@@ -11,7 +11,7 @@ from pyoci.kernel.clone import assert_single_thread
 from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
 from pyoci.steps.host.cgroups import close_tasks
-from pyoci.steps.step import Context, run
+from pyoci.steps.host.context import HostContext, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,14 +36,12 @@ class Handshake:
     def __init__(
         self,
         plan: Plan,
-        context: Context,
-        other_end: channel.Channel,
+        context: HostContext,
         console: Console,
         meanwhile: Callable[[], object] | None = None,
     ) -> None:
         self.plan = plan
-        self.context = context  # its channel is ours
-        self.other_end = other_end
+        self.context = context
         self.console = console
         self.meanwhile = meanwhile
         self.first: tuple[int, int] | None = None  # pid and pidfd of stage 1, until it is reaped
@@ -56,25 +54,20 @@ class Handshake:
         if log.debugging:
             _debug(plan)
         assert_single_thread()
-        ours = context.channel
-        context.channel = self.other_end
         if plan.two_stage or plan.helper:
             self.before = children()
-        try:
-            body = self._stage_one if plan.two_stage else self._main
-            flags = 0 if plan.two_stage else plan.clone_flags
-            if plan.helper:
-                from pyoci.container.process import helper
+        body = self._stage_one if plan.two_stage else self._main
+        flags = 0 if plan.two_stage else plan.clone_flags
+        if plan.helper:
+            from pyoci.container.process import helper
 
-                pid, pidfd = helper.make(plan.helper, body, flags, context)
-            else:
-                pid, pidfd = init.make(body, flags, context.cgroup)
-        finally:
-            context.channel = ours
+            pid, pidfd = helper.make(plan.helper, body, flags, context)
+        else:
+            pid, pidfd = init.make(body, flags, context.cgroup)
         try:
             if plan.helper:
                 pid, pidfd = self._of_helper(pid, pidfd)
-            self.other_end.close()
+            context.init.channel.close()
             close_tasks(context)
             close_trees(context)
             self._admit(pid, pidfd, born)
@@ -83,11 +76,11 @@ class Handshake:
 
     def _main(self) -> None:
         """Body of the container's process."""
-        init.main(self.plan.inside + self.plan.finish + self.plan.launch, self.context)
+        init.main(self.plan.inside + self.plan.finish + self.plan.launch, self.context.init)
 
     def _stage_one(self) -> None:
         plan = self.plan
-        init.stage_one(plan.first, plan.clone_flags, plan.inside + plan.finish + plan.launch, self.context)
+        init.stage_one(plan.first, plan.clone_flags, plan.inside + plan.finish + plan.launch, self.context.init)
 
     def _of_helper(self, pid: int, pidfd: int) -> tuple[int, int]:
         """The process that the helper has made. Raises the error that kept it from doing so."""
@@ -123,7 +116,7 @@ class Handshake:
                 self._use_the_time()
                 message = self._receive(pidfd)
             if message.kind == "listener":
-                from pyoci.steps.listener.early import close_listener
+                from pyoci.steps.host.listener import close_listener
 
                 (context.listener,) = message.descriptors
                 context.undo.add(close_listener, context)
@@ -214,9 +207,9 @@ class Handshake:
                 raise channel.Closed
             message = context.channel.receive()
             if message.kind == "map":
-                from pyoci.steps.init import binds
+                from pyoci.steps.host import sources
 
-                binds.map_for(context, message)
+                sources.map_for(context, message)
                 continue
             if message.kind == "warning":
                 log.warning(message.fields[0])
@@ -293,11 +286,11 @@ def _release(pid: int, before: set[int] | None) -> bool:
         return False
 
 
-def close_trees(context: Context) -> None:
+def close_trees(context: HostContext) -> None:
     """The sources of bind mounts are the process's own by now, or nobody's any more."""
-    for tree in context.trees.values():
+    for tree in context.init.trees.values():
         os.close(tree)
-    context.trees = {}
+    context.init.trees = {}
 
 
 def write_pid_file(path: str, pid: int) -> None:

@@ -7,8 +7,9 @@ from pyoci.container.process import init
 from pyoci.kernel import prctl, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT
 from pyoci.kernel.process import pidfd_open
+from pyoci.steps.host.context import HostContext
 from pyoci.steps.init import sync
-from pyoci.steps.step import Context, Step, run
+from pyoci.steps.init.context import InitContext, InitStep, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,28 +18,29 @@ if TYPE_CHECKING:
 NAME = "pyoci:listener"  # /proc/PID/comm
 
 
-def make(steps: tuple[Step, ...], body: Callable[[], object], flags: int, context: Context) -> tuple[int, int]:
+def make(steps: tuple[InitStep, ...], body: Callable[[], object], flags: int, context: HostContext) -> tuple[int, int]:
     """Clone the helper, which clones the process that runs `body` and then takes `steps`; the helper's pid and pidfd.
 
     The other process is the caller's child too and shares its descriptors with the helper. `flags` are its CLONE_NEW*;
     the message `born` names it. Raises StepError.
     """
-    return init.make(lambda: _main(steps, body, flags, context), 0)
+    return init.make(lambda: _main(steps, body, flags, context.cgroup, context.init), 0)
 
 
-def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, context: Context) -> None:
+def _main(
+    steps: tuple[InitStep, ...], body: Callable[[], object], flags: int, cgroup: int, context: InitContext
+) -> None:
     handover = context.handover
     assert handover is not None
     try:
         signals.forget_wakeup()
-        context.interrupts = None
         signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
         run((sync.StartSession(),), context)  # a terminal's ^C is for the runtime, which forwards it
         prctl.set_name(NAME)
         own = pidfd_open(os.getpid())
         os.dup2(own, handover.helper, inheritable=False)
         os.close(own)
-        pid, pidfd = init.make(body, flags | CLONE_PARENT | CLONE_FILES, context.cgroup)
+        pid, pidfd = init.make(body, flags | CLONE_PARENT | CLONE_FILES, cgroup)
     except BaseException as error:
         init.report(context, error)
         os._exit(1)

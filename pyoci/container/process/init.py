@@ -11,8 +11,8 @@ from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import prctl, process, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.steps.init import launch
+from pyoci.steps.init.context import InitContext, InitStep, run
 from pyoci.steps.init.namespaces import why_refused
-from pyoci.steps.step import Context, Step, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def seal_imports() -> None:
     sys.meta_path, sys.path_hooks, sys.path_importer_cache, sys.path = [], [], {}, []
 
 
-def main(steps: tuple[Step, ...], context: Context) -> None:
+def main(steps: tuple[InitStep, ...], context: InitContext) -> None:
     """Body of the container's process."""
     _guard(context, lambda: run(steps, context))
 
 
-def stage_one(first: tuple[Step, ...], flags: int, steps: tuple[Step, ...], context: Context) -> None:
+def stage_one(first: tuple[InitStep, ...], flags: int, steps: tuple[InitStep, ...], context: InitContext) -> None:
     """Body of stage 1: it joins and unshares, clones the container's process as the runtime's own child, and ends."""
 
     def body() -> None:
@@ -75,7 +75,7 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
         ) from error
 
 
-def _guard(context: Context, body: Callable[[], object]) -> None:
+def _guard(context: InitContext, body: Callable[[], object]) -> None:
     try:
         seal_imports()
         prctl.set_parent_death_signal(signals.SIGKILL)
@@ -85,7 +85,6 @@ def _guard(context: Context, body: Callable[[], object]) -> None:
         prctl.set_name(WAITING_NAME)
         os.umask(0)  # modes of mount points and devices are meant as they are written; process.user.umask comes later
         signals.forget_wakeup()
-        context.interrupts = None
         signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
         body()
     except channel.Closed:
@@ -95,19 +94,17 @@ def _guard(context: Context, body: Callable[[], object]) -> None:
         os._exit(1)
 
 
-def _close_the_runtimes(context: Context) -> None:
+def _close_the_runtimes(context: InitContext) -> None:
     """Keep what the steps use. The rest is the runtime's: directories of the host, and its end of the channel, whose
     closing is how we notice its death."""
-    context.descriptors.pop("bundle", None)
     kept = [*range(context.preserved), context.channel.fileno(), *context.trees.values(), *context.tasks]
     kept += context.descriptors.values()
     if context.handover is not None:
         kept += context.handover.descriptors()
     process.close_all_but(kept if context.trace < 0 else [*kept, context.trace])
-    context.proc = context.cgroup = -1
 
 
-def report(context: Context, error: BaseException) -> None:
+def report(context: InitContext, error: BaseException) -> None:
     """Tell the runtime, or `start`, why this process ends."""
     fields = encode(error)
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyoci.config.process import Process
     from pyoci.container.streams.pipes import Streams
     from pyoci.container.streams.pump import Pump
-    from pyoci.steps.step import Context
+    from pyoci.steps.init.context import InitContext
 
 _PASSED_ON = (stat.S_IFIFO, stat.S_IFSOCK, 0)  # 0: of an anonymous inode, which has no owner to change
 
@@ -118,7 +118,7 @@ class ConsoleOwner:
         finally:
             os.close(master)
 
-    def separate(self, numbers: tuple[int, ...], owner: tuple[int, int], context: Context) -> None:
+    def separate(self, numbers: tuple[int, ...], owner: tuple[int, int], context: InitContext) -> None:
         """Before the clone: pipes in the place of these streams. `owner`: the host's ids of the container's root."""
         if numbers:
             from pyoci.container.streams.pipes import Streams

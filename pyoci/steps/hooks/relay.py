@@ -7,7 +7,7 @@ steps/listener/, which alone knows the agent, and ends. It is a process of the c
 hook's standard streams and its ends of pairs to the two.
 
     relay -> container's process            born PID    the hook's process exists; its pidfd comes along
-    hook's process -> container's process   failed N    errno of what comes before the hook's program, or of execve(2)
+    hook's process -> container's process   failed N    errno of execve(2); or an error, of what comes before it
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from pyoci import channel, os
 from pyoci.errors import Error, StepError
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.kernel.process import close_all_but, pidfd_send_signal
-from pyoci.kernel.spawn import be_born
-from pyoci.steps.hooks.hooks import RunHooks
-from pyoci.steps.listener.listener import Handover, appears, ask, lowest_free
-from pyoci.steps.step import Context
+from pyoci.kernel.signals import SIGKILL
+from pyoci.kernel.spawn import Unready, be_born
+from pyoci.steps.listener.handover import Handover, appears, ask, lowest_free
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,18 +28,7 @@ if TYPE_CHECKING:
 
     from pyoci.kernel.execute import Image
 
-__all__ = ["Relay", "RunNotifiedHooks"]
-
 _APART = 16  # what is there for a moment stands from here on: the listener has to be below the hook's RLIMIT_NOFILE
-_SIGKILL = 9
-
-
-class RunNotifiedHooks(RunHooks):
-    """As RunHooks; the filter that the hooks load has a listener."""
-
-    def relay(self, context: Context) -> Relay:
-        assert context.handover is not None
-        return Relay(context.handover)
 
 
 class Relay:
@@ -89,7 +77,7 @@ class Relay:
         return int(message.fields[0]), message.descriptors[0]
 
     def finish(self) -> None:
-        """Raises OSError if it was not the hook's program that has ended; StepError if the agent was not told."""
+        """Raises OSError, Unready if it was not the hook's program that has ended, or the agent was not told."""
         assert self._reports is not None
         try:
             os.waitpid(self._pid, 0)
@@ -98,6 +86,8 @@ class Relay:
             raise OSError(int(message.fields[0]), "")
         except channel.Closed:
             pass
+        except Error as error:
+            raise Unready(channel.encode("error", channel.encode_error(error))) from None
         finally:
             self._reports.close()
 
@@ -119,7 +109,7 @@ class Relay:
             _pass_on(handover, listener, hook)
         except Error as error:
             if hook >= 0:
-                pidfd_send_signal(hook, _SIGKILL)  # its calls would fail one by one
+                pidfd_send_signal(hook, SIGKILL)  # its calls would fail one by one
             reports.send("error", *channel.encode_error(error))
 
 
@@ -141,6 +131,9 @@ def _hook(path: bytes, image: Image, before: Callable[[], object] | None, report
         if before is not None:
             before()
         image.execve(path)
+    except Unready as unready:
+        reports.send("error", *channel.decode(unready.report)[1])
+        os._exit(127)
     except OSError as error:
         reports.send("failed", str(error.errno))
         os._exit(127)

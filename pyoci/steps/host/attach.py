@@ -6,14 +6,14 @@ from pyoci.cgroups.systemd import units
 from pyoci.cgroups.systemd.names import stored
 from pyoci.errors import Error
 from pyoci.log import log
-from pyoci.steps.step import Context, Step
+from pyoci.steps.host.context import HostContext, HostStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-class AttachToUnit(Step):
+class AttachToUnit(HostStep):
     """`members`: the unit, as state.json keeps it; `below`: the cgroup "/name" in it, or ""; `path`: for a warning;
     `required`: an error instead.
     """
@@ -27,7 +27,7 @@ class AttachToUnit(Step):
     def describe(self) -> str:
         return f"let systemd move the process into {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         try:
             units.attach(stored(self.members), self.below, context.pid)
         except Error as error:

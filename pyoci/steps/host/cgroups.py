@@ -1,15 +1,14 @@
-"""The container's cgroups, made and filled by the runtime (config-linux.md, "Control groups")."""
+"""The container's cgroups, made, limited and opened by the runtime (config-linux.md, "Control groups")."""
 
 from __future__ import annotations
 
-from errno import EACCES, EPERM, EROFS
+from errno import EACCES, ENOENT, EPERM, EROFS
 
 from pyoci import os
 from pyoci.cgroups import manager, processes
 from pyoci.config.resources import DeviceRule
-from pyoci.errors import StepError, os_error_text
-from pyoci.kernel import process
-from pyoci.steps.step import Context, Step
+from pyoci.errors import StepError
+from pyoci.steps.host.context import HostContext, HostStep
 
 _REFUSED = (EACCES, EPERM, EROFS)
 _WHOSE = {
@@ -18,7 +17,7 @@ _WHOSE = {
 }
 
 
-class MakeCgroups(Step):
+class MakeCgroups(HostStep):
     """Make a cgroup in every hierarchy. `optional`: an unprivileged runtime that asked for none goes on without.
 
     unprivileged: --rootless says so, or finds out.
@@ -34,7 +33,7 @@ class MakeCgroups(Step):
     def describe(self) -> str:
         return "make " + ", ".join(dict.fromkeys(self.paths.values()))
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         try:
             context.cgroups_new = manager.create(
                 self.paths, context.undo, domain_limits=self.domain_limits, shared=context.shared
@@ -47,21 +46,22 @@ class MakeCgroups(Step):
                 raise
             return
         context.cgroups = self.paths
-        context.tasks = processes.open_tasks(self.paths)
+        context.init.has_cgroups = True
+        context.init.tasks = processes.open_tasks(self.paths)
         context.undo.add(close_tasks, context)
         if self.born_inside:
             context.cgroup = manager.open_v2(self.paths)
             context.undo.add(os.close, context.cgroup)
 
 
-def close_tasks(context: Context) -> None:
+def close_tasks(context: HostContext) -> None:
     """The container's process has its own copies once it is cloned."""
-    for descriptor in context.tasks:
+    for descriptor in context.init.tasks:
         os.close(descriptor)
-    context.tasks = ()
+    context.init.tasks = ()
 
 
-class ApplyDeviceRules(Step):
+class ApplyDeviceRules(HostStep):
     """The list of config.json with the default devices after it, in the kernel's terms: v1 files or a BPF program.
 
     `optional`: an unprivileged runtime, which may not load one, goes on without; its containers can open no device
@@ -75,7 +75,7 @@ class ApplyDeviceRules(Step):
     def describe(self) -> str:
         return f"apply {len(self.rules)} device rules"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         if not context.cgroups:
             return
         try:
@@ -85,7 +85,7 @@ class ApplyDeviceRules(Step):
                 raise
 
 
-class MoveToCgroup(Step):
+class MoveToCgroup(HostStep):
     """Move the process into its v2 cgroup, where it could not be born there."""
 
     pointer: str = "/linux/cgroupsPath"
@@ -93,43 +93,50 @@ class MoveToCgroup(Step):
     def describe(self) -> str:
         return "move the container's process into its v2 cgroup"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         if "" in context.cgroups:
             processes.join({"": context.cgroups[""]}, context.pid)
 
 
-class ResetAffinity(Step):
-    """Run on every CPU that the cgroups allow: a caller that is pinned must not pin the container."""
+class OpenCgroups(HostStep):
+    """exec: open the container's cgroups: stage 1 is born in the v2 one and enters the others itself.
 
-    pointer: str = ""
-
-    def describe(self) -> str:
-        return "run on every CPU"
-
-    def execute(self, context: Context) -> None:
-        reset_affinity(context)
-
-
-def reset_affinity(context: Context) -> None:
-    """Where a sandbox does not let us, the container is pinned as its caller is: a warning, as in runc."""
-    try:
-        process.reset_affinity()
-    except OSError as error:
-        text = "resetting the CPU affinity failed -- the container's process may inherit the runtime's: "
-        context.channel.send("warning", text + os_error_text(error))
-
-
-class EnterCgroups(Step):
-    """Enter the v1 cgroups, by descriptors that the runtime opened.
-
-    The process moves itself: to be moved by another one waits 7 to 10 ms for a lock over all forks and exits.
+    `optional`: an unprivileged runtime goes on where it may not. `fallback`: for a v2 cgroup that is gone.
+    `asked`: they are what --cgroup names, below the container's.
     """
 
     pointer: str = "/linux/cgroupsPath"
+    paths: dict[str, str]
+    optional: bool = False
+    fallback: str = ""
+    asked: bool = False
 
     def describe(self) -> str:
-        return "enter the v1 cgroups"
+        return "open " + ", ".join(dict.fromkeys(self.paths.values()))
 
-    def execute(self, context: Context) -> None:
-        processes.join_self(context.tasks)
-        context.tasks = ()
+    def execute(self, context: HostContext) -> None:
+        try:
+            context.init.tasks = processes.open_tasks(self.paths)
+            context.undo.add(close_tasks, context)
+            if "" in self.paths:
+                context.cgroup = self._unified()
+                context.undo.add(os.close, context.cgroup)
+        except StepError as error:
+            if not self.optional or error.errno not in (EACCES, EPERM, EROFS, ENOENT):
+                # In runc's words, but for the number of a process that there is not.
+                why = error.message.removeprefix("unable to apply cgroup configuration: cannot open the cgroup: ")
+                begin = "unable to start container process: error adding pid of the new process to cgroups"
+                error.message = f"{begin}: {why}"
+                if self.asked:
+                    error.pointer = "--cgroup"
+                    if error.errno == ENOENT:
+                        error.hint = "there is no such cgroup below the container's; exec makes none"
+                raise
+
+    def _unified(self) -> int:
+        try:
+            return manager.open_v2(self.paths)
+        except StepError as error:
+            if error.errno != ENOENT or not self.fallback:
+                raise
+            return manager.open_v2({"": self.fallback})

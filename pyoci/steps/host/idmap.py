@@ -12,14 +12,15 @@ from pyoci.kernel.clone import clone
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.kernel.spawn import spawn
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.host.context import HostContext, HostStep
+from pyoci.steps.step import failed
 
 CLONE_NEWUSER = 0x10000000
 
 _HELPERS = {"uid": "newuidmap", "gid": "newgidmap"}
 
 
-class WriteIdMappings(Step):
+class WriteIdMappings(HostStep):
     """Write uid_map and gid_map of the container's process; unprivileged, with newuidmap(1) and newgidmap(1).
 
     An unprivileged runtime that maps nothing but its own group must forbid setgroups(2) first.
@@ -34,13 +35,13 @@ class WriteIdMappings(Step):
     def describe(self) -> str:
         return f"map uids {text(self.uid_mappings, '; ')} and gids {text(self.gid_mappings, '; ')}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         if self.deny_setgroups:
             procfs.write(context.proc, f"{context.pid}/setgroups", "deny")
         for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
             self._write(context, kind, mappings)
 
-    def _write(self, context: Context, kind: str, mappings: tuple[IdMapping, ...]) -> None:
+    def _write(self, context: HostContext, kind: str, mappings: tuple[IdMapping, ...]) -> None:
         try:
             procfs.write(context.proc, f"{context.pid}/{kind}_map", text(mappings, "\n"))
         except OSError as error:
@@ -50,7 +51,7 @@ class WriteIdMappings(Step):
                 raise self._refused(context, kind, error) from None
             self._help(kind, context.pid, mappings)
 
-    def _refused(self, context: Context, kind: str, error: OSError) -> StepError:
+    def _refused(self, context: HostContext, kind: str, error: OSError) -> StepError:
         """Root may map all that it has itself; a range that is two of its own has to be written as two."""
         failure = failed(self, error)
         failure.pointer = f"/linux/{kind}Mappings"
@@ -109,7 +110,7 @@ def text(mappings: tuple[IdMapping, ...], separator: str) -> str:
     return separator.join(f"{one.container_id} {one.host_id} {one.size}" for one in mappings)
 
 
-class CheckIdMappings(Step):
+class CheckIdMappings(HostStep):
     """Mappings beside the path of a user namespace have to be those that it has. What is not given is not compared."""
 
     pointer: str = "/linux/uidMappings"
@@ -119,7 +120,7 @@ class CheckIdMappings(Step):
     def describe(self) -> str:
         return "compare the id mappings with those of the joined user namespace"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         for kind, mappings in (("uid", self.uid_mappings), ("gid", self.gid_mappings)):
             found = sorted(_ranges(f"{context.pid}/{kind}_map", context.proc))
             if mappings and found != sorted(text((one,), "") for one in mappings):
@@ -132,7 +133,7 @@ class CheckIdMappings(Step):
                 )
 
 
-class OpenIdMapping(Step):
+class OpenIdMapping(HostStep):
     """A user namespace that only holds mappings, for an id-mapped mount.
 
     `joined`: the pointer of the container's, if that one is joined, and open; its name may lead elsewhere by now.
@@ -147,15 +148,15 @@ class OpenIdMapping(Step):
             return "take the mappings of the user namespace that is joined"
         return f"prepare mappings of uids {text(self.uid_mappings, '; ')} and gids {text(self.gid_mappings, '; ')}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         if self.joined:
-            context.descriptors[self.pointer] = context.descriptors[self.joined]
+            context.init.descriptors[self.pointer] = context.init.descriptors[self.joined]
             return
         descriptor = self._make(context)
         context.undo.add(os.close, descriptor)
-        context.descriptors[self.pointer] = descriptor
+        context.init.descriptors[self.pointer] = descriptor
 
-    def _make(self, context: Context) -> int:
+    def _make(self, context: HostContext) -> int:
         reading, writing = os.pipe2(os.O_CLOEXEC)
 
         def wait() -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pyoci.cgroups.limits import limits
 from pyoci.cgroups.limits.limit import Write
 from pyoci.log import log
-from pyoci.steps.step import Context, Step
+from pyoci.steps.host.context import HostContext, HostStep
 
 
-class SetLimits(Step):
+class SetLimits(HostStep):
     """Write the limits, before any process is in the cgroup. `ignored`: pointers of what nothing is done about."""
 
     pointer: str = "/linux/resources"
@@ -20,7 +20,7 @@ class SetLimits(Step):
         texts += [f"{limits.dotted(pointer)} is ignored" for pointer in self.ignored]
         return "limit " + ", ".join(texts).replace("\n", "\\n")
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         for pointer in self.ignored:
             log.warning(f"{limits.dotted(pointer)} is ignored: the kernel's cgroups have nothing for it")
         limits.apply(context.cgroups, self.writes)

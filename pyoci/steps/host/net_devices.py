@@ -9,14 +9,14 @@ from errno import EEXIST
 from pyoci import os
 from pyoci.config.linux import NetDevice
 from pyoci.errors import Error, StepError, os_error_text, system_call
-from pyoci.steps.step import Context, Step
+from pyoci.steps.host.context import HostContext, HostStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.kernel.links import Link
 
 
-class MoveNetDevice(Step):
+class MoveNetDevice(HostStep):
     """Move one device, rename it, give it its addresses, set it up.
 
     `namespace` is the pointer of a network namespace that is joined, and open, and `path` its name on the host; "": the
@@ -31,7 +31,7 @@ class MoveNetDevice(Step):
         name = self.device.name
         return f"move the network device {self.device.device}" + (f", to be called {name}" if name else "")
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         try:
             from pyoci.kernel import links
         except ImportError as error:
@@ -43,7 +43,7 @@ class MoveNetDevice(Step):
         wanted = self.device
         ours = os.open("self/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
         context.undo.add(os.close, ours)
-        theirs = context.descriptors[self.namespace] if self.namespace else self._open(context)
+        theirs = context.init.descriptors[self.namespace] if self.namespace else self._open(context)
         link = links.find(wanted.device)
         if link is None:
             hint = "`ip link` shows the devices of the runtime's network namespace"
@@ -71,12 +71,12 @@ class MoveNetDevice(Step):
             except OSError as error:
                 raise self._failed(context, f"fail to set up interface {arrived} in the container", error, "") from None
 
-    def _open(self, context: Context) -> int:
+    def _open(self, context: HostContext) -> int:
         descriptor = os.open(f"{context.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=context.proc)
         context.undo.add(os.close, descriptor)
         return descriptor
 
-    def _failed(self, context: Context, what: str, error: OSError | None, hint: str) -> StepError:
+    def _failed(self, context: HostContext, what: str, error: OSError | None, hint: str) -> StepError:
         """runc's words."""
         where = self.path or f"/proc/{context.pid}/ns/net"
         why = os_error_text(error) if error else "Link not found"

@@ -6,17 +6,17 @@ from errno import EPERM
 
 from pyoci.config.namespaces import TimeOffset
 from pyoci.config.process import Rlimit
-from pyoci.config.seccomp import Seccomp
 from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.kernel.process import raise_hard_limit
+from pyoci.steps.host.context import HostContext, HostStep
 from pyoci.steps.init.process import limits
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.step import failed
 
 CLOCKS = {"monotonic": 1, "boottime": 7}
 
 
-class SetOomScoreAdj(Step):
+class SetOomScoreAdj(HostStep):
     """Before the process becomes non-dumpable: an unprivileged runtime could not write it any more."""
 
     pointer: str = "/process/oomScoreAdj"
@@ -25,7 +25,7 @@ class SetOomScoreAdj(Step):
     def describe(self) -> str:
         return f"set oom_score_adj to {self.value}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         try:
             procfs.write(context.proc, f"{context.pid}/oom_score_adj", str(self.value))
         except PermissionError as error:
@@ -33,7 +33,7 @@ class SetOomScoreAdj(Step):
             raise failed(self, error, hint) from error
 
 
-class SetTimeOffsets(Step):
+class SetTimeOffsets(HostStep):
     """Between unshare(CLONE_NEWTIME) and the next clone: then the offsets are fixed (time_namespaces(7))."""
 
     pointer: str = "/linux/timeOffsets"
@@ -42,12 +42,12 @@ class SetTimeOffsets(Step):
     def describe(self) -> str:
         return "set time offsets: " + ", ".join(f"{one.clock} {one.secs}s {one.nanosecs}ns" for one in self.offsets)
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         lines = "".join(f"{CLOCKS[one.clock]} {one.secs} {one.nanosecs}\n" for one in self.offsets)
         procfs.write(context.proc, f"{context.pid}/timens_offsets", lines)
 
 
-class RaiseHardLimits(Step):
+class RaiseHardLimits(HostStep):
     """Lift hard limits that the container's process cannot lift itself."""
 
     pointer: str = "/process/rlimits"
@@ -56,7 +56,7 @@ class RaiseHardLimits(Step):
     def describe(self) -> str:
         return "raise hard limits where needed: " + ", ".join(f"{one.type} {one.hard}" for one in self.rlimits)
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         for one in self.rlimits:
             try:
                 raise_hard_limit(context.pid, one.resource, limits(one)[1])
@@ -70,16 +70,3 @@ class RaiseHardLimits(Step):
                     errno=EPERM,
                     hint=f"raising a hard limit to {one.hard} needs CAP_SYS_RESOURCE: {error}",
                 ) from None
-
-
-class CompileFilter(Step):
-    """Turn linux.seccomp into a BPF program, or find it in the cache, before there is a process that waits for it."""
-
-    pointer: str = "/linux/seccomp"
-    seccomp: Seccomp
-
-    def describe(self) -> str:
-        return f"compile the seccomp filter of {sum(len(rule.names) for rule in self.seccomp.syscalls)} rules"
-
-    def execute(self, context: Context) -> None:
-        context.filter = context.compile(self.seccomp)

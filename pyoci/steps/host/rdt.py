@@ -4,46 +4,14 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.config.linux import IntelRdt
-from pyoci.errors import Error, StepError, os_error_text
+from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import resctrl, textfile
-from pyoci.record import Record
-from pyoci.steps.step import Context, Step
-from pyoci.undo import Undo
+from pyoci.rdt.group import Group, schemata
+from pyoci.steps.host.context import HostContext, HostStep
+from pyoci.steps.step import Step
 
 
-class Group(Record):
-    """Where a container belongs: the mount of resctrl, its group, and one in it that counts, "" for none.
-
-    make: the group is the container's own and does not exist yet; with the container it goes again.
-    """
-
-    mount: str
-    path: str
-    monitor: str = ""
-    make: bool = False
-
-    def removed(self) -> tuple[str, ...]:
-        """What delete has to remove. Groups that config.json names stay: others may be in them."""
-        if self.make:
-            return (self.path,)
-        return (self.monitor,) if self.monitor else ()
-
-
-def group(rdt: IntelRdt, id: str) -> Group:
-    """The group of the container `id` on this machine. Raises Error where resctrl is not mounted."""
-    mount = resctrl.find()
-    if not mount:
-        raise Error(
-            "intelRdt is specified in config, but Intel RDT is not enabled",
-            pointer=rdt.pointer,
-            hint=f"mount -t resctrl resctrl {resctrl.PLACE}, on hardware that can allocate cache or memory bandwidth",
-        )
-    path = mount if rdt.clos_id == "/" else f"{mount}/{rdt.clos_id or id}"
-    monitor = f"{path}/mon_groups/{id}" if rdt.enable_monitoring else ""
-    return Group(mount=mount, path=path, monitor=monitor, make=not rdt.clos_id and not os.path.lexists(path))
-
-
-class MakeRdtGroup(Step):
+class MakeRdtGroup(HostStep):
     """Make the group, and give it its schemata. One that config.json names and that exists has to have them already."""
 
     pointer: str = "/linux/intelRdt"
@@ -54,7 +22,7 @@ class MakeRdtGroup(Step):
         lines = " ".join(schemata(self.rdt))
         return f"make the resctrl group {self.group.path}" + (f" with {lines}" if lines else "")
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         rdt, group = self.rdt, self.group
         self._check_resources()
         lines = schemata(rdt)
@@ -86,7 +54,7 @@ class MakeRdtGroup(Step):
                     hint=f"this machine has no {self.group.mount}/info/{name}",
                 )
 
-    def _make(self, context: Context, path: str) -> bool:
+    def _make(self, context: HostContext, path: str) -> bool:
         """Whether the group is ours: the first container of a class may be made beside the second."""
         try:
             resctrl.make_group(path)
@@ -123,7 +91,7 @@ class MakeRdtGroup(Step):
         return _failed(self, self.group.mount, what, why, error)
 
 
-class JoinRdtGroup(Step):
+class JoinRdtGroup(HostStep):
     """Put the process into the group, and into the one that counts. Its children are born there."""
 
     pointer: str = "/linux/intelRdt"
@@ -132,37 +100,13 @@ class JoinRdtGroup(Step):
     def describe(self) -> str:
         return f"enter the resctrl group {self.paths[-1]}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: HostContext) -> None:
         for path in self.paths:
             try:
                 resctrl.write(f"{path}/tasks", str(context.pid))
             except OSError as error:
                 what = f"intelrdt: unable to add pid {context.pid}"
                 raise _failed(self, resctrl.find(), what, os_error_text(error), error) from None
-
-
-def change(path: str, lines: tuple[str, ...], undo: Undo) -> None:
-    """Give the group of a container that runs other schemata; resources that are not named keep theirs (update)."""
-    if not path:
-        hint = "it was created without linux.intelRdt, and so without a group of resctrl"
-        raise Error("the container has no Intel RDT configuration to update", hint=hint)
-    file = f"{path}/schemata"
-    before = textfile.read(file)
-    undo.add(resctrl.write, file, before)
-    try:
-        resctrl.write(file, "".join(f"{line}\n" for line in lines))
-    except OSError as error:
-        said = resctrl.last_status(resctrl.find())
-        raise Error(
-            f'intelrdt: unable to write "{" ".join(lines)}": {os_error_text(error)}'
-            + (f", last_cmd_status: {said}" if said else ""),
-            hint=f"the group has {os.fsdecode(b' '.join(before.split()))}",
-        ) from None
-
-
-def schemata(rdt: IntelRdt) -> list[str]:
-    """The lines in the specification's order."""
-    return [line for line in (rdt.l3_cache_schema, rdt.mem_bw_schema, *rdt.schemata) if line]
 
 
 def _failed(step: Step, mount: str, what: str, why: str, error: OSError | None) -> StepError:

@@ -7,24 +7,11 @@ from errno import EINVAL, ENOENT
 from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import procfs, textfile
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext, InitStep
+from pyoci.steps.step import Step
 
 _ENABLED = "/sys/module/apparmor/parameters/enabled"
 _NEW, _OLD = "self/attr/apparmor", "self/attr"  # a kernel before 5.8 has only the second, for whatever module there is
-
-
-class RequireAppArmor(Step):
-    """A profile that would not be applied is an error, before anything else is done."""
-
-    pointer: str = "/process/apparmorProfile"
-    profile: str
-
-    def describe(self) -> str:
-        return "require AppArmor"
-
-    def execute(self, context: Context) -> None:
-        if not enabled(context.proc):
-            raise _refused(self, self.profile, "apparmor is not enabled", 0, "remove the profile, or enable AppArmor")
 
 
 def enabled(proc: int) -> bool:
@@ -35,7 +22,7 @@ def enabled(proc: int) -> bool:
         return _exists(proc, _NEW)
 
 
-class SetAppArmorProfile(Step):
+class SetAppArmorProfile(InitStep):
     """Ask for a profile at execve(2).
 
     `no_new_privileges`: under them a process that is confined already may only add a profile to its own one ("stack"),
@@ -49,7 +36,7 @@ class SetAppArmorProfile(Step):
     def describe(self) -> str:
         return f'apply apparmor profile "{self.profile}"'
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         directory = _NEW if _exists(context.proc, f"{_NEW}/exec") else _OLD
         verb = "stack" if self.no_new_privileges and confined(context.proc, directory) else "exec"
         try:
@@ -57,7 +44,7 @@ class SetAppArmorProfile(Step):
         except OSError as error:
             reason = "profile not loaded" if error.errno == ENOENT else os.strerror(error.errno or EINVAL).lower()
             hint = f"load it with apparmor_parser, or see /sys/kernel/security/apparmor/profiles for {self.profile}"
-            raise _refused(self, self.profile, reason, error.errno or 0, hint) from None
+            raise refused(self, self.profile, reason, error.errno or 0, hint) from None
 
 
 def confined(proc: int, directory: str) -> bool:
@@ -77,7 +64,7 @@ def _exists(proc: int, name: str) -> bool:
     return True
 
 
-def _refused(step: Step, profile: str, reason: str, errno: int, hint: str) -> StepError:
+def refused(step: Step, profile: str, reason: str, errno: int, hint: str) -> StepError:
     """runc's words; podman looks for them."""
     return StepError(
         f'unable to apply apparmor profile "{profile}": {reason}',

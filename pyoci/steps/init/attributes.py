@@ -26,7 +26,7 @@ from pyoci.kernel.constants import (
     MOUNT_ATTR_RELATIME,
     MOUNT_ATTR_STRICTATIME,
 )
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Step
 
 LOCKABLE = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
 LOCKED_ATIME = 1 << 63  # no MOUNT_ATTR_*: access times are locked as they are, whatever they are
@@ -50,6 +50,14 @@ _CHOICES = {MOUNT_ATTR_NOATIME: "MS_NOATIME", MOUNT_ATTR_RELATIME: "MS_RELATIME"
 _CHOICES |= {MOUNT_ATTR_STRICTATIME: "MS_STRICTATIME"}
 
 
+class View:
+    """How mounts are looked at: through which procfs, and what is known to be locked on which mount, by its id."""
+
+    def __init__(self, proc: int, locks: dict[int, int]) -> None:
+        self.proc = proc
+        self.locks = locks
+
+
 def of(tree: int) -> int:
     """MOUNT_ATTR_* of the mount that a descriptor is on. A read-only file system counts as a read-only mount."""
     flags = os.fstatvfs(tree).f_flag
@@ -62,15 +70,15 @@ def locks(attributes: int) -> int:
     return attributes & LOCKABLE | LOCKED_ATIME
 
 
-def locks_of(context: Context, place: int) -> int:
+def locks_of(view: View, place: int) -> int:
     """What is locked on the mount at `place`, a descriptor in this mount namespace, in a user namespace's container."""
-    known = context.locks.get(mount_id(context, place)) if context.locks else None
+    known = view.locks.get(mount_id(view, place)) if view.locks else None
     if known is not None:
         return known
     attributes = of(place)
     if attributes & MOUNT_ATTR_RDONLY:  # or is the file system, which no namespace locks, and the mount is not?
-        top = mount_id(context, place)
-        attributes = next((one.attributes for one in mounts(context) if one.id == top), attributes)
+        top = mount_id(view, place)
+        attributes = next((one.attributes for one in mounts(view) if one.id == top), attributes)
     return locks(attributes)
 
 
@@ -81,7 +89,7 @@ def allows(locked: int, before: int, after: int) -> bool:
     return not (locked & LOCKED_ATIME and (before ^ after) & _ATIMES)
 
 
-def change(context: Context, step: Step, tree: int, wanted: Mount, place: int, locked: int) -> None:
+def change(view: View, step: Step, tree: int, wanted: Mount, place: int, locked: int) -> None:
     """Give a mount the attributes that the options of a bind mount or of a remount ask for.
 
     `locked`: what is locked on it (locks_of()), 0 for nothing; then `place` is where its original is mounted.
@@ -91,7 +99,7 @@ def change(context: Context, step: Step, tree: int, wanted: Mount, place: int, l
         _change_top(step, tree, wanted, locked)
     if wanted.rec_attr_set or wanted.rec_attr_clr:
         if locked and (wanted.rec_attr_clr & (LOCKABLE | _ATIMES) or wanted.rec_attr_set & MOUNT_ATTR_NODIRATIME):
-            _check_tree(context, step, tree, wanted, place, locked)
+            _check_tree(view, step, tree, wanted, place, locked)
         mount.set_attributes(tree, wanted.rec_attr_set, wanted.rec_attr_clr, recursive=True)
 
 
@@ -143,11 +151,11 @@ def _refused(step: Step, wanted: Mount, what: str, where: bytes = b"") -> StepEr
     )
 
 
-def _check_tree(context: Context, step: Step, tree: int, wanted: Mount, place: int, locked: int) -> None:
+def _check_tree(view: View, step: Step, tree: int, wanted: Mount, place: int, locked: int) -> None:
     """A recursive change is refused if one mount of the tree has something locked that it takes away."""
     found = [(b"", of(tree), locked)]
-    for one in below(context, place) if wanted.recursive else ():
-        found.append((one.point, one.attributes, context.locks.get(one.id, locks(one.attributes))))
+    for one in below(view, place) if wanted.recursive else ():
+        found.append((one.point, one.attributes, view.locks.get(one.id, locks(one.attributes))))
     for point, before, held in found:
         after = before & ~wanted.rec_attr_clr | wanted.rec_attr_set
         if allows(held, before, after):
@@ -172,25 +180,25 @@ class Mounted:
             self.attributes |= MOUNT_ATTR_STRICTATIME
 
 
-def mounts(context: Context) -> list[Mounted]:
+def mounts(view: View) -> list[Mounted]:
     """Every mount of this process's mount namespace; names are bytes that others chose, with octal escapes."""
-    return [Mounted(line) for line in textfile.lines(textfile.read("self/mountinfo", context.proc))]
+    return [Mounted(line) for line in textfile.lines(textfile.read("self/mountinfo", view.proc))]
 
 
-def mount_id(context: Context, descriptor: int) -> int:
+def mount_id(view: View, descriptor: int) -> int:
     """The kernel's number of the mount that a descriptor is on."""
-    lines = textfile.lines(textfile.read(f"self/fdinfo/{descriptor}", context.proc))
+    lines = textfile.lines(textfile.read(f"self/fdinfo/{descriptor}", view.proc))
     [line] = [line for line in lines if line.startswith(b"mnt_id:")]
     return int(line.partition(b":")[2])
 
 
-def below(context: Context, place: int) -> list[Mounted]:
+def below(view: View, place: int) -> list[Mounted]:
     """What is mounted below the directory `place`, at any depth: what a recursive copy of it takes along."""
-    top = mount_id(context, place)
-    name = os.readlink(b"self/fd/%d" % place, dir_fd=context.proc).rstrip(b"/")
+    top = mount_id(view, place)
+    name = os.readlink(b"self/fd/%d" % place, dir_fd=view.proc).rstrip(b"/")
     for code in (b"\\", b" ", b"\t", b"\n"):
         name = name.replace(code, b"\\%03o" % ord(code))
-    every = mounts(context)
+    every = mounts(view)
     inside = {top}
     found: list[Mounted] = []
     while True:  # mountinfo lists no order that could be relied on: a mount may be moved below a later one

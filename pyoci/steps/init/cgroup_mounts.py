@@ -9,11 +9,11 @@ from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount
 from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_SLAVE
 from pyoci.steps.init import targets
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.mounts import set_propagation
-from pyoci.steps.step import Context, Step
 
 
-class MountCgroup2(Step):
+class MountCgroup2(InitStep):
     """Mount cgroup2, or where that is not allowed bind what the container may see of the host's.
 
     `own` is the container's cgroup on the host, or "" when it keeps the host's cgroup namespace. Without a namespace of
@@ -29,7 +29,7 @@ class MountCgroup2(Step):
     def describe(self) -> str:
         return f"mount cgroup2 on {self.mount.destination}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         target, _ = targets.find(context, self.mount.destination, directory=True)
         try:
             tree = self._tree()
@@ -69,7 +69,7 @@ def _context(label: str) -> tuple[str, ...]:
     return (f"context={label}",) if label else ()
 
 
-class MountCgroup1(Step):
+class MountCgroup1(InitStep):
     """A tmpfs with one mount per hierarchy, and links for controllers that share one (cpu -> cpu,cpuacct).
 
     `hierarchies`: name of the directory, options of the hierarchy, the container's cgroup on the host, the runtime's.
@@ -86,7 +86,7 @@ class MountCgroup1(Step):
     def describe(self) -> str:
         return f"mount {len(self.hierarchies)} cgroup hierarchies on {self.mount.destination}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         wanted = self.mount
         target, _ = targets.find(context, wanted.destination, directory=True)
         try:
@@ -95,7 +95,7 @@ class MountCgroup1(Step):
             mount.attach(tmpfs, target)
         finally:
             os.close(target)
-        without = self.optional and not context.cgroups
+        without = self.optional and not context.has_cgroups
         for name, options, own, runtimes in self.hierarchies:
             os.mkdir(name, 0o755, dir_fd=tmpfs)
             inner = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tmpfs)

@@ -6,8 +6,9 @@ import stat
 from errno import EMFILE
 
 from pyoci import os
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
-from pyoci.steps.step import Context, failed
+from pyoci.steps.step import failed
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -17,7 +18,7 @@ _CHUNK = 1 << 20
 class MountCopy(MountFilesystem):
     """A tmpfs that starts with a copy of what it covers."""
 
-    def fill(self, context: Context, tree: int, target: int) -> None:
+    def fill(self, context: InitContext, tree: int, target: int) -> None:
         try:
             copy(target, tree, context.proc)
         except OSError as error:

@@ -14,8 +14,9 @@ from pyoci.config.linux import Device
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.targets import encode
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.step import failed
 
 DEFAULT = (
     ("/dev/null", 1, 3),
@@ -37,13 +38,13 @@ _KINDS = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
 _O_LINK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def parent(context: Context, name: str) -> tuple[int, bytes]:
+def parent(context: InitContext, name: str) -> tuple[int, bytes]:
     """Open the directory of `name` below the root, made if missing, and the last component."""
     directory, _, last = encode(name).rpartition(b"/")
     return path.ensure(context.root, directory or b"/", directory=True), last
 
 
-class MakeDevice(Step):
+class MakeDevice(InitStep):
     """A device node, or where nodes may not be made (a user namespace) a bind mount of the host's."""
 
     device: Device
@@ -53,7 +54,7 @@ class MakeDevice(Step):
         one = self.device
         return f"make device {one.path} ({one.type} {one.major}:{one.minor})"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         directory, name = parent(context, self.device.path)
         try:
             if self.bind:
@@ -63,7 +64,7 @@ class MakeDevice(Step):
         finally:
             os.close(directory)
 
-    def _make(self, context: Context, directory: int, name: bytes) -> None:
+    def _make(self, context: InitContext, directory: int, name: bytes) -> None:
         one = self.device
         number = os.makedev(one.major, one.minor)
         try:
@@ -132,7 +133,7 @@ class MakeDevice(Step):
         )
 
 
-class MakeLink(Step):
+class MakeLink(InitStep):
     """A symbolic link; one that exists already is left alone."""
 
     path: str
@@ -142,7 +143,7 @@ class MakeLink(Step):
     def describe(self) -> str:
         return f"link {self.path} to {self.target}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         directory, name = parent(context, self.path)
         try:
             if self.replace:

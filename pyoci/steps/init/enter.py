@@ -7,76 +7,30 @@ that the container can see; by then nothing of the host is left but the channel.
 from __future__ import annotations
 
 import fcntl
-from errno import EACCES, ENOENT, EPERM, EROFS, ESRCH
+from errno import ESRCH
 
 from pyoci import os
-from pyoci.cgroups import manager, processes
 from pyoci.errors import StepError
 from pyoci.kernel import prctl, process, procfs
-from pyoci.steps.host.cgroups import close_tasks
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.launch import close_from
 from pyoci.steps.init.namespaces import join_all
-from pyoci.steps.step import Context, Step
 
 _OF_CHILDREN = {"pid": "pid_for_children"}  # what setns(2) changes
 
 
-class OpenCgroups(Step):
-    """Open the container's cgroups: stage 1 is born in the v2 one and enters the others itself.
-
-    `optional`: an unprivileged runtime goes on where it may not. `fallback`: for a v2 cgroup that is gone.
-    `asked`: they are what --cgroup names, below the container's.
-    """
-
-    pointer: str = "/linux/cgroupsPath"
-    paths: dict[str, str]
-    optional: bool = False
-    fallback: str = ""
-    asked: bool = False
-
-    def describe(self) -> str:
-        return "open " + ", ".join(dict.fromkeys(self.paths.values()))
-
-    def execute(self, context: Context) -> None:
-        try:
-            context.tasks = processes.open_tasks(self.paths)
-            context.undo.add(close_tasks, context)
-            if "" in self.paths:
-                context.cgroup = self._unified()
-                context.undo.add(os.close, context.cgroup)
-        except StepError as error:
-            if not self.optional or error.errno not in (EACCES, EPERM, EROFS, ENOENT):
-                # In runc's words, but for the number of a process that there is not.
-                why = error.message.removeprefix("unable to apply cgroup configuration: cannot open the cgroup: ")
-                begin = "unable to start container process: error adding pid of the new process to cgroups"
-                error.message = f"{begin}: {why}"
-                if self.asked:
-                    error.pointer = "--cgroup"
-                    if error.errno == ENOENT:
-                        error.hint = "there is no such cgroup below the container's; exec makes none"
-                raise
-
-    def _unified(self) -> int:
-        try:
-            return manager.open_v2(self.paths)
-        except StepError as error:
-            if error.errno != ENOENT or not self.fallback:
-                raise
-            return manager.open_v2({"": self.fallback})
-
-
-class LeaveSession(Step):
+class LeaveSession(InitStep):
     """A session without the caller's terminal, before the container can see a process of it: one that may trace its
     child would type there (TIOCSTI). The child starts a session of its own, which may get a terminal."""
 
     def describe(self) -> str:
         return "leave the caller's session"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         os.setsid()
 
 
-class AdjustOomScore(Step):
+class AdjustOomScore(InitStep):
     """Its own, before it hides: the files of a process that is not dumpable belong to root."""
 
     pointer: str = "/process/oomScoreAdj"
@@ -85,11 +39,11 @@ class AdjustOomScore(Step):
     def describe(self) -> str:
         return f"set oom_score_adj to {self.value}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         procfs.write(context.descriptors["proc"], "self/oom_score_adj", str(self.value))
 
 
-class EnterRoot(Step):
+class EnterRoot(InitStep):
     """chroot(2), for a container without a mount namespace of its own, to the root that it was created with."""
 
     pointer: str = "/root/path"
@@ -97,13 +51,13 @@ class EnterRoot(Step):
     def describe(self) -> str:
         return "change the root to the container's"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         os.fchdir(context.descriptors["root"])
         os.chroot(".")
         os.chdir("/")
 
 
-class JoinContainer(Step):
+class JoinContainer(InitStep):
     """setns(2) by the descriptors that the runtime has compared with what create recorded (container/identity.py).
 
     It takes root and working directory from the mount namespace. A pid namespace acts on children only.
@@ -120,7 +74,7 @@ class JoinContainer(Step):
     def describe(self) -> str:
         return f"join the container's namespaces: {', '.join(self.kinds)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         join_all([(context.descriptors[f"ns/{kind}"], flag) for kind, flag in zip(self.kinds, self.flags, strict=True)])
         if process.has_ended(context.descriptors["container"]):
             raise StepError(
@@ -142,27 +96,27 @@ class JoinContainer(Step):
         os.chdir("/")
 
 
-class SwitchProcfs(Step):
+class SwitchProcfs(InitStep):
     """The runtime's own procfs: in it stage 1 is found as /proc/self, which the container's does not know."""
 
     def describe(self) -> str:
         return "use the runtime's procfs"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         context.proc = context.descriptors["proc"]
 
 
-class CloseHostDescriptors(Step):
+class CloseHostDescriptors(InitStep):
     """Close everything but the preserved descriptors and the channel, which moves to the first number after them.
 
-    And but what a helper shares that hands a seccomp listener over (steps/listener/listener.py)."""
+    And but what a helper shares that hands a seccomp listener over (steps/listener/)."""
 
     keep: int  # descriptors 0 to keep - 1 stay
 
     def describe(self) -> str:
         return f"close all descriptors from {self.keep} on"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         copy = fcntl.fcntl(context.channel.fileno(), fcntl.F_DUPFD_CLOEXEC, self.keep + 1)
         os.dup2(copy, self.keep, inheritable=False)
         if context.handover is not None:
@@ -171,10 +125,10 @@ class CloseHostDescriptors(Step):
         context.channel.adopt(self.keep)
         context.descriptors = {}
         context.tasks = ()
-        context.proc = context.root = context.cgroup = -1
+        context.proc = context.root = -1
 
 
-class LoadFilterEarly(Step):
+class LoadFilterEarly(InitStep):
     """seccomp(2) by stage 1, as it allows all that follows: CAP_SYS_ADMIN, which that takes, is then given up.
 
     A container with CAP_SYS_PTRACE and no user namespace could make the process it sees use that capability. A listener
@@ -186,7 +140,7 @@ class LoadFilterEarly(Step):
     def describe(self) -> str:
         return "load the seccomp filter, which allows what is left to do"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         if context.filter is not None:
             prepared, flags = context.filter
             listener = prepared.load(flags)
@@ -196,11 +150,11 @@ class LoadFilterEarly(Step):
         context.filtered = True
 
 
-class ClearParentDeathSignal(Step):
+class ClearParentDeathSignal(InitStep):
     """From here on the process does not end with the runtime."""
 
     def describe(self) -> str:
         return "detach from the runtime"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         prctl.set_parent_death_signal(0)

@@ -8,13 +8,13 @@ from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import capability, keyring, prctl, textfile
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.rootfs import is_null
-from pyoci.steps.step import Context, Step
 
 CAP_SYS_ADMIN = 1 << 21
 
 
-class JoinSessionKeyring(Step):
+class JoinSessionKeyring(InitStep):
     """A session keyring of the container's own; a kernel without keyrings has none to share.
 
     keyctl(2) joins the oldest keyring of that name that it may search, whoever has made it and whatever is in it, and
@@ -32,7 +32,7 @@ class JoinSessionKeyring(Step):
     def describe(self) -> str:
         return "join the container's session keyring"  # without its name, which is another one each time
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         try:
             if self.existing:
                 self._find(context)
@@ -42,7 +42,7 @@ class JoinSessionKeyring(Step):
             if error.errno != ENOSYS:
                 raise
 
-    def _find(self, context: Context) -> None:
+    def _find(self, context: InitContext) -> None:
         try:
             keyring.find_session(self.name)
         except OSError as error:
@@ -58,18 +58,18 @@ def keyring_name(id: str) -> str:
     return f"_ses.{id}.{os.urandom(16).hex()}"
 
 
-class SetUmask(Step):
+class SetUmask(InitStep):
     pointer: str = "/process/user/umask"
     umask: int
 
     def describe(self) -> str:
         return f"set the umask {self.umask:04o}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         os.umask(self.umask)
 
 
-class NoNewPrivileges(Step):
+class NoNewPrivileges(InitStep):
     """PR_SET_NO_NEW_PRIVS."""
 
     pointer: str = "/process/noNewPrivileges"
@@ -77,11 +77,11 @@ class NoNewPrivileges(Step):
     def describe(self) -> str:
         return "forbid new privileges"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         prctl.set_no_new_privileges()
 
 
-class LimitBoundingSet(Step):
+class LimitBoundingSet(InitStep):
     """Drop everything from the bounding set that execve(2) must not give back."""
 
     pointer: str = "/process/capabilities/bounding"
@@ -90,11 +90,11 @@ class LimitBoundingSet(Step):
     def describe(self) -> str:
         return f"limit the bounding set to {self.capabilities:#x}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         capability.limit_bounding(self.capabilities)
 
 
-class OwnStandardStreams(Step):
+class OwnStandardStreams(InitStep):
     """Give the standard streams to the user, so that /proc/self/fd/1 can be opened again; the group stays.
 
     /dev/null is shared by everybody and keeps its owner. EPERM (another user namespace's file), EROFS and EINVAL (a
@@ -107,7 +107,7 @@ class OwnStandardStreams(Step):
     def describe(self) -> str:
         return f"give the standard streams to uid {self.uid}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         for number in range(3):
             status = os.fstat(number)
             if status.st_uid == self.uid or is_null(status):
@@ -119,7 +119,7 @@ class OwnStandardStreams(Step):
                     raise
 
 
-class SetUser(Step):
+class SetUser(InitStep):
     """setgroups(2), setresgid(2), setresuid(2), keeping the permitted capabilities for the steps that follow.
 
     setgroups is called for an empty list as well: else the caller's groups leak into the container. It is left out only
@@ -136,7 +136,7 @@ class SetUser(Step):
         groups = "".join(f",{group}" for group in self.groups)
         return f"become uid {self.uid}, gid {self.gid}{groups}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         prctl.set_keep_capabilities(True)
         if self.set_groups:
             self._set_groups(context)
@@ -147,7 +147,7 @@ class SetUser(Step):
         prctl.set_dumpable(False)
         prctl.set_parent_death_signal(9)
 
-    def _set_groups(self, context: Context) -> None:
+    def _set_groups(self, context: InitContext) -> None:
         try:
             os.setgroups(list(self.groups))
         except PermissionError as error:
@@ -181,7 +181,7 @@ def _denied(proc: int) -> bool:
     return textfile.read("self/setgroups", proc) == b"deny\n"
 
 
-class SetCapabilities(Step):
+class SetCapabilities(InitStep):
     """The five sets, as the program will have them; CAP_SYS_ADMIN is kept besides while a filter is still to be loaded.
 
     What is kept does not reach the program: execve(2) computes its sets from bounding, inheritable and ambient.
@@ -198,7 +198,7 @@ class SetCapabilities(Step):
             f"inheritable {sets.inheritable:#x} ambient {sets.ambient:#x}"
         )
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         sets = self.capabilities
         _, held, _ = capability.get()
         keep = self.keep & held

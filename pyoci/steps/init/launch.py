@@ -7,12 +7,13 @@ import fcntl
 from pyoci import channel, os
 from pyoci.errors import os_error_text
 from pyoci.kernel import process, program_file, signals
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.init.context import InitContext, InitStep
+from pyoci.steps.step import failed
 
 GO = b"0"  # one byte on the fifo, as runc's init writes it
 
 
-class CloseDescriptors(Step):
+class CloseDescriptors(InitStep):
     """Close everything but the preserved descriptors and what waiting needs (CVE-2024-21626).
 
     What stays is moved to the first numbers after the preserved ones.
@@ -23,7 +24,7 @@ class CloseDescriptors(Step):
     def describe(self) -> str:
         return f"close all descriptors from {self.keep} on"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         fifo, proc = context.descriptors["fifo"], context.descriptors["proc"]
         # First out of the way, then into place: one may stand where another has to go.
         copies = [
@@ -40,18 +41,18 @@ class CloseDescriptors(Step):
         context.trees = {}
 
 
-class DieOnSignals(Step):
+class DieOnSignals(InitStep):
     """While it waits, the process ends on these signals, as runc's init does; pid 1 ignores what it does not handle."""
 
     def describe(self) -> str:
         return "end on TERM, INT, HUP and QUIT while waiting"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         ending = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
         signals.handle(ending, lambda number: os._exit(128 + number))
 
 
-class WaitForStart(Step):
+class WaitForStart(InitStep):
     """Block in open(2) of the fifo until `start` opens its other end; then only the fifo is left open."""
 
     keep: int
@@ -59,7 +60,7 @@ class WaitForStart(Step):
     def describe(self) -> str:
         return "wait for start"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         name = f"self/fd/{context.descriptors['fifo']}"
         opened = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.descriptors["proc"])
         os.dup2(opened, self.keep, inheritable=False)
@@ -68,7 +69,7 @@ class WaitForStart(Step):
         context.proc = -1
 
 
-class LoadFilter(Step):
+class LoadFilter(InitStep):
     """seccomp(2), in the process of a startContainer hook: its file belongs to the container."""
 
     pointer: str = "/linux/seccomp"
@@ -76,13 +77,13 @@ class LoadFilter(Step):
     def describe(self) -> str:
         return "load the seccomp filter"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         if context.filter is not None:
             prepared, flags = context.filter
             prepared.load(flags)
 
 
-class ExecuteProgram(Step):
+class ExecuteProgram(InitStep):
     """Tell `start`, or exec, load the filter, become the program. After the filter nothing comes but execve(2)."""
 
     pointer: str = "/process/args"
@@ -91,7 +92,7 @@ class ExecuteProgram(Step):
     def describe(self) -> str:
         return f"exec {self.name}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         image, program = context.image, context.program
         assert image is not None
         image.warm()
@@ -115,7 +116,7 @@ class ExecuteProgram(Step):
             raise failure from error
 
 
-def close_from(first: int, context: Context) -> None:
+def close_from(first: int, context: InitContext) -> None:
     """Close all from `first` on but what the helper shares, whose numbers are fixed; execve(2) closes that."""
     if context.handover is None:
         process.close_from(first)
@@ -123,7 +124,7 @@ def close_from(first: int, context: Context) -> None:
         process.close_all_but([*range(first), *context.handover.descriptors()])
 
 
-def report(context: Context, data: bytes) -> None:
+def report(context: InitContext, data: bytes) -> None:
     """Write to the fifo that `start` reads. A `start` that was killed meanwhile does not stop the container.
 
     A process of exec has no fifo and still its channel, which execve(2) closes.
@@ -137,6 +138,6 @@ def report(context: Context, data: bytes) -> None:
         pass
 
 
-def report_error(context: Context, fields: tuple[str, ...]) -> None:
+def report_error(context: InitContext, fields: tuple[str, ...]) -> None:
     """The error frame on the fifo: the channel's message after an "E", short enough for one write of a pipe."""
     report(context, b"E" + channel.encode("error", tuple(field[:512] for field in fields)))

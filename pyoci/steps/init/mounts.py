@@ -12,7 +12,8 @@ from pyoci.errors import StepError
 from pyoci.kernel import mount, path, textfile
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
 from pyoci.steps.init import attributes, targets
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.init.context import InitContext, InitStep
+from pyoci.steps.step import Step, failed
 
 # Filesystems of the kernel itself: their "ro" is the mount's, not the superblock's.
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
@@ -33,7 +34,7 @@ _NO_PROC = (
 )
 
 
-class MountFilesystem(Step):
+class MountFilesystem(InitStep):
     """Mount a new filesystem. Read-only is left to a later step where the content is still to be made."""
 
     mount: Mount
@@ -43,7 +44,7 @@ class MountFilesystem(Step):
     def describe(self) -> str:
         return f"mount {self.mount.type} on {self.mount.destination}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         wanted = self.mount
         existed = True
         if wanted.type in ("proc", "sysfs"):
@@ -56,7 +57,7 @@ class MountFilesystem(Step):
         finally:
             os.close(target)
 
-    def _mount(self, context: Context, target: int, existed: bool) -> None:
+    def _mount(self, context: InitContext, target: int, existed: bool) -> None:
         wanted = self.mount
         data = wanted.data
         if wanted.type == "tmpfs" and existed and not any(item.startswith("mode=") for item in data):
@@ -74,19 +75,19 @@ class MountFilesystem(Step):
             mount.set_attributes(tree, wanted.rec_attr_set & ~later, wanted.rec_attr_clr, recursive=True)
         set_propagation(tree, wanted)
         if self.locked:
-            context.locks[attributes.mount_id(context, tree)] = 0
+            context.locks[attributes.mount_id(attributes.View(context.proc, context.locks), tree)] = 0
         os.close(tree)
 
-    def complete(self, context: Context, tree: int) -> None:
+    def complete(self, context: InitContext, tree: int) -> None:
         """What the new file system needs beside its options: nothing."""
 
-    def fill(self, context: Context, tree: int, target: int) -> None:
+    def fill(self, context: InitContext, tree: int, target: int) -> None:
         """What goes into the new filesystem before it covers `target`: nothing."""
 
     def _attributes(self) -> int:
         return self.mount.attr_set & ~(MOUNT_ATTR_RDONLY if self.read_only_later else 0)
 
-    def _new(self, context: Context, data: tuple[str, ...]) -> int:
+    def _new(self, context: InitContext, data: tuple[str, ...]) -> int:
         wanted = self.mount
         flags = wanted.super_flags
         if wanted.attr_set & MOUNT_ATTR_RDONLY and wanted.type not in VIRTUAL:
@@ -107,7 +108,7 @@ class MountFilesystem(Step):
             mount.set_attributes(tree, clear=MOUNT_ATTR_RDONLY)
         return tree
 
-    def _mount_long(self, context: Context, target: int, data: tuple[str, ...]) -> int:
+    def _mount_long(self, context: InitContext, target: int, data: tuple[str, ...]) -> int:
         """mount(2) through the private procfs: fsconfig(2) takes no string as long as overlay's lowerdir may be."""
         wanted = self.mount
         here = os.open(".", os.O_PATH | os.O_CLOEXEC)
@@ -132,7 +133,7 @@ def _quoted(item: str) -> str:
     return f'{key}="{value}"' if key.endswith("context") and value[:1] != '"' else item
 
 
-def refused(context: Context, step: Step, wanted: Mount, error: OSError) -> StepError:
+def refused(context: InitContext, step: Step, wanted: Mount, error: OSError) -> StepError:
     """What the kernel says to the type or to an option of a file system, with the place in config.json."""
     failure = failed(step, error)
     if error.errno == ENODEV and error.filename == wanted.type:
@@ -144,7 +145,7 @@ def refused(context: Context, step: Step, wanted: Mount, error: OSError) -> Step
     return failure
 
 
-def _unknown(context: Context, kind: str) -> str:
+def _unknown(context: InitContext, kind: str) -> str:
     """Why the kernel may not know a file system: /proc/filesystems has those that it does."""
     lines = textfile.lines(textfile.read("filesystems", context.proc))
     known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in lines]
@@ -164,7 +165,7 @@ def _distance(one: str, other: str) -> int:
     return row[-1]
 
 
-class ChangeMount(Step):
+class ChangeMount(InitStep):
     """Change what is mounted already (option "remount"): its attributes, and of the file system what is named."""
 
     mount: Mount
@@ -173,7 +174,7 @@ class ChangeMount(Step):
     def describe(self) -> str:
         return f"change the mount on {self.mount.destination}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         wanted = self.mount
         target = path.open_in_root(context.root, targets.encode(wanted.destination))
         try:
@@ -182,8 +183,9 @@ class ChangeMount(Step):
                     mount.reconfigure(target, wanted.data, wanted.super_flags)
                 except OSError as error:
                     raise refused(context, self, wanted, error) from error
-            held = attributes.locks_of(context, target) if self.locked else 0
-            attributes.change(context, self, target, wanted, target, held)
+            view = attributes.View(context.proc, context.locks)
+            held = attributes.locks_of(view, target) if self.locked else 0
+            attributes.change(view, self, target, wanted, target, held)
             set_propagation(target, wanted)
         finally:
             os.close(target)

@@ -2,78 +2,21 @@
 
 from __future__ import annotations
 
-from errno import EAGAIN, EINVAL, ENOENT, ENOSPC, ENOTDIR, EPERM
+from errno import EAGAIN, ENOSPC, EPERM
 
 from pyoci import os
-from pyoci.config.linux import Sysctl, sysctl_name
-from pyoci.config.namespaces import FLAGS, Namespace
-from pyoci.errors import StepError
+from pyoci.config.namespaces import Namespace
 from pyoci.kernel import namespace, prctl
 from pyoci.kernel.constants import CLONE_NEWUSER
 from pyoci.kernel.network import loopback_up
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.init.context import InitContext, InitStep
+from pyoci.steps.step import failed
 
 SIGKILL = 9
 _FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 
-class OpenNamespace(Step):
-    """Open a namespace that will be joined, on the host, before anything can change under its name.
-
-    `sysctl` is one of the kernel parameters that will be set in it: in a namespace of the runtime's own that would
-    change the host.
-    """
-
-    namespace: Namespace
-    sysctl: Sysctl | None = None
-
-    def describe(self) -> str:
-        return f"open the {self.namespace.type} namespace {self.namespace.path}"
-
-    def execute(self, context: Context) -> None:
-        # Whatever is there: a FIFO must not stop us, nor a terminal become ours. What is no namespace cannot be joined.
-        try:
-            descriptor = os.open(self.namespace.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        except OSError as error:
-            failure = failed(self, error, self._hint() if error.errno in (ENOENT, ENOTDIR) else "")
-            failure.pointer += "/path"
-            raise failure from None
-        context.undo.add(os.close, descriptor)
-        context.descriptors[self.pointer] = descriptor
-        found = namespace.kind(descriptor)
-        if found != self.namespace.flag:
-            raise self._other(found)
-        if self.sysctl is not None:
-            own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
-            if os.path.samestat(own, os.fstat(descriptor)):
-                raise self._hosts(self.sysctl)
-
-    def _other(self, flag: int) -> StepError:
-        """It is of another type, or no namespace at all."""
-        kind = next((name for name, one in FLAGS.items() if one == flag), "")
-        return StepError(
-            f"{self.describe()}: it is {f'a {kind} namespace' if kind else 'no namespace'}: invalid argument",
-            pointer=f"{self.pointer}/path",
-            step=type(self).__name__,
-            errno=EINVAL,
-            hint=self._hint(),
-        )
-
-    def _hint(self) -> str:
-        type = self.namespace.type
-        file = _FILES.get(type, type)
-        return f"a {type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on"
-
-    def _hosts(self, sysctl: Sysctl) -> StepError:
-        return StepError(
-            f'sysctl "{sysctl_name(sysctl.key)}" not allowed in host {self.namespace.type} namespace',
-            pointer=sysctl.pointer,
-            step=type(self).__name__,
-            hint=f"{self.namespace.path} is the namespace that pyoci itself is in",
-        )
-
-
-class JoinNamespace(Step):
+class JoinNamespace(InitStep):
     """setns(2)."""
 
     namespace: Namespace
@@ -81,11 +24,11 @@ class JoinNamespace(Step):
     def describe(self) -> str:
         return f"join the {self.namespace.type} namespace {self.namespace.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         namespace.join(context.descriptors[self.pointer], self.namespace.flag)
 
 
-class JoinNamespaces(Step):
+class JoinNamespaces(InitStep):
     """Join several, the user namespace among them: which of them come before it depends on who owns them.
 
     First all but the user namespace, then that one, then those which were refused for lack of its privileges.
@@ -96,7 +39,7 @@ class JoinNamespaces(Step):
     def describe(self) -> str:
         return "join the " + ", ".join(f"{one.type} namespace {one.path}" for one in self.namespaces)
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         join_all([(context.descriptors[one.pointer], one.flag) for one in self.namespaces])
 
 
@@ -117,7 +60,7 @@ def join_all(namespaces: list[tuple[int, int]]) -> None:
         namespace.join(*one)
 
 
-class DropGroups(Step):
+class DropGroups(InitStep):
     """setgroups(2) to none, before the first namespace is joined: in a user namespace that denies setgroups the groups
     of whoever has called the runtime could not be dropped any more, and the program would have them."""
 
@@ -126,12 +69,12 @@ class DropGroups(Step):
     def describe(self) -> str:
         return "drop the caller's groups"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         if os.getgroups():
             os.setgroups([])
 
 
-class SendIdentity(Step):
+class SendIdentity(InitStep):
     """Give the runtime the namespaces, and without a mount namespace the root, that the container has now.
 
     By descriptor: an unprivileged runtime cannot look at a process that is hidden from it.
@@ -144,7 +87,7 @@ class SendIdentity(Step):
     def describe(self) -> str:
         return "show the runtime the container's " + ", ".join((*self.kinds, *(("root",) if self.root else ())))
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         flags = os.O_RDONLY | os.O_CLOEXEC
         opened = [os.open(f"self/ns/{_FILES.get(kind, kind)}", flags, dir_fd=context.proc) for kind in self.kinds]
         names = list(self.kinds)
@@ -172,7 +115,7 @@ def why_refused(errno: int, flags: int) -> str:
     return ""
 
 
-class Unshare(Step):
+class Unshare(InitStep):
     """unshare(2) of one kind of namespace."""
 
     kind: str
@@ -181,14 +124,14 @@ class Unshare(Step):
     def describe(self) -> str:
         return f"make a new {self.kind} namespace"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         try:
             namespace.unshare(self.flag)
         except OSError as error:
             raise failed(self, error, why_refused(error.errno or 0, self.flag)) from None
 
 
-class BecomeRoot(Step):
+class BecomeRoot(InitStep):
     """Take the ids 0 of the user namespace. Until then we are whoever cloned us, perhaps an id without a mapping."""
 
     pointer: str = "/linux/uidMappings"
@@ -197,7 +140,7 @@ class BecomeRoot(Step):
     def describe(self) -> str:
         return "become root of the user namespace"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         if self.drop_groups:
             os.setgroups([])
         os.setresgid(0, 0, 0)
@@ -207,11 +150,11 @@ class BecomeRoot(Step):
         prctl.set_parent_death_signal(SIGKILL)
 
 
-class LoopbackUp(Step):
+class LoopbackUp(InitStep):
     """Bring up `lo` in a network namespace that is new."""
 
     def describe(self) -> str:
         return "bring up the loopback device"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         loopback_up()

@@ -8,12 +8,12 @@ from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_PRIVATE
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.rootfs import is_null
 from pyoci.steps.init.targets import encode, name_in_root
-from pyoci.steps.step import Context, Step
 
 
-def _find(context: Context, name: str) -> int | None:
+def _find(context: InitContext, name: str) -> int | None:
     """Open what is to be hidden or frozen; None if there is nothing."""
     try:
         return path.open_in_root(context.root, encode(name))
@@ -21,7 +21,7 @@ def _find(context: Context, name: str) -> int | None:
         return None
 
 
-def _is_root(context: Context, target: int, status: os.stat_result) -> bool:
+def _is_root(context: InitContext, target: int, status: os.stat_result) -> bool:
     """Whether this is the container's root itself: what is mounted over that, no process of the container sees.
 
     By name as well: the root file system may be mounted once more in another place.
@@ -29,7 +29,7 @@ def _is_root(context: Context, target: int, status: os.stat_result) -> bool:
     return os.path.samestat(status, os.fstat(context.root)) and name_in_root(context, target) == "/"
 
 
-class MaskPath(Step):
+class MaskPath(InitStep):
     """Hide a path: the container's /dev/null over a file, one empty read-only tmpfs over all directories.
 
     /dev/null must be the real device: over a link in its place, the mask would be a writable bind of whatever the link
@@ -42,7 +42,7 @@ class MaskPath(Step):
     def describe(self) -> str:
         return f"mask {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         target = _find(context, self.path)
         if target is None:
             return
@@ -57,7 +57,7 @@ class MaskPath(Step):
         finally:
             os.close(target)
 
-    def _cover_directory(self, context: Context, target: int) -> None:
+    def _cover_directory(self, context: InitContext, target: int) -> None:
         first = context.descriptors.get("mask")
         if first is None:
             attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
@@ -70,7 +70,7 @@ class MaskPath(Step):
         mount.attach(tree, target)
         os.close(tree)
 
-    def _cover_file(self, context: Context, target: int) -> None:
+    def _cover_file(self, context: InitContext, target: int) -> None:
         try:
             null = path.open_in_root(context.root, b"/dev/null", os.O_PATH | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -102,7 +102,7 @@ class MaskPath(Step):
         )
 
 
-class CloseMask(Step):
+class CloseMask(InitStep):
     """Close the descriptor of the shared tmpfs that masks directories."""
 
     pointer: str = "/linux/maskedPaths"
@@ -110,13 +110,13 @@ class CloseMask(Step):
     def describe(self) -> str:
         return "close the mask"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         descriptor = context.descriptors.pop("mask", None)
         if descriptor is not None:
             os.close(descriptor)
 
 
-class MakePathReadOnly(Step):
+class MakePathReadOnly(InitStep):
     """Bind a path on itself, read-only; what is mounted below it stays as it is, as with runc.
 
     The root itself is changed in its place: a bind mount over it would leave the container in the one below.
@@ -127,7 +127,7 @@ class MakePathReadOnly(Step):
     def describe(self) -> str:
         return f"make {self.path} read-only"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         target = _find(context, self.path)
         if target is None:
             return

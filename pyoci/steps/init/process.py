@@ -10,13 +10,13 @@ from pyoci import os
 from pyoci.config.process import Rlimit
 from pyoci.errors import StepError
 from pyoci.kernel import path, program_file
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext, InitStep
 
 _PASSWD_LIMIT = 10 << 20  # bytes, as moby/sys/user
 _LINE_LIMIT = 64 << 10
 
 
-class ChangeDirectory(Step):
+class ChangeDirectory(InitStep):
     """chdir(2) to process.cwd, as root: also where the user may not go. EPERM and EACCES are left to the second try,
     as the user, on a file system that root may not enter. runc does the same.
 
@@ -30,7 +30,7 @@ class ChangeDirectory(Step):
     def describe(self) -> str:
         return f"change the working directory to {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         if not context.in_directory:
             try:
                 os.chdir(self.path)
@@ -59,7 +59,7 @@ class ChangeDirectory(Step):
         )
 
 
-class SetHome(Step):
+class SetHome(InitStep):
     """HOME from the container's /etc/passwd, or "/", when process.env has none or an empty one."""
 
     pointer: str = "/process/env"
@@ -68,7 +68,7 @@ class SetHome(Step):
     def describe(self) -> str:
         return f"set HOME of uid {self.uid}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         assert context.image is not None
         context.image.add_env(b"HOME=" + home(self.uid))
 
@@ -113,7 +113,7 @@ def _home_of(line: bytes, uid: bytes) -> bytes | None:
     return fields[5] if len(fields) >= 6 and fields[2] == uid and b"\0" not in fields[5] else None
 
 
-class FindProgram(Step):
+class FindProgram(InitStep):
     """Look up args[0]: along PATH of process.env if it has no slash. In the container, as the user."""
 
     pointer: str = "/process/args/0"
@@ -123,7 +123,7 @@ class FindProgram(Step):
     def describe(self) -> str:
         return f'exec: "{self.name}"'
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         context.program = self._find()
 
     def _find(self) -> bytes:
@@ -178,7 +178,7 @@ def executable(path: bytes) -> tuple[str, int]:
     return "", 0
 
 
-class SetRlimits(Step):
+class SetRlimits(InitStep):
     """setrlimit(2), as late as can be: an interpreter does not live under RLIMIT_NOFILE 4."""
 
     pointer: str = "/process/rlimits"
@@ -187,7 +187,7 @@ class SetRlimits(Step):
     def describe(self) -> str:
         return "set " + ", ".join(f"{one.type} {one.soft}:{one.hard}" for one in self.rlimits)
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         for one in self.rlimits:
             resource.setrlimit(one.resource, limits(one))
 

@@ -14,7 +14,7 @@ from pyoci.kernel.constants import (
     MS_SLAVE,
 )
 from pyoci.kernel.procfs import open_private
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext, InitStep
 
 _O_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -24,19 +24,19 @@ def propagation_name(flags: int) -> str:
     return ("r" if flags & MS_REC else "") + kinds.get(flags & ~MS_REC, str(flags))
 
 
-class OpenProc(Step):
+class OpenProc(InitStep):
     """Open a procfs that nobody else can reach or mount over (CVE-2019-16884, CVE-2025-52881)."""
 
     def describe(self) -> str:
         return "open a private procfs"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         context.proc = open_private()
         # While it waits for `start` the process keeps one that shows processes only: no /proc/sys without masks.
         context.descriptors["proc"] = open_private("subset=pid")
 
 
-class SetRootPropagation(Step):
+class SetRootPropagation(InitStep):
     """Cut the new mount namespace off: what is mounted in it must not appear on the host."""
 
     pointer: str = "/linux/rootfsPropagation"
@@ -45,7 +45,7 @@ class SetRootPropagation(Step):
     def describe(self) -> str:
         return f"make / {propagation_name(self.propagation)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         root = os.open("/", _O_DIRECTORY)
         try:
             kind = self.propagation & ~MS_REC
@@ -54,7 +54,7 @@ class SetRootPropagation(Step):
             os.close(root)
 
 
-class MountRoot(Step):
+class MountRoot(InitStep):
     """Make the rootfs a mount of its own, at its own place, where hooks of the runtime's side look for it."""
 
     pointer: str = "/root/path"
@@ -64,7 +64,7 @@ class MountRoot(Step):
     def describe(self) -> str:
         return f"mount the root file system {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         target = open_rootfs(self.path)
         try:
             tree = mount.clone_tree(target, recursive=True)
@@ -77,7 +77,7 @@ class MountRoot(Step):
         context.root = tree
 
 
-class OpenRoot(Step):
+class OpenRoot(InitStep):
     """Open the rootfs of a container without a mount namespace of its own."""
 
     pointer: str = "/root/path"
@@ -86,7 +86,7 @@ class OpenRoot(Step):
     def describe(self) -> str:
         return f"open the root file system {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         context.root = open_rootfs(self.path)
 
 
@@ -98,7 +98,7 @@ def open_rootfs(name: str) -> int:
     return path.openat2(mount.AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
 
 
-class PivotRoot(Step):
+class PivotRoot(InitStep):
     """Switch to the container's root and drop the host's, by descriptor."""
 
     pointer: str = "/root/path"
@@ -106,7 +106,7 @@ class PivotRoot(Step):
     def describe(self) -> str:
         return "switch to the container's root"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         old = os.open("/", _O_DIRECTORY)
         try:
             os.fchdir(context.root)
@@ -121,7 +121,7 @@ class PivotRoot(Step):
         _reopen(context)
 
 
-class MoveRoot(Step):
+class MoveRoot(InitStep):
     """The same without pivot_root(2), for a root on the initramfs (--no-pivot).
 
     Every procfs and sysfs outside the new root is unmounted or covered first: one that stays fully visible would let
@@ -134,7 +134,7 @@ class MoveRoot(Step):
     def describe(self) -> str:
         return "move the container's root over /"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         inside = self.path + "/"
         for kind, _, point, _ in reversed(textfile.mounts(textfile.read("self/mountinfo", context.proc))):
             if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
@@ -157,7 +157,7 @@ def _cover(point: bytes) -> None:
         os.close(target)
 
 
-class ChangeRoot(Step):
+class ChangeRoot(InitStep):
     """chroot(2): all that is left for a container without a mount namespace of its own."""
 
     pointer: str = "/root/path"
@@ -165,19 +165,19 @@ class ChangeRoot(Step):
     def describe(self) -> str:
         return "change root to the container's root"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         os.fchdir(context.root)
         os.chroot(".")
         os.chdir("/")
         _reopen(context)
 
 
-def _reopen(context: Context) -> None:
+def _reopen(context: InitContext) -> None:
     os.close(context.root)
     context.root = os.open("/", _O_DIRECTORY)
 
 
-class SetFinalPropagation(Step):
+class SetFinalPropagation(InitStep):
     """Apply linux.rootfsPropagation to the container's root, after the switch: earlier it would act on the host."""
 
     pointer: str = "/linux/rootfsPropagation"
@@ -186,12 +186,12 @@ class SetFinalPropagation(Step):
     def describe(self) -> str:
         return f"make the container's root {propagation_name(self.propagation)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         kind = self.propagation & ~MS_REC
         mount.set_attributes(context.root, propagation=kind, recursive=bool(self.propagation & MS_REC))
 
 
-class MakeReadOnly(Step):
+class MakeReadOnly(InitStep):
     """Make a mount read-only once its content has been made: the root, a tmpfs, /dev."""
 
     path: str
@@ -199,7 +199,7 @@ class MakeReadOnly(Step):
     def describe(self) -> str:
         return f"make {self.path} read-only"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         target = path.open_in_root(context.root, self.path.encode("utf-8", "surrogateescape"))
         try:
             mount.set_attributes(target, set=MOUNT_ATTR_RDONLY)
@@ -207,7 +207,7 @@ class MakeReadOnly(Step):
             os.close(target)
 
 
-class MakeWorkingDirectory(Step):
+class MakeWorkingDirectory(InitStep):
     """Make process.cwd if it is missing, owned by root, before the root becomes read-only (SEC-40)."""
 
     pointer: str = "/process/cwd"
@@ -216,7 +216,7 @@ class MakeWorkingDirectory(Step):
     def describe(self) -> str:
         return f"make the working directory {self.path}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         try:
             os.close(path.ensure(context.root, self.path.encode("utf-8", "surrogateescape"), directory=True))
         except OSError as error:
@@ -225,7 +225,7 @@ class MakeWorkingDirectory(Step):
                 raise
 
 
-class ReopenStandardStreams(Step):
+class ReopenStandardStreams(InitStep):
     """A standard stream that is the host's /dev/null becomes the container's, if the container has a real one.
 
     Only a character device 1:3 will do: an image may put a link, a FIFO or a file in its place (CVE-2026-88265).
@@ -234,7 +234,7 @@ class ReopenStandardStreams(Step):
     def describe(self) -> str:
         return "reopen standard streams that are /dev/null"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         streams = [number for number in range(3) if is_null(os.fstat(number))]
         if not streams:
             return

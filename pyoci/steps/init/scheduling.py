@@ -10,8 +10,9 @@ from pyoci.config.linux import MemoryPolicy, Personality
 from pyoci.config.process import ExecCpuAffinity, IoPriority, Scheduler
 from pyoci.errors import StepError, os_error_text, system_call
 from pyoci.kernel import scheduling
-from pyoci.steps.host.cgroups import reset_affinity
-from pyoci.steps.step import Context, Step, failed
+from pyoci.steps.init.cgroups import reset_affinity
+from pyoci.steps.init.context import InitContext, InitStep
+from pyoci.steps.step import Step, failed
 
 # include/uapi/linux/sched.h
 POLICIES = {
@@ -59,8 +60,8 @@ def _total(names: tuple[str, ...], values: dict[str, int]) -> int:
     return found
 
 
-class SetScheduler(Step):
-    """sched_setattr(2), by the process or the runtime.
+class SetScheduler(InitStep):
+    """sched_setattr(2).
 
     `cpus`: the cgroup's cpuset is limited too, which SCHED_DEADLINE cannot go with.
     """
@@ -69,47 +70,54 @@ class SetScheduler(Step):
     cpus: str = ""
 
     def describe(self) -> str:
-        wanted = self.scheduler
-        numbers = [f"{name} {value}" for name in _NUMBERS if (value := getattr(wanted, name))]
-        return f"schedule by {wanted.policy}" + "".join(f", {text}" for text in [*numbers, *wanted.flags])
+        return describe_scheduler(self.scheduler)
 
-    def execute(self, context: Context) -> None:
-        wanted = self.scheduler
-        try:
-            scheduling.set_attributes(
-                POLICIES[wanted.policy],
-                _total(wanted.flags, FLAGS),
-                wanted.nice,
-                wanted.priority,
-                wanted.runtime,
-                wanted.deadline,
-                wanted.period,
-                context.pid,  # from the runtime; the process itself has none there, which means itself
-            )
-        except OSError as error:
-            message = f"error setting scheduler: {os_error_text(error)}"
-            hint = "sched_setattr(2) says what each policy needs"
-            if error.errno == EPERM:
-                hint = "a lower nice value and real-time policies need CAP_SYS_NICE in the initial user namespace"
-                if wanted.policy in ("SCHED_FIFO", "SCHED_RR"):
-                    hint += "; on cgroup v1 also real-time CPU time: linux.resources.cpu.realtimeRuntime"
-                if self.cpus:
-                    message = "process scheduler can't be used together with AllowedCPUs"
-                    hint = f"remove the limit of the cgroup to the CPUs {self.cpus}"
-            raise StepError(
-                message,
-                pointer=self.pointer,
-                step=type(self).__name__,
-                call=system_call(error),
-                errno=error.errno or 0,
-                hint=hint,
-            ) from None
+    def execute(self, context: InitContext) -> None:
+        set_scheduler(self, self.scheduler, self.cpus, 0)
 
 
 _NUMBERS = ("nice", "priority", "runtime", "deadline", "period")
 
 
-class SetIoPriority(Step):
+def describe_scheduler(wanted: Scheduler) -> str:
+    numbers = [f"{name} {value}" for name in _NUMBERS if (value := getattr(wanted, name))]
+    return f"schedule by {wanted.policy}" + "".join(f", {text}" for text in [*numbers, *wanted.flags])
+
+
+def set_scheduler(step: Step, wanted: Scheduler, cpus: str, pid: int) -> None:
+    """sched_setattr(2) of the process `pid`, 0 for our own. Raises StepError in runc's words."""
+    try:
+        scheduling.set_attributes(
+            POLICIES[wanted.policy],
+            _total(wanted.flags, FLAGS),
+            wanted.nice,
+            wanted.priority,
+            wanted.runtime,
+            wanted.deadline,
+            wanted.period,
+            pid,
+        )
+    except OSError as error:
+        message = f"error setting scheduler: {os_error_text(error)}"
+        hint = "sched_setattr(2) says what each policy needs"
+        if error.errno == EPERM:
+            hint = "a lower nice value and real-time policies need CAP_SYS_NICE in the initial user namespace"
+            if wanted.policy in ("SCHED_FIFO", "SCHED_RR"):
+                hint += "; on cgroup v1 also real-time CPU time: linux.resources.cpu.realtimeRuntime"
+            if cpus:
+                message = "process scheduler can't be used together with AllowedCPUs"
+                hint = f"remove the limit of the cgroup to the CPUs {cpus}"
+        raise StepError(
+            message,
+            pointer=step.pointer,
+            step=type(step).__name__,
+            call=system_call(error),
+            errno=error.errno or 0,
+            hint=hint,
+        ) from None
+
+
+class SetIoPriority(InitStep):
     """ioprio_set(2)."""
 
     priority: IoPriority
@@ -117,7 +125,7 @@ class SetIoPriority(Step):
     def describe(self) -> str:
         return f"set the I/O priority {self.priority.class_} {self.priority.priority}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         try:
             scheduling.set_io_priority(IO_CLASSES[self.priority.class_], self.priority.priority)
         except OSError as error:
@@ -127,7 +135,7 @@ class SetIoPriority(Step):
             raise failure from None
 
 
-class SetPersonality(Step):
+class SetPersonality(InitStep):
     """personality(2)."""
 
     personality: Personality
@@ -135,11 +143,11 @@ class SetPersonality(Step):
     def describe(self) -> str:
         return f"set the personality {self.personality.domain}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         scheduling.set_personality(PERSONALITIES[self.personality.domain])
 
 
-class SetMemoryPolicy(Step):
+class SetMemoryPolicy(InitStep):
     """set_mempolicy(2)."""
 
     policy: MemoryPolicy
@@ -149,7 +157,7 @@ class SetMemoryPolicy(Step):
         nodes = f" of the nodes {policy.nodes}" if policy.nodes else ""
         return f"set the memory policy {' '.join((policy.mode, *policy.flags))}{nodes}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         policy = self.policy
         mode = MEMORY_MODES[policy.mode] | _total(policy.flags, MEMORY_FLAGS)
         try:
@@ -165,19 +173,7 @@ class SetMemoryPolicy(Step):
             raise failure from None
 
 
-class SetInitialAffinity(Step):
-    """execCPUAffinity.initial: of the process that joins, before it is in the container's cgroup (exec only)."""
-
-    affinity: ExecCpuAffinity
-
-    def describe(self) -> str:
-        return f"run on the CPUs {self.affinity.initial} at first"
-
-    def execute(self, context: Context) -> None:
-        _set_affinity(self, "initial", self.affinity.initial)
-
-
-class SetFinalAffinity(Step):
+class SetFinalAffinity(InitStep):
     """execCPUAffinity.final: once it is in the cgroup. With neither, every CPU; with `initial` alone, that stays."""
 
     affinity: ExecCpuAffinity | None = None
@@ -188,15 +184,15 @@ class SetFinalAffinity(Step):
             return "run on every CPU"
         return f"run on the CPUs {wanted.final or wanted.initial}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         wanted = self.affinity
         if wanted is None or not (wanted.initial or wanted.final):
             reset_affinity(context)
         elif wanted.final:
-            _set_affinity(self, "final", wanted.final)
+            set_affinity(self, "final", wanted.final)
 
 
-def _set_affinity(step: Step, which: str, cpus: str) -> None:
+def set_affinity(step: Step, which: str, cpus: str) -> None:
     """runc's words. EINVAL: none of these CPUs exists, or the cgroup has none of them."""
     try:
         scheduling.set_affinity(id_list.numbers(cpus))

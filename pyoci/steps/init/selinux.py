@@ -7,14 +7,14 @@ from errno import EINVAL
 
 from pyoci import os
 from pyoci.config.filesystem import Mount
-from pyoci.errors import Error, StepError, os_error_text
+from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import procfs, textfile
 from pyoci.kernel.path import filesystem_type
+from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.mounts import MountFilesystem
-from pyoci.steps.step import Context, Step
 
 _MAGIC = 0xF97CFF8C  # selinuxfs
-_PLACE = "/sys/fs/selinux"
+PLACE = "/sys/fs/selinux"
 # Without a context= of their own: each file of proc and sysfs has its label from the policy, mqueue takes an attribute.
 UNLABELLED = ("proc", "sysfs", "mqueue")
 _CONTEXTS = ("context=", "fscontext=", "defcontext=", "rootcontext=")
@@ -30,7 +30,7 @@ def labelled(mount: Mount, label: str) -> Mount:
 def enabled(proc: int) -> bool:
     """As libselinux tells: its file system is mounted, and a policy is loaded (until then all is "kernel")."""
     try:
-        place = os.open(_PLACE, os.O_PATH | os.O_CLOEXEC)
+        place = os.open(PLACE, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -47,27 +47,11 @@ def current(proc: int) -> str:
     return os.fsdecode(label.rstrip(b"\0\n"))
 
 
-class RequireSelinux(Step):
-    """A label that would not be applied is an error, before anything else is done."""
-
-    def describe(self) -> str:
-        return "require SELinux"
-
-    def execute(self, context: Context) -> None:
-        if not enabled(context.proc):
-            what = "selinux label" if self.pointer.endswith("/selinuxLabel") else "mount label"
-            raise Error(
-                f"{what} is specified in config, but selinux is disabled or not supported",
-                pointer=self.pointer,
-                hint=f"remove it, or enable SELinux: {_PLACE} has to be mounted, and a policy loaded",
-            )
-
-
-class _WriteLabel(Step):
+class _WriteLabel(InitStep):
     pointer: str = "/process/selinuxLabel"
     label: str
 
-    def _write(self, context: Context, name: str, what: str) -> None:
+    def _write(self, context: InitContext, name: str, what: str) -> None:
         try:
             procfs.write(context.proc, name, self.label)
         except OSError as error:
@@ -88,7 +72,7 @@ class SetKeyringLabel(_WriteLabel):
     def describe(self) -> str:
         return f"label new keys {self.label}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         try:
             os.stat("self/attr/keycreate", dir_fd=context.proc)
         except FileNotFoundError:
@@ -102,7 +86,7 @@ class SetProcessLabel(_WriteLabel):
     def describe(self) -> str:
         return f"label the program {self.label}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         self._write(context, "self/attr/exec", "process")
 
 
@@ -114,7 +98,7 @@ class MountLabelledQueue(MountFilesystem):
     def describe(self) -> str:
         return f"{super().describe()}, labelled {self.label}"
 
-    def complete(self, context: Context, tree: int) -> None:
+    def complete(self, context: InitContext, tree: int) -> None:
         root = os.open(f"self/fd/{tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=context.proc)
         try:
             os.setxattr(root, "security.selinux", self.label.encode())

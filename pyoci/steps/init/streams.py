@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pyoci import os
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext, InitStep
 
 
-class TakePipes(Step):
+class TakePipes(InitStep):
     """run and exec in the foreground: the runtime copies between them and the caller's streams."""
 
     numbers: tuple[int, ...]
@@ -14,6 +14,6 @@ class TakePipes(Step):
     def describe(self) -> str:
         return f"take pipes as standard streams {', '.join(str(number) for number in self.numbers)}"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         for number in self.numbers:
             os.dup2(context.descriptors[f"stream {number}"], number, inheritable=True)

@@ -10,7 +10,8 @@ from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import PROC_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext
+from pyoci.steps.step import Step
 
 # Files of procfs that lxcfs and container engines replace; everything else below /proc is refused, because a mount
 # there can fake what security labels are written to (CVE-2019-16884).
@@ -36,7 +37,7 @@ def encode(name: str) -> bytes:
     return name.rstrip("/").encode("utf-8", "surrogateescape") or b"/"
 
 
-def find(context: Context, destination: str, directory: bool) -> tuple[int, bool]:
+def find(context: InitContext, destination: str, directory: bool) -> tuple[int, bool]:
     """Open the target (O_PATH), making it if missing; and whether it was there before."""
     name = encode(destination)
     try:
@@ -45,7 +46,7 @@ def find(context: Context, destination: str, directory: bool) -> tuple[int, bool
         return path.ensure(context.root, name, directory), False
 
 
-def find_ordinary_directory(context: Context, step: Step, kind: str, destination: str) -> int:
+def find_ordinary_directory(context: InitContext, step: Step, kind: str, destination: str) -> int:
     """Open the target of a procfs or sysfs: no component may be a link (CVE-2019-19921, CVE-2023-27561)."""
     name = encode(destination)
     flags = os.O_PATH | os.O_DIRECTORY
@@ -82,7 +83,7 @@ def attach(tree: int, target: int, destination: str) -> None:
         raise refused from None
 
 
-def name_in_root(context: Context, target: int) -> str | None:
+def name_in_root(context: InitContext, target: int) -> str | None:
     """The path of `target` below the container's root, as the kernel sees it now; "/" is the root itself.
 
     None is outside. openat2(2) finds nothing there; should a target ever be found in another way, this tells.
@@ -92,7 +93,7 @@ def name_in_root(context: Context, target: int) -> str | None:
     return name[len(root) :] or "/" if f"{name}/".startswith(f"{root}/") else None
 
 
-def check(context: Context, step: Step, destination: str, target: int, is_procfs: bool) -> None:
+def check(context: InitContext, step: Step, destination: str, target: int, is_procfs: bool) -> None:
     """Refuse targets that would hide the root or undermine /proc. `is_procfs`: the mount is the root of a procfs."""
     name = name_in_root(context, target)
     if name is None:

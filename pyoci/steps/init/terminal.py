@@ -12,13 +12,13 @@ from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, terminal
 from pyoci.kernel.path import filesystem_type
-from pyoci.steps.step import Context, Step
+from pyoci.steps.init.context import InitContext, InitStep
 
 _DEVPTS_MAGIC = 0x1CD1
 _PTMX_INODE = 2
 
 
-class OpenTerminal(Step):
+class OpenTerminal(InitStep):
     """Allocate the pseudo-terminal and send its master to the runtime, with the slave's name."""
 
     pointer: str = "/process/terminal"
@@ -28,7 +28,7 @@ class OpenTerminal(Step):
     def describe(self) -> str:
         return "open a pseudo-terminal"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         master = self._multiplexer(context)
         try:
             terminal.unlock(master)
@@ -41,7 +41,7 @@ class OpenTerminal(Step):
             os.close(master)
         context.terminal = slave
 
-    def _multiplexer(self, context: Context) -> int:
+    def _multiplexer(self, context: InitContext) -> int:
         """Open devpts's multiplexer. Looked at first: to open a device, or a FIFO, may have effects or never end."""
         try:
             found = path.open_in_root(context.root, b"/dev/pts/ptmx", os.O_PATH | os.O_NOFOLLOW)
@@ -66,7 +66,7 @@ class OpenTerminal(Step):
         )
 
 
-class BindConsole(Step):
+class BindConsole(InitStep):
     """Put the slave on /dev/console."""
 
     pointer: str = "/process/terminal"
@@ -74,7 +74,7 @@ class BindConsole(Step):
     def describe(self) -> str:
         return "bind the terminal on /dev/console"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         directory = path.open_in_root(context.root, b"/dev", os.O_PATH | os.O_DIRECTORY)
         try:
             target = self._target(directory)
@@ -105,7 +105,7 @@ class BindConsole(Step):
         return target
 
 
-class TakeTerminal(Step):
+class TakeTerminal(InitStep):
     """Make the slave the controlling terminal and the standard streams."""
 
     pointer: str = "/process/terminal"
@@ -113,7 +113,7 @@ class TakeTerminal(Step):
     def describe(self) -> str:
         return "take the terminal as standard streams"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         terminal.make_controlling(context.terminal)
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
@@ -121,17 +121,17 @@ class TakeTerminal(Step):
             os.close(context.terminal)
 
 
-class OpenContainerRoot(Step):
+class OpenContainerRoot(InitStep):
     """exec: the directory below which the names of the container are looked up."""
 
     def describe(self) -> str:
         return "open /"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-class TakeStreams(Step):
+class TakeStreams(InitStep):
     """exec: make the slave the standard streams, so that the container never sees the process with the caller's."""
 
     pointer: str = "/process/terminal"
@@ -139,7 +139,7 @@ class TakeStreams(Step):
     def describe(self) -> str:
         return "take the terminal as standard streams"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
         if context.terminal > 2:
@@ -147,7 +147,7 @@ class TakeStreams(Step):
         context.terminal = 0
 
 
-class ControlTerminal(Step):
+class ControlTerminal(InitStep):
     """exec: make the standard streams' terminal the controlling one, which only the leader of a session can."""
 
     pointer: str = "/process/terminal"
@@ -155,5 +155,5 @@ class ControlTerminal(Step):
     def describe(self) -> str:
         return "make the terminal the controlling one"
 
-    def execute(self, context: Context) -> None:
+    def execute(self, context: InitContext) -> None:
         terminal.make_controlling(context.terminal)

@@ -19,12 +19,12 @@ from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import StateError, StepError
 from pyoci.kernel.process import pidfd_open
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.enter import JoinContainer
-from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.container.exec.started import refused, started
 from tests.isolation import CLONE_NEWUTS, in_namespace
-from tests.steps.scene import context
+from tests.steps.scene import context, runtimes
 
 pytestmark = pytest.mark.root
 
@@ -77,15 +77,15 @@ def test_a_pid_that_is_used_again_after_the_first_look() -> None:
     found = state.process(os.getpid())
     assert found is not None
 
-    def opened(start_time: int) -> Context:
-        made = context()
+    def opened(start_time: int) -> InitContext:
+        made = runtimes(context())
         container = Container(
             root="/", id="c", bundle="/", rootfs="/", created="", annotations={}, cgroups={}, pid=os.getpid(),
             start_time=start_time,
         )  # fmt: skip
         with made.undo:
             container_exec._Execution._open(cast(Any, None), container, made)
-        return made
+        return made.init
 
     assert "container" in opened(found[1]).descriptors
     with pytest.raises(StateError, match=STOPPED):

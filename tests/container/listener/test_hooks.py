@@ -243,7 +243,7 @@ def test_a_hook_that_cannot_load_the_filter(box: Box, agent: Make) -> None:
     def more(config: dict[str, Any]) -> None:
         config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 3}]
 
-    assert "hook #0: fork/exec /reporter: too many open files" in failed(box, CALL, more=more)
+    assert "hook #0: load the seccomp filter: too many open files" in failed(box, CALL, more=more)
     assert served.states == []
 
 

@@ -13,7 +13,8 @@ from pyoci.container.process.handshake import Handshake
 from pyoci.container.streams.console import ConsoleOwner
 from pyoci.errors import Error
 from pyoci.kernel.signals import Interrupts
-from pyoci.steps.step import Context
+from pyoci.steps.host.context import HostContext
+from pyoci.steps.init.context import InitContext
 from pyoci.undo import Undo
 
 
@@ -50,12 +51,12 @@ def test_none_where_none_was_asked_for() -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_a_terminal_is_one_descriptor(count: int) -> None:
     ours, theirs = channel.pair()
-    context = Context(ours, Undo())
+    context = HostContext(ours, Undo(), InitContext(theirs))
     context.interrupts = Interrupts(())
     context.interrupts.install()
     ends = os.pipe()
     taken: list[int] = []
-    birth = Handshake(cast(Any, None), context, theirs, lambda name, master: taken.append(master))
+    birth = Handshake(cast(Any, None), context, lambda name, master: taken.append(master))
     theirs.send("console", "/dev/pts/0", descriptors=ends[:count])
     try:
         with pytest.raises(Error, match="a terminal that is none"):

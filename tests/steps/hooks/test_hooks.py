@@ -14,7 +14,7 @@ import pytest
 
 from pyoci.config import hooks as config_hooks
 from pyoci.errors import HookError
-from pyoci.steps.hooks.hooks import run_hooks
+from pyoci.steps.hooks.run import run_hooks
 from tests.container.box import SOON, Box, Done, alive, until
 from tests.isolation import in_namespace
 from tests.steps.hooks.log import HOST, IN_CREATE, KINDS, Hook, Log

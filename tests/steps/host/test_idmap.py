@@ -15,9 +15,11 @@ from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs
 from pyoci.steps.host import idmap
+from pyoci.steps.host.context import HostContext
 from pyoci.steps.host.idmap import OpenIdMapping, WriteIdMappings
-from pyoci.steps.init.binds import BindMount, OpenSource
-from pyoci.steps.step import Context
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWUSER, in_namespace, user_namespace
 from tests.steps.look import Config, Look, changes, parse
@@ -51,7 +53,7 @@ def write(step: WriteIdMappings, uid: int = 0) -> dict[str, str]:
             os._exit(0)
         os.read(ready[0], 1)
         try:
-            made = Context(None, None)  # type: ignore[arg-type]
+            made = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
             made.proc = os.open("/proc", os.O_PATH)
             made.pid = pid
             carry_out(made, step)
@@ -167,7 +169,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def owners(made: Context, source: Path, option: str, **rows: Any) -> list[tuple[int, int]]:
+def owners(made: InitContext, source: Path, option: str, **rows: Any) -> list[tuple[int, int]]:
     wanted = mount("/data", "none", str(source), f"rbind,{option}", **rows)
     opened = OpenIdMapping(
         pointer=f"{wanted.pointer}/uidMappings", uid_mappings=wanted.uid_mappings, gid_mappings=wanted.gid_mappings

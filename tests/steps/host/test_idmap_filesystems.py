@@ -14,8 +14,9 @@ import pytest
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.steps.host.idmap import OpenIdMapping
-from pyoci.steps.init.binds import BindMount, OpenSource
-from pyoci.steps.step import Context
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from tests.isolation import in_namespace
 from tests.steps.scene import at_root, carry_out, mount, put
 
@@ -83,7 +84,7 @@ def test_owners_are_mapped(kind: str, tmp_path: Path) -> None:
         if not (source / "file").exists():
             write(source)
 
-    def body(made: Context) -> tuple[list[int], list[int]]:
+    def body(made: InitContext) -> tuple[list[int], list[int]]:
         bind(made, source)
         inside, outside = os.stat(rootfs / "data/file"), os.stat(source / "file")
         return [inside.st_uid, inside.st_gid], [outside.st_uid, outside.st_gid]
@@ -91,7 +92,7 @@ def test_owners_are_mapped(kind: str, tmp_path: Path) -> None:
     assert at_root(rootfs, body, prepare=prepare) == ([2005, 2006], [5, 6])
 
 
-def bind(made: Context, source: Path) -> None:
+def bind(made: InitContext, source: Path) -> None:
     options = {"uidMappings": ROWS, "gidMappings": ROWS}
     wanted = mount("/data", "none", str(source), "bind,idmap", **options)
     pointer = f"{wanted.pointer}/uidMappings"

@@ -21,7 +21,7 @@ from tests.container.box import Box, Done, until
 from tests.isolation import CLONE_NEWNET, CLONE_NEWNS, in_namespace
 from tests.plan.configs import USER, around, read
 from tests.steps.look import Change, changes, process, user_namespace
-from tests.steps.scene import context
+from tests.steps.scene import context, runtimes
 
 pytestmark = pytest.mark.root
 
@@ -259,5 +259,5 @@ def test_without_pyroute2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pyoci.kernel.links", raising=False)
     step = MoveNetDevice(pointer="/linux/netDevices/e", device=NetDevice(pointer="", device="e"))
     with pytest.raises(Error, match="linux.netDevices needs the Python package pyroute2") as caught:
-        step.execute(context())
+        step.execute(runtimes(context()))
     assert "python3-pyroute2" in caught.value.hint

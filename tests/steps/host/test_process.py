@@ -16,8 +16,10 @@ from pyoci.config.seccomp import Seccomp
 from pyoci.errors import StepError
 from pyoci.kernel import capability, namespace
 from pyoci.kernel.clone import clone
-from pyoci.steps.host.process import CompileFilter, RaiseHardLimits, SetOomScoreAdj, SetTimeOffsets
-from pyoci.steps.step import Context
+from pyoci.steps.host.context import HostContext
+from pyoci.steps.host.process import RaiseHardLimits, SetOomScoreAdj, SetTimeOffsets
+from pyoci.steps.host.seccomp import CompileFilter
+from pyoci.steps.init.context import InitContext
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWTIME
 from tests.steps.look import Look, process
@@ -29,7 +31,7 @@ CAP_SYS_RESOURCE = 1 << 24
 
 
 @pytest.fixture
-def waiting() -> Iterator[Context]:
+def waiting() -> Iterator[HostContext]:
     """A context whose process waits, in a new time namespace, until the test ends."""
     reading, writing = os.pipe()
     ready, told = os.pipe()
@@ -40,7 +42,7 @@ def waiting() -> Iterator[Context]:
         os.write(told, b"x")
         os.read(reading, 1)
 
-    made: Context = Context(None, None)  # type: ignore[arg-type]
+    made: HostContext = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
     made.pid, made.pidfd = clone(body)
     made.proc = os.open("/proc", os.O_PATH)
     os.read(ready, 1)
@@ -51,18 +53,18 @@ def waiting() -> Iterator[Context]:
         os.close(descriptor)
 
 
-def test_oom_score(waiting: Context) -> None:
+def test_oom_score(waiting: HostContext) -> None:
     carry_out(waiting, SetOomScoreAdj(value=345))
     assert Path(f"/proc/{waiting.pid}/oom_score_adj").read_text() == "345\n"
 
 
-def test_an_oom_score_that_is_refused(waiting: Context) -> None:
+def test_an_oom_score_that_is_refused(waiting: HostContext) -> None:
     with pytest.raises(StepError) as caught:
         carry_out(waiting, SetOomScoreAdj(value=5000))
     assert caught.value.pointer == "/process/oomScoreAdj"
 
 
-def test_clock_offsets(waiting: Context) -> None:
+def test_clock_offsets(waiting: HostContext) -> None:
     offsets = (
         TimeOffset(pointer="/linux/timeOffsets/monotonic", clock="monotonic", secs=5, nanosecs=7),
         TimeOffset(pointer="/linux/timeOffsets/boottime", clock="boottime", secs=-3, nanosecs=0),
@@ -72,7 +74,7 @@ def test_clock_offsets(waiting: Context) -> None:
     assert lines == [["monotonic", "5", "7"], ["boottime", "-3", "0"]]
 
 
-def test_an_offset_before_the_beginning_of_time(waiting: Context) -> None:
+def test_an_offset_before_the_beginning_of_time(waiting: HostContext) -> None:
     offset = TimeOffset(pointer="/linux/timeOffsets/boottime", clock="boottime", secs=-(10**12), nanosecs=0)
     with pytest.raises(StepError) as caught:
         carry_out(waiting, SetTimeOffsets(offsets=(offset,)))
@@ -84,7 +86,7 @@ def limit(soft: int, hard: int) -> RaiseHardLimits:
     return RaiseHardLimits(rlimits=(one,))
 
 
-def test_a_lower_limit_is_left_to_the_process(waiting: Context) -> None:
+def test_a_lower_limit_is_left_to_the_process(waiting: HostContext) -> None:
     before = resource.prlimit(waiting.pid, resource.RLIMIT_CORE)
     carry_out(waiting, limit(0, 0))
     assert resource.prlimit(waiting.pid, resource.RLIMIT_CORE) == before
@@ -105,14 +107,20 @@ def test_a_higher_limit_is_raised_or_refused_with_a_reason(box: Box) -> None:
     assert "/process/rlimits/0" in done.stderr and "CAP_SYS_RESOURCE" in done.stderr
 
 
-def test_the_filter_is_made_by_what_create_gives() -> None:
-    made: Context = Context(None, None)  # type: ignore[arg-type]
-    profile = Seccomp(default_action="SCMP_ACT_ALLOW")
-    seen: list[Any] = []
-    made.compile = seen.append
-    carry_out(made, CompileFilter(seccomp=profile))
-    assert seen == [profile]
-    assert made.filter is None
+def test_a_filter_that_does_nothing_is_none(tmp_path: Path) -> None:
+    """The empty object, as some engines write it."""
+    made = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
+    made.root = str(tmp_path)
+    carry_out(made, CompileFilter(seccomp=Seccomp(default_action="")))
+    assert made.init.filter is None
+
+
+def test_the_filter_is_handed_over_with_its_flags(tmp_path: Path) -> None:
+    made = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
+    made.root = str(tmp_path)
+    carry_out(made, CompileFilter(seccomp=Seccomp(default_action="SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",))))
+    assert made.init.filter is not None
+    assert made.init.filter[1] == 2
 
 
 @pytest.mark.parametrize("offsets", [False, True])

@@ -28,9 +28,10 @@ from pyoci.kernel import resctrl, textfile
 from pyoci.plan import create as plan
 from pyoci.plan import exec
 from pyoci.plan.inputs import ExecInputs
-from pyoci.steps.host import rdt
+from pyoci.rdt import group as rdt_group
+from pyoci.steps.host.context import HostContext, run
 from pyoci.steps.host.rdt import JoinRdtGroup, MakeRdtGroup
-from pyoci.steps.step import Context, run
+from pyoci.steps.init.context import InitContext
 from pyoci.undo import Undo
 from tests.container.box import Box
 from tests.isolation import in_namespace
@@ -70,12 +71,12 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tree
 
 
-def carry_out(id: str = "web", **members: Any) -> tuple[rdt.Group, Context]:
+def carry_out(id: str = "web", **members: Any) -> tuple[rdt_group.Group, HostContext]:
     """Both steps, for a process 4711."""
     wanted = config.read({"linux": {"intelRdt": members}}).linux.intel_rdt
     assert wanted is not None
-    group = rdt.group(wanted, id)
-    made = Context(None, Undo())  # type: ignore[arg-type]
+    group = rdt_group.group(wanted, id)
+    made = HostContext(None, Undo(), InitContext(None))  # type: ignore[arg-type]
     made.pid = 4711
     with made.undo:
         paths = (group.path, group.monitor) if group.monitor else (group.path,)
@@ -331,11 +332,11 @@ def test_a_process_of_exec_joins_both() -> None:
 def test_the_group_is_ready_before_the_process_and_joined_before_it_goes_on() -> None:
     raw = spec.example(v2=False)
     raw["linux"]["intelRdt"] = {"schemata": ["L3:0=f"]}
-    where = around(raw, rdt=rdt.Group(mount="/r", path="/r/web", make=True))
+    where = around(raw, rdt=rdt_group.Group(mount="/r", path="/r/web", make=True))
     made = plan.make(read(raw), where)
     names = [step.describe() for step in (*made.prepare, *made.admit) if "resctrl" in step.describe()]
     assert names == ["make the resctrl group /r/web with L3:0=f", "enter the resctrl group /r/web"]
-    assert rdt.schemata(IntelRdt(mem_bw_schema="MB:0=1", l3_cache_schema="L3:0=1")) == ["L3:0=1", "MB:0=1"]
+    assert rdt_group.schemata(IntelRdt(mem_bw_schema="MB:0=1", l3_cache_schema="L3:0=1")) == ["L3:0=1", "MB:0=1"]
 
 
 # -- update
@@ -397,4 +398,4 @@ def test_update(mount: Path, box: Box, refused: bool, monkeypatch: pytest.Monkey
 
 def test_update_of_a_container_without_a_group(mount: Path) -> None:
     with pytest.raises(Error, match="the container has no Intel RDT configuration to update"):
-        rdt.change("", ("L3:0=1",), Undo())
+        rdt_group.change("", ("L3:0=1",), Undo())

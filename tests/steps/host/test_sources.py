@@ -18,9 +18,12 @@ from pyoci.errors import Error, StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
 from pyoci.kernel.signals import Interrupts
-from pyoci.steps.init import binds
-from pyoci.steps.init.binds import BindMount, OpenSource, through_root
-from pyoci.steps.step import Context
+from pyoci.steps.host.context import HostContext
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init import binds, sources
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
+from pyoci.steps.init.sources import through_root
 from pyoci.undo import Undo
 from tests.isolation import in_namespace, mountinfo, top_mount, user_namespace
 from tests.steps.scene import at_root, carry_out, filesystem, mount, put
@@ -36,7 +39,7 @@ def rootfs(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def show(made: Context, rootfs: Path, source: Path | str, options: str = "rbind", **step: Any) -> None:
+def show(made: InitContext, rootfs: Path, source: Path | str, options: str = "rbind", **step: Any) -> None:
     """Open the source beforehand, then bind what there is to bind on /seen."""
     wanted = mount("/seen", "none", str(source), options)
     first = OpenSource(pointer="/mounts/0/source", mount=wanted, source=str(source), rootfs=str(rootfs), **step)
@@ -57,7 +60,7 @@ def content(rootfs: Path) -> str:
 def test_a_link_of_the_host_to_the_root(rootfs: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("root")
 
-    def body(made: Context) -> str:
+    def body(made: InitContext) -> str:
         show(made, rootfs, tmp_path / "alias/mnt")
         return content(rootfs)
 
@@ -68,7 +71,7 @@ def test_what_is_not_there_yet(rootfs: Path, tmp_path: Path) -> None:
     """The file comes with the mount."""
     (tmp_path / "alias").symlink_to(tmp_path)
 
-    def body(made: Context) -> str:
+    def body(made: InitContext) -> str:
         show(made, rootfs, tmp_path / "alias/root/mnt/file")
         return (rootfs / "seen").read_text()
 
@@ -79,7 +82,7 @@ def test_what_is_not_there_yet(rootfs: Path, tmp_path: Path) -> None:
 def test_the_root_itself(rootfs: Path, options: str) -> None:
     """Recursive or not, as the kernel does it: with what is mounted by then."""
 
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         wanted = mount("/seen", "none", str(rootfs), options)
         filesystem(made, mount("/mnt", "tmpfs", "t"))
         (rootfs / "mnt/file").touch()
@@ -92,7 +95,7 @@ def test_the_root_itself(rootfs: Path, options: str) -> None:
 def test_a_file_that_is_mounted(rootfs: Path, tmp_path: Path) -> None:
     (tmp_path / "given").write_text("given")
 
-    def body(made: Context) -> str:
+    def body(made: InitContext) -> str:
         one = mount("/first", "none", str(tmp_path / "given"), "bind")
         carry_out(made, OpenSource(mount=one, source=one.source), BindMount(mount=one))
         two = mount("/second", "none", f"{rootfs}/first", "bind,ro")
@@ -118,7 +121,7 @@ def test_a_second_mount_of_the_root_is_the_host_s(rootfs: Path, tmp_path: Path) 
         put(kernel.new_filesystem("tmpfs"), other / "own")
         (other / "own/file").write_text("the host's mount")
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         found = []
         for name in ("own", "link"):
             show(made, rootfs, other / name)
@@ -133,9 +136,9 @@ def test_a_directory_that_has_become_another_one(rootfs: Path, tmp_path: Path, m
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").write_text("another directory's")
     (tmp_path / "way").symlink_to(tmp_path / "other")
-    monkeypatch.setattr(binds, "through_root", lambda source, root: (str(tmp_path / "other"), "/file"))
+    monkeypatch.setattr(sources, "through_root", lambda source, root: (str(tmp_path / "other"), "/file"))
 
-    def body(made: Context) -> None:
+    def body(made: InitContext) -> None:
         show(made, rootfs, tmp_path / "way/file")
 
     with pytest.raises(StepError) as caught:
@@ -152,7 +155,7 @@ def test_a_way_out_through_a_link_of_the_image(rootfs: Path, tmp_path: Path) -> 
     (rootfs / "directory").mkdir()
     (rootfs / "link").symlink_to("../outside/deep/er")
 
-    def body(made: Context, name: str) -> str:
+    def body(made: InitContext, name: str) -> str:
         show(made, rootfs, f"{rootfs}/{name}")
         return content(rootfs)
 
@@ -164,7 +167,7 @@ def test_a_way_out_through_a_link_of_the_image(rootfs: Path, tmp_path: Path) -> 
 
 
 def test_a_missing_source_is_named(rootfs: Path) -> None:
-    def body(made: Context) -> None:
+    def body(made: InitContext) -> None:
         wanted = mount("/seen", "none", f"{rootfs}/none/such", "bind")
         carry_out(made, BindMount(pointer="/mounts/0", mount=wanted, inside="/none/such"))
 
@@ -178,7 +181,7 @@ def test_a_missing_source_is_named(rootfs: Path) -> None:
 def test_nothing_is_left_open(rootfs: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to("root")
 
-    def body(made: Context) -> int:
+    def body(made: InitContext) -> int:
         before = len(os.listdir(f"/proc/{os.getpid()}/fd"))
         show(made, rootfs, tmp_path / "alias/mnt", "rbind,ro", locked=True)
         wanted = mount("/seen", "none", "", "bind,rexec")
@@ -235,7 +238,7 @@ parts = st.lists(st.sampled_from(["..", "a", "b", "etc"]), max_size=8)
 def test_climbing_is_what_the_letters_say(rest: list[str]) -> None:
     below = os.path.normpath("/".join(["x", "y", *rest])).split("/")
     inside = below[:2] == ["x", "y"]
-    if binds._climbs(rest[::-1]):
+    if sources._climbs(rest[::-1]):
         return  # it may come back: then the walk goes on by itself
     assert inside
 
@@ -247,7 +250,7 @@ def test_locks_follow_a_mount_to_its_second_place(rootfs: Path, tmp_path: Path) 
     source = tmp_path / "source"
     source.mkdir()
 
-    def body(made: Context) -> tuple[set[str], set[str]]:
+    def body(made: InitContext) -> tuple[set[str], set[str]]:
         one = mount("/first", "none", str(source), "rbind,ro")
         carry_out(made, OpenSource(mount=one, source=one.source, locked=True), BindMount(mount=one, locked=True))
         two = mount("/second", "none", f"{rootfs}/first", "bind,nodev")  # ro was the container's own
@@ -275,7 +278,7 @@ def test_locks_follow_a_mount_to_its_second_place(rootfs: Path, tmp_path: Path) 
 def mapped(rootfs: Path, kind: str) -> tuple[int, int]:
     """Owners of a file at the top of what is bound, and on the mount below."""
 
-    def body(made: Context) -> tuple[int, int]:
+    def body(made: InitContext) -> tuple[int, int]:
         made.descriptors["/mounts/0/uidMappings"] = user_namespace("0 3000 100\n")
         filesystem(made, mount("/mnt", "tmpfs", "t"))
         (rootfs / "mnt/below").mkdir()
@@ -298,11 +301,11 @@ def test_ids_are_mapped(rootfs: Path) -> None:
 def asked(body: Callable[[Handshake, channel.Channel], T]) -> T:
     """In a process of its own: a runtime with an open mapping, and the container's end of its channel."""
     ours, theirs = channel.pair()
-    context = Context(ours, Undo())
+    context = HostContext(ours, Undo(), InitContext(theirs))
     context.interrupts = Interrupts(())
     context.interrupts.install()
-    context.descriptors["/mounts/3/uidMappings"] = user_namespace("0 3000 100\n")
-    birth = Handshake(cast(Any, None), context, theirs, lambda name, master: None)
+    context.init.descriptors["/mounts/3/uidMappings"] = user_namespace("0 3000 100\n")
+    birth = Handshake(cast(Any, None), context, lambda name, master: None)
     return body(birth, theirs)
 
 
@@ -338,7 +341,7 @@ def test_nothing_else_is_mapped(pointer: str, count: int) -> None:
 def test_an_answer_that_is_none(rootfs: Path) -> None:
     ours, theirs = channel.pair()
 
-    def ask(made: Context, answer: tuple[str, ...]) -> None:
+    def ask(made: InitContext, answer: tuple[str, ...]) -> None:
         made.channel = theirs
         ours.send(*answer)
         binds._ask_for_idmap(made, mount("/x", "none", "/y", "bind,idmap"), made.root)

@@ -13,7 +13,7 @@ from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.steps.init import apparmor
 from pyoci.steps.init.apparmor import SetAppArmorProfile
-from pyoci.steps.step import Context
+from pyoci.steps.init.context import InitContext
 from tests.container.box import Box
 
 ENABLED = Path("/sys/module/apparmor/parameters/enabled")
@@ -36,7 +36,7 @@ def apply(
             raise OSError(errno, os.strerror(errno))
 
     monkeypatch.setattr(procfs, "write", write)
-    made = Context(None, None)  # type: ignore[arg-type]
+    made = InitContext(None)  # type: ignore[arg-type]
     made.proc = os.open(tmp_path, os.O_PATH)
     try:
         SetAppArmorProfile(profile="engine-default", **more).execute(made)

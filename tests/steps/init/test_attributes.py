@@ -23,10 +23,11 @@ from pyoci.kernel.constants import (
     MOUNT_ATTR_RELATIME,
     MOUNT_ATTR_STRICTATIME,
 )
+from pyoci.steps.host.sources import OpenSource
 from pyoci.steps.init import attributes
-from pyoci.steps.init.binds import BindMount, OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import ChangeMount
-from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, in_namespace, top_mount
 from tests.steps.scene import at_root, carry_out, context, filesystem, mount, put
 
@@ -74,7 +75,7 @@ def sources(place: Path) -> None:
         os.close(top)
 
 
-def bind(made: Context, source: Path, destination: str, options: str, locked: bool) -> None:
+def bind(made: InitContext, source: Path, destination: str, options: str, locked: bool) -> None:
     wanted = mount(destination, "none", str(source), options)
     carry_out(made, OpenSource(pointer="/mounts/0/source", mount=wanted, source=str(source), locked=locked))
     carry_out(made, BindMount(pointer="/mounts/0", mount=wanted))
@@ -83,7 +84,7 @@ def bind(made: Context, source: Path, destination: str, options: str, locked: bo
 def outcomes(rootfs: Path, place: Path, locked: bool) -> dict[tuple[int, str], object]:
     """For each source and options: what the mounts have, of which one is below, or that it was refused."""
 
-    def body(made: Context) -> dict[tuple[int, str], object]:
+    def body(made: InitContext) -> dict[tuple[int, str], object]:
         found: dict[tuple[int, str], object] = {}
         for number, host in enumerate(HOST):
             for options in OPTIONS:
@@ -128,7 +129,7 @@ def on_a_host_mount(
             (source / "below").mkdir()
             put(kernel.new_filesystem("tmpfs", attributes=below), source / "below")
 
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         bind(made, source, "/data", options, locked)
         for change in changes:
             wanted = mount("/data", "none", str(source), f"bind,remount,{change}")
@@ -207,7 +208,7 @@ def test_a_remount_of_what_is_mounted_below_keeps_it_too(rootfs: Path, tmp_path:
         (source / "below").mkdir()
         put(kernel.new_filesystem("tmpfs", attributes=HOSTILE), source / "below")
 
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         bind(made, source, "/data", "rbind", locked=True)
         wanted = mount("/data/below", "none", "", "bind,remount,ro")
         carry_out(made, ChangeMount(mount=wanted, locked=True))
@@ -218,7 +219,7 @@ def test_a_remount_of_what_is_mounted_below_keeps_it_too(rootfs: Path, tmp_path:
 
 
 def test_nothing_is_locked_of_what_the_container_mounts_itself(rootfs: Path) -> None:
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         filesystem(made, mount("/data", "tmpfs", "t", "nosuid,noexec"), locked=True)
         carry_out(made, ChangeMount(mount=mount("/data", "tmpfs", "t", "remount,exec,noatime"), locked=True))
         found: set[str] = top_mount(f"{rootfs}/data")["options"]
@@ -235,7 +236,7 @@ def test_a_file_system_that_is_read_only_locks_nothing(rootfs: Path, tmp_path: P
     def prepare() -> None:
         put(kernel.new_filesystem("tmpfs", "t", (), ("ro",)), source)
 
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         bind(made, source, "/data", "bind,rw", locked=True)
         return os.statvfs(rootfs / "data").f_flag & os.ST_RDONLY == os.ST_RDONLY
 
@@ -269,9 +270,11 @@ def test_what_a_recursive_copy_takes_along(tmp_path: Path) -> None:
         put(kernel.new_filesystem("tmpfs"), top / "xy")
         made = context()
         place = os.open(top / "x/y", os.O_PATH)
-        found = [one.point.decode() for one in attributes.below(made, place)]
+        found = [one.point.decode() for one in attributes.below(attributes.View(made.proc, {}), place)]
         place = os.open(top, os.O_PATH)
-        return found + [one.point.decode().rpartition("/")[2] for one in attributes.below(made, place)]
+        return found + [
+            one.point.decode().rpartition("/")[2] for one in attributes.below(attributes.View(made.proc, {}), place)
+        ]
 
     inner, *rest = in_namespace(body)
     assert inner.endswith("/a\\040b\\134c/x/y/z")

@@ -20,8 +20,9 @@ from pyoci.kernel.constants import (
     MS_SHARED,
     MS_SLAVE,
 )
-from pyoci.steps.init.binds import BindMount, OpenSource
-from pyoci.steps.step import Context
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from tests.isolation import (
     CLONE_NEWNS,
     CLONE_NEWUSER,
@@ -48,7 +49,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def bind(made: Context, source: Path, destination: str, options: str, **step: Any) -> None:
+def bind(made: InitContext, source: Path, destination: str, options: str, **step: Any) -> None:
     wanted = mount(destination, "none", str(source), options)
     carry_out(made, OpenSource(pointer="/mounts/0/source", mount=wanted, source=str(source), **step))
     carry_out(made, BindMount(pointer="/mounts/0", mount=wanted))
@@ -82,7 +83,7 @@ def test_attributes_of_a_bind_mount(rootfs: Path, source: Path, options: str, ex
         tree = kernel.new_filesystem("tmpfs", attributes=MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | 0x10)
         put(tree, source)
 
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         bind(made, source, "/data", options)
         found: set[str] = top_mount(f"{rootfs}/data")["options"]
         return found
@@ -108,7 +109,7 @@ RECURSIVE = [
 def test_recursive_attributes_reach_what_is_mounted_below(
     rootfs: Path, source: Path, options: str, expected: set[str]
 ) -> None:
-    def body(made: Context) -> list[set[str]]:
+    def body(made: InitContext) -> list[set[str]]:
         bind(made, source, "/data", options)
         return [one["options"] for one in mountinfo(f"{rootfs}/data")]
 
@@ -122,7 +123,7 @@ CLEARED += [("rsymfollow", "nosymfollow"), ("rdiratime", "nodiratime")]
 
 @pytest.mark.parametrize(("option", "set_before"), CLEARED)
 def test_recursive_attributes_are_taken_away(rootfs: Path, source: Path, option: str, set_before: str) -> None:
-    def body(made: Context) -> list[bool]:
+    def body(made: InitContext) -> list[bool]:
         bind(made, source, "/one", "bind," + set_before)
         bind(made, rootfs / "one", "/two", "rbind," + option)
         return [set_before in top_mount(f"{rootfs}/{name}")["options"] for name in ("one", "two")]
@@ -136,7 +137,7 @@ def test_recursive_or_not(rootfs: Path, source: Path, options: str, expected: li
         put(kernel.new_filesystem("tmpfs"), source / "below")
         (source / "below/inner").touch()
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         bind(made, source, "/data", options)
         return [name for name in ("file", "below/inner") if (rootfs / "data" / name).exists()]
 
@@ -144,7 +145,7 @@ def test_recursive_or_not(rootfs: Path, source: Path, options: str, expected: li
 
 
 def test_only_ro_of_the_top_mount(rootfs: Path, source: Path) -> None:
-    def body(made: Context) -> list[bool]:
+    def body(made: InitContext) -> list[bool]:
         bind(made, source, "/data", "rbind,ro")
         return ["ro" in one["options"] for one in mountinfo(f"{rootfs}/data")]
 
@@ -152,7 +153,7 @@ def test_only_ro_of_the_top_mount(rootfs: Path, source: Path) -> None:
 
 
 def test_a_file_is_bound_on_a_file_that_is_made(rootfs: Path, source: Path) -> None:
-    def body(made: Context) -> str:
+    def body(made: InitContext) -> str:
         bind(made, source / "file", "/new/place", "bind")
         return (rootfs / "new/place").read_text()
 
@@ -192,7 +193,7 @@ def test_locked_attributes_of_another_user_namespace_are_kept(rootfs: Path, sour
     def outer() -> set[str]:
         put(kernel.new_filesystem("tmpfs", "t", (), (), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID), source)
 
-        def body(made: Context) -> set[str]:
+        def body(made: InitContext) -> set[str]:
             bind(made, source, "/data", "rbind,noexec")
             found: set[str] = top_mount(f"{rootfs}/data")["options"]
             return found
@@ -222,7 +223,7 @@ def test_locked_attributes_of_another_user_namespace_are_kept(rootfs: Path, sour
     ],
 )
 def test_propagation_options(rootfs: Path, source: Path, options: str, step: dict[str, int], tags: list[str]) -> None:
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         bind(made, source, "/data", options, **step)
         return [tag.partition(":")[0] for tag in top_mount(f"{rootfs}/data")["propagation"]]
 
@@ -247,7 +248,7 @@ def test_what_is_mounted_below_a_bind_of_a_shared_mount(
 ) -> None:
     """The host sees it only if a shared mount was asked for; the host's own mounts come in unless it is private."""
 
-    def body(made: Context) -> tuple[bool, bool]:
+    def body(made: InitContext) -> tuple[bool, bool]:
         bind(made, source, "/data", "rbind", propagation=propagation)
         put(kernel.new_filesystem("tmpfs"), rootfs / "data/below")
         out = any(one["point"] == str(source / "below") for one in mountinfo(str(source)))
@@ -263,7 +264,7 @@ def test_what_is_mounted_below_a_bind_of_a_shared_mount(
 def test_no_descriptor_is_left_open(rootfs: Path, source: Path) -> None:
     """A container with thousands of mounts must not run out of descriptors while it is made."""
 
-    def body(made: Context) -> int:
+    def body(made: InitContext) -> int:
         before = len(os.listdir(f"/proc/{os.getpid()}/fd"))
         for number in range(5):
             bind(made, source, f"/bind-{number}", "rbind,ro,rslave")

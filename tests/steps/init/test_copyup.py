@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pyoci.errors import StepError
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.copyup import MountCopy
-from pyoci.steps.step import Context
 from tests.isolation import top_mount
 from tests.security.harness import helper
 from tests.steps.scene import at_root, carry_out, mount
@@ -78,7 +78,7 @@ def walk(top: Path) -> dict[str, tuple[object, ...]]:
 def test_everything_is_copied_as_it_is(rootfs: Path) -> None:
     before = walk(rootfs / "filled")
 
-    def body(made: Context) -> tuple[dict[str, Any], dict[str, Any]]:
+    def body(made: InitContext) -> tuple[dict[str, Any], dict[str, Any]]:
         carry_out(made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
         return walk(rootfs / "filled"), top_mount(f"{rootfs}/filled")
 
@@ -95,7 +95,7 @@ def test_very_many_levels(tmp_path: Path, files: int) -> None:
     deepest.mkdir(parents=True)
     (deepest / "file").touch()
 
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         carry_out(made, MountCopy(pointer="/mounts/0", mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
         return (deepest / "file").exists()
@@ -117,7 +117,7 @@ def test_links_are_not_followed(rootfs: Path, tmp_path: Path) -> None:
     (tmp_path / "outside/secret").touch()
     os.symlink(tmp_path / "outside", rootfs / "filled/away")
 
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
         return (rootfs / "filled/away").is_symlink()
 
@@ -125,7 +125,7 @@ def test_links_are_not_followed(rootfs: Path, tmp_path: Path) -> None:
 
 
 def test_what_does_not_exist_is_copied_as_nothing(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[list[str], str]:
+    def body(made: InitContext) -> tuple[list[str], str]:
         carry_out(made, MountCopy(mount=mount("/new", "tmpfs", "t", "tmpcopyup")))
         return os.listdir(rootfs / "new"), top_mount(f"{rootfs}/new")["type"]
 
@@ -150,7 +150,7 @@ def test_files_that_are_exchanged_meanwhile(tmp_path: Path) -> None:
     (filled / "file").write_text("content")
     os.mknod(filled / "zero", 0o20666, os.makedev(1, 5))
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         found = []
         for _ in range(100):
             carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup,size=1m")))
@@ -175,7 +175,7 @@ def kind_and_content(path: Path) -> str:
 
 
 def test_no_descriptor_is_left_open(rootfs: Path) -> None:
-    def body(made: Context) -> int:
+    def body(made: InitContext) -> int:
         before = len(os.listdir(f"/proc/{os.getpid()}/fd"))
         carry_out(made, MountCopy(mount=mount("/filled", "tmpfs", "t", "tmpcopyup")))
         return len(os.listdir(f"/proc/{os.getpid()}/fd")) - before

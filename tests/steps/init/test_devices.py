@@ -13,8 +13,8 @@ import pytest
 
 from pyoci.config.linux import Device
 from pyoci.errors import StepError
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.devices import DEFAULT, LINKS, MakeDevice, MakeLink
-from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, mountinfo, top_mount
 from tests.steps.scene import at_root, carry_out
 
@@ -93,7 +93,7 @@ def test_a_link_in_place_of_dev_leads_nowhere_else(rootfs: Path, target: str) ->
 
 
 def test_in_a_user_namespace_the_hosts_node_is_bound(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[dict[str, Any], bytes, bool]:
+    def body(made: InitContext) -> tuple[dict[str, Any], bytes, bool]:
         carry_out(made, device("/dev/zero", "c", 1, 5, bind=True), device("/dev/pipe", "p", 0, 0, uid=0))
         with open(rootfs / "dev/zero", "rb") as file:
             content = file.read(3)
@@ -108,7 +108,7 @@ def test_in_a_user_namespace_the_hosts_node_is_bound(rootfs: Path) -> None:
 def test_where_nodes_are_refused_the_hosts_is_bound(rootfs: Path) -> None:
     """EPERM without our knowing that we are in a user namespace."""
 
-    def body(made: Context) -> int:
+    def body(made: InitContext) -> int:
         carry_out(made, device("/dev/null"))
         return len(mountinfo(f"{rootfs}/dev/null"))
 
@@ -150,7 +150,7 @@ def test_binding_does_not_follow_a_link_of_the_image(rootfs: Path, link: str) ->
     for place in (rootfs, outside):
         (place / "target").touch()
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         try:
             carry_out(made, device("/dev/null", bind=True))
         except StepError:

@@ -12,9 +12,9 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import ChangeMount
 from pyoci.steps.init.rootfs import MakeReadOnly
-from pyoci.steps.step import Context
 from tests.isolation import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -51,7 +51,7 @@ def test_mode_of_a_tmpfs(rootfs: Path, existing: int | None, options: str, mode:
         (rootfs / "t").mkdir()
         (rootfs / "t").chmod(existing)
 
-    def body(made: Context) -> int:
+    def body(made: InitContext) -> int:
         filesystem(made, mount("/t", "tmpfs", "t", options))
         return stat.S_IMODE((rootfs / "t").stat().st_mode)
 
@@ -59,7 +59,7 @@ def test_mode_of_a_tmpfs(rootfs: Path, existing: int | None, options: str, mode:
 
 
 def test_data_and_flags_of_a_tmpfs(rootfs: Path) -> None:
-    def body(made: Context) -> dict[str, Any]:
+    def body(made: InitContext) -> dict[str, Any]:
         filesystem(
             made, mount("/t", "tmpfs", "", "size=64k,nr_inodes=9,uid=3,gid=4,sync,dirsync,nosuid,noatime,mode=700")
         )
@@ -117,7 +117,7 @@ def test_a_file_system_that_the_kernel_does_not_have(rootfs: Path, kind: str, ad
 
 @pytest.mark.parametrize("option", ["ro", "rro"])
 def test_a_read_only_tmpfs_is_filled_first(rootfs: Path, option: str) -> None:
-    def body(made: Context) -> tuple[bool, bool]:
+    def body(made: InitContext) -> tuple[bool, bool]:
         filesystem(made, mount("/t", "tmpfs", "t", option + ",nosuid"), read_only_later=True)
         (rootfs / "t/inside").touch()
         carry_out(made, MakeReadOnly(pointer="/mounts/0", path="/t"))
@@ -135,7 +135,7 @@ def test_other_types(rootfs: Path) -> None:
         mount("/pts", "devpts", "devpts", "newinstance,ptmxmode=0666,mode=620,gid=5"),
     ]
 
-    def body(made: Context) -> tuple[list[dict[str, Any]], list[str], list[str], int]:
+    def body(made: InitContext) -> tuple[list[dict[str, Any]], list[str], list[str], int]:
         for one in wanted:
             filesystem(made, one)
         found = [top_mount(f"{rootfs}{one.destination}") for one in wanted]
@@ -158,7 +158,7 @@ def test_modes_of_the_kernels_filesystems_are_left_alone(rootfs: Path) -> None:
     for name in ("proc", "mq"):
         (rootfs / name).mkdir(mode=0o700)
 
-    def body(made: Context) -> list[int]:
+    def body(made: InitContext) -> list[int]:
         filesystem(made, mount("/proc", "proc"))
         filesystem(made, mount("/mq", "mqueue"))
         return [stat.S_IMODE(os.stat(rootfs / name).st_mode) for name in ("proc", "mq")]
@@ -171,7 +171,7 @@ def test_sysfs_without_a_network_namespace_of_its_own(rootfs: Path, options: str
     """The kernel refuses a new sysfs: the host's is bound, with every attribute, and nothing below it is writable."""
     os.chown(rootfs, 100000, 100000)
 
-    def body(made: Context) -> list[dict[str, Any]]:
+    def body(made: InitContext) -> list[dict[str, Any]]:
         filesystem(made, mount("/sys", "sysfs", "sysfs", options))
         return mountinfo(f"{rootfs}/sys")
 
@@ -201,7 +201,7 @@ def test_overlay_with_few_and_with_many_layers(rootfs: Path, tmp_path: Path, lay
     data = overlay(tmp_path, layers)
     assert (len(data) > kernel.FSCONFIG_MAX) is (layers == 12)
 
-    def body(made: Context) -> tuple[dict[str, Any], list[str], str]:
+    def body(made: InitContext) -> tuple[dict[str, Any], list[str], str]:
         before = os.getcwd()
         filesystem(made, mount("/over", "overlay", "", data + options))
         return top_mount(f"{rootfs}/over"), os.listdir(rootfs / "over"), os.path.relpath(os.getcwd(), before)
@@ -213,7 +213,7 @@ def test_overlay_with_few_and_with_many_layers(rootfs: Path, tmp_path: Path, lay
 
 
 def test_relative_destinations(rootfs: Path) -> None:
-    def body(made: Context) -> str:
+    def body(made: InitContext) -> str:
         filesystem(made, mount("a/b/", "tmpfs", "name"))
         return str(top_mount(f"{rootfs}/a/b")["source"])
 
@@ -230,7 +230,7 @@ def test_an_unknown_type(rootfs: Path) -> None:
 
 
 def changed(rootfs: Path, first: str, then: str, kind: str = "tmpfs") -> dict[str, Any]:
-    def body(made: Context) -> dict[str, Any]:
+    def body(made: InitContext) -> dict[str, Any]:
         filesystem(made, mount("/t", "tmpfs", "t", first))
         carry_out(made, ChangeMount(pointer="/mounts/1", mount=mount("/t", kind, "t", f"remount,{then}")))
         return top_mount(f"{rootfs}/t")

@@ -15,8 +15,9 @@ import pytest
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel.constants import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
-from pyoci.steps.init.binds import BindMount, OpenSource
-from pyoci.steps.step import Context
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from tests.isolation import top_mount
 from tests.steps.scene import at_root, carry_out, mount
 
@@ -91,7 +92,7 @@ def test_a_bind_of_it(
         data = f"fd={device},rootmode=40000,user_id=0,group_id=0"
         kernel.mount_long_data("fuse", "served", os.fsencode(source), data, flags | MS_NOSUID | MS_NODEV)
 
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         wanted = mount("/data", "none", str(source), options)
         opened = OpenSource(pointer="/mounts/0/source", mount=wanted, source=str(source), locked=locked)
         carry_out(made, opened, BindMount(pointer="/mounts/0", mount=wanted))

@@ -89,9 +89,9 @@ def test_ids_without_a_mapping(uid: int, gid: int, kind: str) -> None:
 
 
 def _unreported() -> Any:
-    from pyoci.steps.step import Context
+    from pyoci.steps.init.context import InitContext
 
-    return Context(None, None)  # type: ignore[arg-type]
+    return InitContext(None)  # type: ignore[arg-type]
 
 
 def test_groups_where_they_are_denied() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import namespace
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.rootfs import MoveRoot
-from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from tests.steps.scene import at_root, carry_out
 
@@ -42,7 +42,7 @@ def test_no_new_procfs_after_a_move(tmp_path: Path) -> None:
     rootfs = tmp_path / "root"
     rootfs.mkdir()
 
-    def body(made: Context) -> tuple[int, int]:
+    def body(made: InitContext) -> tuple[int, int]:
         before = procfs_for_a_nested_user()
         carry_out(made, MoveRoot(path=str(rootfs)))
         return before, procfs_for_a_nested_user()

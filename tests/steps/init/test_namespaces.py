@@ -14,7 +14,8 @@ import pytest
 
 from pyoci import config
 from pyoci.kernel import namespace, prctl
-from pyoci.steps.init.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, OpenNamespace, Unshare
+from pyoci.steps.host.namespaces import OpenNamespace
+from pyoci.steps.init.namespaces import BecomeRoot, JoinNamespace, JoinNamespaces, LoopbackUp, Unshare
 from tests.container.box import Box
 from tests.isolation import (
     CLONE_NEWCGROUP,

@@ -13,8 +13,8 @@ import pytest
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel.constants import MOUNT_ATTR_NOSUID
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.paths import CloseMask, MakePathReadOnly, MaskPath
-from pyoci.steps.step import Context
 from tests.isolation import CLONE_NEWNS, mountinfo, top_mount
 from tests.steps.scene import at_root, carry_out, put
 
@@ -47,7 +47,7 @@ def frozen(*names: str) -> list[MakePathReadOnly]:
 
 
 def test_a_file_becomes_the_null_device(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[str, int]:
+    def body(made: InitContext) -> tuple[str, int]:
         carry_out(made, *mask("/file"))
         return (rootfs / "file").read_text(), os.stat(rootfs / "file").st_rdev
 
@@ -55,7 +55,7 @@ def test_a_file_becomes_the_null_device(rootfs: Path) -> None:
 
 
 def test_a_directory_becomes_empty_and_stays_so(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[list[str], set[str], int]:
+    def body(made: InitContext) -> tuple[list[str], set[str], int]:
         carry_out(made, *mask("/directory"))
         try:
             (rootfs / "directory/new").touch()
@@ -69,7 +69,7 @@ def test_a_directory_becomes_empty_and_stays_so(rootfs: Path) -> None:
 
 
 def test_links_are_followed_inside_the_root(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[str, list[str]]:
+    def body(made: InitContext) -> tuple[str, list[str]]:
         carry_out(made, *mask("/to-file", "/to-directory"))
         return (rootfs / "file").read_text(), os.listdir(rootfs / "directory")
 
@@ -88,7 +88,7 @@ def test_what_is_not_there_needs_no_mask(rootfs: Path, name: str) -> None:
 def test_all_directories_share_one_mask(rootfs: Path) -> None:
     (rootfs / "second").mkdir()
 
-    def body(made: Context) -> tuple[set[int], bool]:
+    def body(made: InitContext) -> tuple[set[int], bool]:
         carry_out(made, *mask("/directory", "/second"))
         return {os.stat(rootfs / name).st_dev for name in ("directory", "second")}, "mask" in made.descriptors
 
@@ -103,7 +103,7 @@ def test_two_hundred_masks_with_sixty_four_descriptors(rootfs: Path) -> None:
         (rootfs / f"directory-{number}/secret").touch()
         (rootfs / f"file-{number}").write_text("secret")
 
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         names = [f"/{kind}-{number}" for number in range(100) for kind in ("directory", "file")]
         carry_out(made, *mask(*names))
@@ -131,7 +131,7 @@ def test_a_null_device_that_is_none(rootfs: Path, kind: str) -> None:
 
 
 def test_read_only_paths(rootfs: Path) -> None:
-    def body(made: Context) -> list[object]:
+    def body(made: InitContext) -> list[object]:
         carry_out(made, *frozen("/directory", "/to-file"))
         found: list[object] = []
         for name in ("directory/file", "directory/new", "file"):
@@ -146,7 +146,7 @@ def test_read_only_paths(rootfs: Path) -> None:
 
 
 def test_read_only_keeps_other_attributes_and_what_is_mounted_below(rootfs: Path) -> None:
-    def body(made: Context) -> list[set[str]]:
+    def body(made: InitContext) -> list[set[str]]:
         for name in ("directory", "directory/inner"):
             (rootfs / name).mkdir(exist_ok=True)
             target = os.open(rootfs / name, os.O_PATH)
@@ -161,7 +161,7 @@ def test_read_only_keeps_other_attributes_and_what_is_mounted_below(rootfs: Path
 
 
 def test_a_mask_on_top_of_a_read_only_path(rootfs: Path) -> None:
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         carry_out(made, *frozen("/directory"), *mask("/directory/inner", "/directory/file"))
         return [*os.listdir(rootfs / "directory/inner"), (rootfs / "directory/file").read_text()]
 
@@ -173,7 +173,7 @@ def test_the_root_itself(rootfs: Path, name: str) -> None:
     """A bind mount over it would be no more than a mount that nobody sees: it becomes read-only in its place."""
     os.symlink("/", rootfs / "to-root")
 
-    def body(made: Context) -> tuple[int, int]:
+    def body(made: InitContext) -> tuple[int, int]:
         with pytest.raises(StepError, match=f"unable to mask {name}: it is the container's root"):
             carry_out(made, *mask(name))
         carry_out(made, *frozen(name))
@@ -187,7 +187,7 @@ def test_the_root_itself(rootfs: Path, name: str) -> None:
 
 
 def test_the_root_in_another_place_is_another_mount(rootfs: Path) -> None:
-    def body(made: Context) -> set[str]:
+    def body(made: InitContext) -> set[str]:
         put(kernel.clone_tree(made.root), rootfs / "directory")
         carry_out(made, *frozen("/directory"), *mask("/directory"))
         os.close(os.open("new", os.O_CREAT | os.O_WRONLY, dir_fd=made.root))

@@ -15,6 +15,7 @@ from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import namespace
 from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.rootfs import (
     ChangeRoot,
@@ -30,7 +31,7 @@ from pyoci.steps.init.rootfs import (
     SetRootPropagation,
     propagation_name,
 )
-from pyoci.steps.step import Context, Step
+from pyoci.steps.step import Step
 from tests.container.box import Box
 from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, in_namespace, mountinfo, top_mount
 from tests.steps.look import Config, Look, changes, namespaces, parse, writable
@@ -122,7 +123,7 @@ def test_a_root_that_is_a_mount_with_others_below(rootfs: Path) -> None:
         put(kernel.new_filesystem("tmpfs"), rootfs / "volume")
         (rootfs / "volume/file").touch()
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         carry_out(made, PivotRoot())
         return os.listdir("/volume")
 
@@ -135,7 +136,7 @@ def test_a_root_that_is_a_mount_with_others_below(rootfs: Path) -> None:
 def switched(rootfs: Path, step: Step, *first: Step, **more: Any) -> tuple[list[str], list[str], list[str]]:
     """Names in the root, names one level up, and mount points, after the switch; the root's descriptor is the root."""
 
-    def body(made: Context) -> tuple[list[str], list[str], list[str]]:
+    def body(made: InitContext) -> tuple[list[str], list[str], list[str]]:
         carry_out(made, *first, step)
         assert os.path.samestat(os.fstat(made.root), os.stat("/"))
         assert os.getcwd() == "/"
@@ -165,7 +166,7 @@ def test_move_leaves_no_full_procfs_behind(rootfs: Path, flags: int) -> None:
     """One that stays visible would let a nested user namespace mount a new one without the masks."""
     os.chown(rootfs, 100000, 100000)
 
-    def body(made: Context) -> list[str]:
+    def body(made: InitContext) -> list[str]:
         carry_out(made, MoveRoot(path=str(rootfs)))
         found = os.open("self/mountinfo", os.O_RDONLY, dir_fd=made.proc)
         with os.fdopen(found) as file:
@@ -197,7 +198,7 @@ def test_change_root(rootfs: Path) -> None:
     ],
 )
 def test_the_final_propagation(rootfs: Path, propagation: int, expected: list[str]) -> None:
-    def body(made: Context) -> tuple[list[str], list[str]]:
+    def body(made: InitContext) -> tuple[list[str], list[str]]:
         carry_out(made, MountFilesystem(mount=mount("/proc", "proc", "proc")), PivotRoot())
         carry_out(made, SetFinalPropagation(propagation=propagation))
         return tags(), [tag.partition(":")[0] for tag in top_mount("/proc")["propagation"]]
@@ -220,7 +221,7 @@ def test_names_of_propagation() -> None:
 
 
 def test_the_waiting_process_keeps_a_procfs_without_sys(rootfs: Path) -> None:
-    def body(made: Context) -> list[bool]:
+    def body(made: InitContext) -> list[bool]:
         carry_out(made, OpenProc())
         found = []
         for proc in (made.proc, made.descriptors["proc"]):
@@ -235,7 +236,7 @@ def test_the_waiting_process_keeps_a_procfs_without_sys(rootfs: Path) -> None:
 
 
 def test_read_only_keeps_other_attributes(rootfs: Path) -> None:
-    def body(made: Context) -> tuple[set[str], int]:
+    def body(made: InitContext) -> tuple[set[str], int]:
         kernel.set_attributes(made.root, MOUNT_ATTR_NODEV)
         carry_out(made, MountFilesystem(mount=mount("/proc", "proc", "proc")), PivotRoot(), MakeReadOnly(path="/"))
         try:
@@ -252,7 +253,7 @@ def test_the_working_directory_is_made_inside_the_root(rootfs: Path) -> None:
     os.symlink("/below", rootfs / "link")
     os.symlink(rootfs.parent / "outside", rootfs / "away")
 
-    def body(made: Context) -> None:
+    def body(made: InitContext) -> None:
         for name in ("/a/b", "/link/c", "/away/d", "/inside/../e"):
             try:
                 carry_out(made, MakeWorkingDirectory(path=name))
@@ -273,7 +274,7 @@ def reopened(rootfs: Path, make: Callable[[Path], object]) -> list[bool]:
     make(rootfs / "dev/null")
     (rootfs.parent / "file").touch()
 
-    def body(made: Context) -> list[bool]:
+    def body(made: InitContext) -> list[bool]:
         null, file = os.open("/dev/null", os.O_RDWR), os.open(rootfs.parent / "file", os.O_RDWR)
         for number, source in enumerate((null, file, null)):
             os.dup2(source, number)

@@ -15,8 +15,9 @@ from pyoci.config.process import ExecCpuAffinity, Scheduler
 from pyoci.errors import StepError
 from pyoci.kernel import scheduling as kernel
 from pyoci.kernel.seccomp import prepare
+from pyoci.steps.host.scheduling import SetInitialAffinity
 from pyoci.steps.init import scheduling
-from pyoci.steps.init.scheduling import SetFinalAffinity, SetInitialAffinity, SetMemoryPolicy, SetScheduler
+from pyoci.steps.init.scheduling import SetFinalAffinity, SetMemoryPolicy, SetScheduler
 from tests.container.box import V2_ONLY, Box
 from tests.container.exec.started import process_file
 from tests.isolation import in_namespace

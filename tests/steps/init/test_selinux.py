@@ -17,9 +17,9 @@ from pyoci.kernel import procfs
 from pyoci.plan import create
 from pyoci.steps.init import selinux
 from pyoci.steps.init.cgroup_mounts import MountCgroup1
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.selinux import MountLabelledQueue, SetKeyringLabel, SetProcessLabel
-from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.isolation import in_namespace
 from tests.plan.configs import HYBRID, V2, around, read
@@ -88,13 +88,13 @@ def test_enabled(
     label: bytes, magic: int, expected: bool, proc: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "self/attr/current").write_bytes(label)
-    monkeypatch.setattr(selinux, "_PLACE", str(tmp_path))
+    monkeypatch.setattr(selinux, "PLACE", str(tmp_path))
     monkeypatch.setattr(selinux, "filesystem_type", lambda descriptor: magic)
     assert selinux.enabled(proc) is expected
 
 
 def test_enabled_without_its_file_system(proc: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selinux, "_PLACE", "/nowhere/selinux")
+    monkeypatch.setattr(selinux, "PLACE", "/nowhere/selinux")
     assert not selinux.enabled(proc)
 
 
@@ -107,7 +107,7 @@ def carry_out(step: Any, proc: int, monkeypatch: pytest.MonkeyPatch, errno: int 
             raise OSError(errno, os.strerror(errno))
 
     monkeypatch.setattr(procfs, "write", write)
-    made = Context(None, None)  # type: ignore[arg-type]
+    made = InitContext(None)  # type: ignore[arg-type]
     made.proc = proc
     step.execute(made)
     return written

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import StepError
-from pyoci.steps.init.binds import BindMount, OpenSource
+from pyoci.steps.host.sources import OpenSource
+from pyoci.steps.init.binds import BindMount
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.targets import REPLACEABLE_IN_PROC, encode
-from pyoci.steps.step import Context
 from tests.isolation import mountinfo
 from tests.steps.scene import at_root, carry_out, mount
 
@@ -26,15 +27,15 @@ def rootfs(tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def with_proc(made: Context) -> None:
+def with_proc(made: InitContext) -> None:
     carry_out(made, MountFilesystem(pointer="/mounts/0", mount=mount("/proc", "proc", "proc")))
 
 
-def tmpfs(made: Context, destination: str) -> None:
+def tmpfs(made: InitContext, destination: str) -> None:
     carry_out(made, MountFilesystem(pointer="/mounts/1", mount=mount(destination, "tmpfs", "t")))
 
 
-def bind(made: Context, source: str, destination: str) -> None:
+def bind(made: InitContext, source: str, destination: str) -> None:
     wanted = mount(destination, "none", source, "rbind")
     carry_out(made, OpenSource(pointer="/mounts/1/source", mount=wanted, source=source))
     carry_out(made, BindMount(pointer="/mounts/1", mount=wanted))
@@ -66,7 +67,7 @@ def test_only_a_procfs_goes_on_proc(rootfs: Path, destination: str) -> None:
     "name", ["attr", "self/attr/exec", "1", "sys", "sys/kernel/core_pattern", "self/fd", "version"]
 )
 def test_nothing_goes_below_proc(rootfs: Path, name: str) -> None:
-    def body(made: Context) -> None:
+    def body(made: InitContext) -> None:
         with_proc(made)
         directory = (rootfs / "proc" / name).is_dir()
         bind(made, str(rootfs.parent / ("directory" if directory else "file")), f"/proc/{name}")
@@ -76,7 +77,7 @@ def test_nothing_goes_below_proc(rootfs: Path, name: str) -> None:
 
 
 def test_what_is_refused_below_proc_says_so(rootfs: Path) -> None:
-    def body(made: Context) -> None:
+    def body(made: InitContext) -> None:
         with_proc(made)
         bind(made, str(rootfs.parent / "file"), "/proc/version")
 
@@ -89,11 +90,11 @@ def test_below_proc_by_another_name(rootfs: Path) -> None:
     """It is the place that counts, not the name; and a procfs elsewhere is one, too."""
     os.symlink("/proc", rootfs / "link")
 
-    def elsewhere(made: Context) -> None:
+    def elsewhere(made: InitContext) -> None:
         carry_out(made, MountFilesystem(mount=mount("/other", "proc", "proc")))
         bind(made, str(rootfs.parent / "file"), "/other/version")
 
-    def linked(made: Context) -> None:
+    def linked(made: InitContext) -> None:
         with_proc(made)
         bind(made, str(rootfs.parent / "file"), "/link/version")
 
@@ -110,7 +111,7 @@ def test_below_proc_without_a_procfs(rootfs: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(REPLACEABLE_IN_PROC))
 def test_files_that_lxcfs_replaces(rootfs: Path, name: str) -> None:
-    def body(made: Context) -> bool:
+    def body(made: InitContext) -> bool:
         with_proc(made)
         if not (rootfs / name[1:]).exists():
             return True  # this kernel has no such file

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pyoci import channel
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.identity import JoinSessionKeyring
-from pyoci.steps.step import Context
 from tests.container.box import Box
 from tests.isolation import in_namespace
 from tests.steps.look import Change, Config, Look, changes, namespaces, parse, process, user_namespace
@@ -183,7 +183,7 @@ def test_a_session_keyring_that_is_refused() -> None:
 
     def body() -> tuple[int, int, tuple[str, ...]]:
         ours, other = channel.pair()
-        made = Context(None, None)  # type: ignore[arg-type]
+        made = InitContext(None)  # type: ignore[arg-type]
         made.channel = ours
         call = ctypes.CDLL(None).syscall
         keyctl = {"x86_64": 250, "aarch64": 219}[os.uname().machine]

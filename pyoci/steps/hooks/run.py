@@ -5,62 +5,43 @@ from __future__ import annotations
 import select
 import time
 
-from pyoci import os
+from pyoci import channel, os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
 from pyoci.kernel import program_file
 from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal
-from pyoci.kernel.spawn import spawn
-from pyoci.steps.hooks.state import HookState
-from pyoci.steps.step import Context, Step
+from pyoci.kernel.spawn import Unready, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from pyoci.kernel.signals import Interrupts
-    from pyoci.steps.hooks.relay import Relay
+
+    class Starter(Protocol):
+        """Who starts the programs of hooks, if it is not the process that runs them."""
+
+        def spawn(
+            self,
+            path: bytes,
+            image: Image,
+            stdio: tuple[int, int, int],
+            directory: int,
+            before: Callable[[], object] | None,
+        ) -> tuple[int, int]:
+            """As kernel.spawn.spawn()."""
+            ...
+
+        def finish(self) -> None:
+            """Once the hook has ended. Raises OSError, Unready if it was not the hook's program that has."""
+            ...
+
 
 _GRACE = 0.1  # seconds to collect output after the end: a grandchild may hold the pipe for ever
 _OUTPUT_LIMIT = 64 << 10
-
-
-class RunHooks(Step):
-    """Run the hooks of one kind, one after the other. The first failure is the last."""
-
-    kind: str  # "createRuntime"
-    hooks: tuple[Hook, ...]
-    state: HookState
-    status: str
-    env: tuple[str, ...] | None  # for a hook without "env"; None: the runtime's or, in the container, the program's
-    inside: bool  # run by the container's process
-    directory: str = ""  # where it starts: "bundle", "root" (the container's), "" for the current directory
-    before: tuple[Step, ...] = ()  # done in the hook's process right before execve(2)
-
-    def describe(self) -> str:
-        return f"run {len(self.hooks)} {self.kind} hooks: " + ", ".join(hook.path for hook in self.hooks)
-
-    def execute(self, context: Context) -> None:
-        text = self.state.text(self.status, os.getpid() if self.inside else context.pid)
-        before = None
-        if self.before:
-
-            def before() -> None:
-                for step in self.before:
-                    step.execute(context)
-
-        env = self.env
-        if env is None and self.inside:
-            assert context.image is not None
-            env = context.image.environment()
-        directory = {"bundle": context.descriptors.get("bundle", -1), "root": context.root}.get(self.directory, -1)
-        run_hooks(self.kind, self.hooks, text, env, directory, before, context.interrupts, relay=self.relay(context))
-
-    def relay(self, context: Context) -> Relay | None:
-        """Who starts the hooks' programs, if it is not the process that runs them."""
-        return None
 
 
 def run_hooks(
@@ -72,20 +53,28 @@ def run_hooks(
     before: Callable[[], object] | None = None,
     interrupts: Interrupts | None = None,
     first: int = 0,
-    relay: Relay | None = None,
+    starter: Starter | None = None,
 ) -> None:
     """Run `hooks` in order. Raises HookError with runc's words for the one that fails, counted from `first`;
     Interrupted.
     """
     for index, hook in enumerate(hooks, first):
-        reason, why = _run(hook, state, env, directory, before, interrupts, relay)
-        if reason:
+        failed = f"error running {kind} hook #{index}"
+        try:
+            reason, why = _run(hook, state, env, directory, before, interrupts, starter)
+        except Unready as unready:  # the failure is that of a step which was taken for the hook
+            error = channel.decode_error(channel.decode(unready.report)[1])
             raise HookError(
-                f"error running {kind} hook #{index}: {reason}",
-                pointer=hook.pointer,
-                step="RunHooks",
-                hint=f"the hook is {hook.path}{why and f': {why}'}",
-            )
+                f"{failed}: {error.message}",
+                pointer=error.pointer,
+                step=error.step,
+                call=error.call,
+                errno=error.errno,
+                hint=error.hint or f"the hook is {hook.path}",
+            ) from None
+        if reason:
+            hint = f"the hook is {hook.path}{why and f': {why}'}"
+            raise HookError(f"{failed}: {reason}", pointer=hook.pointer, hint=hint)
 
 
 def _run(
@@ -95,7 +84,7 @@ def _run(
     directory: int,
     before: Callable[[], object] | None,
     interrupts: Interrupts | None,
-    relay: Relay | None,
+    starter: Starter | None,
 ) -> tuple[str, str]:
     """Run one hook; why it failed in runc's words, "" if it did not, and what is known beyond them."""
     if hook.env is not None:
@@ -107,12 +96,14 @@ def _run(
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
     theirs = (pipes[0][0], pipes[1][1], pipes[2][1])
     try:
-        start = spawn if relay is None else relay.spawn
+        start = spawn if starter is None else starter.spawn
         pid, pidfd = start(os.fsencode(hook.path), image, theirs, directory, before)
-    except OSError as error:
+    except BaseException as error:
         for descriptor in ours:
             os.close(descriptor)
-        return _not_started(hook, error)
+        if isinstance(error, OSError):
+            return _not_started(hook, error)
+        raise
     finally:
         for descriptor in theirs:
             os.close(descriptor)
@@ -126,9 +117,9 @@ def _run(
         raise
     finally:
         conversation.close()
-    if relay is not None:
+    if starter is not None:
         try:
-            relay.finish()
+            starter.finish()
         except OSError as error:
             return _not_started(hook, error)
     output = [bytes(text).decode("utf-8", "backslashreplace") for text in conversation.output]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pyoci.channel import Message
 
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+ON_THIS_HOST = "the source of a bind mount has to be on this host"
 
 
 class OpenSource(Step):
@@ -59,7 +60,7 @@ class OpenSource(Step):
         except FileNotFoundError as error:
             found = through_root(self.source, self.rootfs)
             if found is None:
-                error.add_note(f"the source of a bind mount has to be on this host: {_missing(self.source)}")
+                error.add_note(f"{ON_THIS_HOST}: {missing(self.source)}")
                 raise
         else:
             if os.readlink(f"self/fd/{place}", dir_fd=context.proc) == os.path.abspath(self.source):
@@ -82,7 +83,7 @@ class OpenSource(Step):
             os.close(root)
 
 
-def _missing(source: str) -> str:
+def missing(source: str) -> str:
     """What of the source is not there: the first directory of the way, or what a link at its end leads to."""
     path = ""
     for part in source.split("/"):

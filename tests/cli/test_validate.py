@@ -184,3 +184,26 @@ def test_unknown_format(run_cli: Run) -> None:
     done = run_cli("validate", "--format", "yaml")
     assert done.returncode == 1
     assert 'msg="invalid format option"' in done.stderr
+
+
+def test_what_this_machine_does_not_have(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    config = {
+        "ociVersion": "1.3.0",
+        "root": {"path": "rootfs"},
+        "mounts": [
+            {"destination": "/a", "type": "tmpfss"},
+            {"destination": "/b", "source": "gone", "options": ["bind"]},
+        ],
+        "linux": {"namespaces": [{"type": "mount"}], "resources": {"cpu": {"cpus": "9000"}}},
+    }
+    done = run_cli("validate", "-b", bundle(tmp_path, config))
+    *lines, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "no violations, 3 warnings")
+    assert lines[:4] == [
+        "warning: config.json#/mounts/0/type: /proc/filesystems has no 'tmpfss'",
+        "    did you mean 'tmpfs'?",
+        f"warning: config.json#/mounts/1/source: there is no {tmp_path}/gone",
+        "    the source of a bind mount has to be on this host",
+    ]
+    assert lines[4].startswith("warning: config.json#/linux/resources/cpu/cpus: this machine has the processors ")

@@ -45,7 +45,7 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
     try:
         raw = jsonfile.read(path, what="config.json")
     except ConfigError as error:
-        if not os.path.exists(path):
+        if not os.path.exists(path) or os.path.isdir(path):
             raise
         return [report.from_error(error)], []
     violations, warnings, config = report.judged(raw)

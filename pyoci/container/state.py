@@ -367,8 +367,9 @@ def is_frozen(container: Container) -> bool:
     try:
         if container.cgroup_ids.get(controller, 0) not in (0, os.fstat(directory).st_ino):
             return False
-        name = "freezer.self_freezing" if controller else "cgroup.freeze"
-        return textfile.read_if_there(name, directory) == b"1\n"
+        return textfile.is_frozen(directory, 1 if controller else 2)
+    except OSError:  # it is gone by now, or nothing may be read in it
+        return False
     finally:
         os.close(directory)
 

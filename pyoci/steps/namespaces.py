@@ -9,12 +9,11 @@ from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, prctl
-from pyoci.kernel.constants import CLONE_NEWUSER
+from pyoci.kernel.constants import CLONE_NEWUSER, NAMESPACE_FILES
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step, failed
 
 SIGKILL = 9
-_FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 
 class OpenNamespace(Step):
@@ -44,7 +43,8 @@ class OpenNamespace(Step):
         if found != self.namespace.flag:
             raise self._other(found)
         if self.sysctl is not None:
-            own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
+            type = self.namespace.type
+            own = os.stat(f"self/ns/{NAMESPACE_FILES.get(type, type)}", dir_fd=context.proc)
             if os.path.samestat(own, os.fstat(descriptor)):
                 raise self._hosts(self.sysctl)
 
@@ -61,7 +61,7 @@ class OpenNamespace(Step):
 
     def _hint(self) -> str:
         type = self.namespace.type
-        file = _FILES.get(type, type)
+        file = NAMESPACE_FILES.get(type, type)
         return f"a {type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on"
 
     def _hosts(self, sysctl: Sysctl) -> StepError:
@@ -146,7 +146,8 @@ class SendIdentity(Step):
 
     def execute(self, context: Context) -> None:
         flags = os.O_RDONLY | os.O_CLOEXEC
-        opened = [os.open(f"self/ns/{_FILES.get(kind, kind)}", flags, dir_fd=context.proc) for kind in self.kinds]
+        files = [f"self/ns/{NAMESPACE_FILES.get(kind, kind)}" for kind in self.kinds]
+        opened = [os.open(file, flags, dir_fd=context.proc) for file in files]
         names = list(self.kinds)
         if self.root:
             opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))

@@ -45,6 +45,15 @@ MUTATIONS = (
         ),
     ),
     *at(
+        "pyoci/steps/enter.py",
+        (
+            "a process of exec has no pidfd of the listener's helper",
+            "            context.handover.forget_helper()\n",
+            "            pass\n",
+            "container/test_listener.py::test_exec_has_no_pidfd_of_the_helper",
+        ),
+    ),
+    *at(
         "pyoci/container/init.py",
         (
             "the process ends with the runtime",

@@ -160,13 +160,17 @@ def process(members: Members) -> tuple[int, int]:
     return pid, start_time
 
 
+def refuse_newer(version: int) -> None:
+    """Raises Newer: what that has written may mean something else than it says to us."""
+    if version > FORMAT:
+        raise Newer(f" has version {version}, this pyoci knows {FORMAT}")
+
+
 def from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
     """What pyoci has written. Raises Damage; Newer if a newer one has."""
     members = Members(raw)
     own, config = members.object("pyoci"), members.object("config")
-    version = own.get("version", int)
-    if version > FORMAT:
-        raise Newer(f" has version {version}, this pyoci knows {FORMAT}")
+    refuse_newer(own.get("version", int))
     known = labels(config.strings("labels"))  # for other readers: "a=b" would not come back
     bundle = own.get("bundle", str, known.pop("bundle", ""))
     pid, start_time = process(members)

@@ -239,12 +239,17 @@ def _kept(container: Container, directory: int) -> Any:
     except FileNotFoundError:
         return _of_bundle(f"{container.bundle}/config.json")
     with open(file, "rb") as opened:
-        return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
+        kept = jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{KEPT}", own=True)
+    records.refuse_newer(records.Members(kept).get("version", int, FORMAT))
+    return kept
 
 
 def _of_bundle(path: str) -> dict[str, Any]:
     """The same from config.json of the bundle, whatever has become of that since. Raises ConfigError."""
-    whole = jsonfile.read(path, what="config.json")
+    from pyoci.config.schema import look
+    from pyoci.config.schema_table import CONFIG
+
+    whole, _, _ = look(jsonfile.read(path, what="config.json"), CONFIG, path)
     try:
         members = records.Members(whole)
         config = {key: whole[key] for key in ("process", "linux") if key in whole}

@@ -9,6 +9,8 @@ names and no properties, null is the value that is empty: {"netDevices": {"eth0"
 
 from __future__ import annotations
 
+from errno import EISDIR
+
 from pyoci import os
 from pyoci.errors import ConfigError
 
@@ -27,6 +29,7 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
 _OWN_LEVELS = 10  # more than any file of ours puts around what it keeps
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
+_TWICE = "the key is given twice"
 _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
 # The maps of config.json (Go's map[string]T), folded, and the empty value of each.
 _MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netdevices": {}, "rdma": {}}
@@ -49,7 +52,10 @@ def read(path: str, *, what: str) -> Any:
     try:
         os.set_blocking(fd, True)
         data = _read_all(fd, what)
-    except OSError as error:  # a directory, for instance: read(2) does not know the name
+    except OSError as error:  # read(2) does not know the name
+        if error.errno == EISDIR and what == "config.json":  # as an engine leaves it that binds a file that is missing
+            hint = "remove it: config.json is a file in the bundle; `pyoci spec` writes one to start from"
+            raise ConfigError(f"{path}: is a directory", errno=EISDIR, hint=hint) from None
         error.filename = path
         raise
     finally:
@@ -90,7 +96,8 @@ def parse(data: bytes, what: str, own: bool = False) -> Any:
         fault = _fault(value, deepest)
         if fault is not None:
             pointer, reason = fault
-            raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer)
+            hint = "keep one of them" if reason == _TWICE else ""
+            raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer, hint=hint)
     return _without_nulls(value) if reader.nulls else value
 
 
@@ -147,7 +154,7 @@ class _Reader:
     def object_pairs_hook(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            members[_given_twice(pairs)] = self._fault("the key is given twice")
+            members[_given_twice(pairs)] = self._fault(_TWICE)
         if None in members.values():
             self.nulls = True
         return members

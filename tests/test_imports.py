@@ -137,6 +137,7 @@ pyoci.kernel.program_file
 pyoci.kernel.signals
 pyoci.kernel.textfile
 pyoci.log
+pyoci.near
 pyoci.os
 pyoci.pack
 pyoci.plan.create

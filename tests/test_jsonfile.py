@@ -137,6 +137,8 @@ def test_no_bytes_make_it_raise_anything_else(data: bytes) -> None:
 def test_unacceptable(data: bytes | str, message: str, pointer: str) -> None:
     error = fails(data)
     assert (error.message, error.pointer) == (message, pointer)
+    if "given twice" in message:
+        assert error.hint == "keep one of them"
 
 
 @pytest.mark.parametrize("digits", [21, 4301, 100_000])
@@ -248,8 +250,12 @@ def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         jsonfile.read(str(tmp_path / "state.json"), what="state.json")
     with pytest.raises(IsADirectoryError) as directory:
-        jsonfile.read(str(tmp_path), what="config.json")
+        jsonfile.read(str(tmp_path), what="state.json")
     assert directory.value.filename == str(tmp_path)
+    with pytest.raises(ConfigError) as instead:
+        jsonfile.read(str(tmp_path), what="config.json")
+    assert instead.value.message == f"{tmp_path}: is a directory"
+    assert instead.value.hint.startswith("remove it: config.json is a file in the bundle")
 
 
 @given(values)

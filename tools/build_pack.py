@@ -16,6 +16,7 @@ from types import CodeType
 # Of no use to create, start, state, kill, delete, run, exec once they have begun; imported from their own files.
 COLD = (
     *("__main__", "pack", "cli.features", "cli.help", "cli.plan", "cli.spec", "cli.validate"),
+    "container.machine",
     *("config.report", "config.schema.documents"),
 )
 

@@ -113,7 +113,9 @@ def tested(property: str) -> str:
     pieces = [piece for unified in (False, True) for piece in files(property, unified).split("`")[1::2]]
     names = [piece.replace("SIZE", "2MB") for piece in pieces if piece != "KEY"]
     names.append(f'"{property.rpartition("/")[2]}"')
-    found = [test for test in TESTS if any(name in (PROJECT / "tests/cgroups/limits" / test).read_text() for name in names)]
+    found = [
+        test for test in TESTS if any(name in (PROJECT / "tests/cgroups/limits" / test).read_text() for name in names)
+    ]
     return ", ".join(f"`{test}`" for test in found)
 
 

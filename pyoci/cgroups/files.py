@@ -128,11 +128,6 @@ def keyed(content: bytes, key: bytes) -> bytes:
     return b""
 
 
-def has_children(directory: int) -> bool:
-    """Whether there are cgroups below; one fstat(2), because kernfs counts sub-directories as links."""
-    return os.fstat(directory).st_nlink > 2
-
-
 def descendants(top: int) -> Iterator[tuple[int, str]]:
     """Every cgroup below the open directory `top`, the deepest first, as (descriptor of its parent, its name).
 
@@ -169,7 +164,7 @@ def descendants(top: int) -> Iterator[tuple[int, str]]:
 
 def _children(directory: int) -> list[str]:
     try:
-        if not has_children(directory):
+        if not textfile.has_children(directory):
             return []
         with os.scandir(directory) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -77,7 +77,7 @@ def have_children(paths: dict[str, str]) -> bool:
         for path in dict.fromkeys(paths.values()):
             try:
                 with tree.open(path) as directory:
-                    if files.has_children(directory.descriptor):
+                    if textfile.has_children(directory.descriptor):
                         return True
             except OSError as error:
                 if not vanished(error):
@@ -263,9 +263,7 @@ def is_frozen(paths: dict[str, str]) -> bool:
     """Whether the cgroup was frozen itself; one below a frozen one is not. False if it is gone or has no freezer."""
     try:
         with Tree() as tree, tree.open(freezer(paths)) as directory:
-            if "freezer" in paths:
-                return directory.read("freezer.self_freezing") == b"1\n"
-            return directory.read("cgroup.freeze") == b"1\n"
+            return textfile.is_frozen(directory.descriptor, 1 if "freezer" in paths else 2)
     except OSError as error:
         if not vanished(error):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from pyoci import os
+from pyoci.cgroups.limits import limits
 from pyoci.config.schema import schema
 from pyoci.container import state
 from pyoci.container.update import update
@@ -35,12 +36,12 @@ def main(options: Options) -> int:
     file = _named(name) if name else None
     resources = from_flags(options) if file is None else from_file(file)
     try:
-        update(options.text("root"), options.arguments[0], resources, schemata)
+        update(options.text("root"), options.arguments[0], resources, schemata, placed(resources, file))
     except (ConfigError, StepError) as error:
         place = error.pointer.removeprefix(_POINTER)
         if place == error.pointer or not _holds(resources, place):  # it is about what was in force before
             raise
-        raise _placed(error, place, file) from None
+        raise _error_placed(error, place, file) from None
     return 0
 
 
@@ -92,15 +93,33 @@ def _holds(resources: Any, place: str) -> bool:
     return True
 
 
-def _placed(error: Error, place: str, file: NamedFile | None) -> Error:
+def _flags(place: str) -> list[str]:
+    """The flags that stand for the property at `place`, without their dashes."""
+    return [flag for flag, controller, key, _ in FLAGS if place == f"/{controller}/{key}"] + [*_NUMBERS.get(place, ())]
+
+
+def placed(resources: Any, file: NamedFile | None) -> Callable[[str], str]:
+    """What warnings call a property: by the file or the flag that gives it, else it is what was in force before."""
+
+    def told(pointer: str) -> str:
+        place = pointer.removeprefix(_POINTER)
+        if place == pointer or not _holds(resources, place):
+            return limits.in_config(pointer)
+        if file is not None:
+            return file.pointer(place)
+        return "".join([f"--{flag}" for flag in _flags(place)[:1]]) or limits.in_config(pointer)
+
+    return told
+
+
+def _error_placed(error: Error, place: str, file: NamedFile | None) -> Error:
     """A broken rule, or a value that the kernel refuses, told of the file or the flag instead of config.json."""
     if file is not None:
         if isinstance(error, ConfigError):
             return file.placed(error, _POINTER)
         error.pointer = file.pointer(place)
         return error
-    flags = [flag for flag, controller, key, _ in FLAGS if place == f"/{controller}/{key}"]
-    for flag in (*flags, *_NUMBERS.get(place, ())):
+    for flag in _flags(place):
         error.message = error.message.replace(f"config.json#{error.pointer}", f"--{flag}")
         error.pointer = f"--{flag}"
     return error

@@ -1,6 +1,7 @@
 """validate: everything that is wrong with a bundle's config.json, or odd about it, at once.
 
-Reads the file; looks whether the root filesystem is there, and which system calls libseccomp knows.
+Reads the file; looks whether the root filesystem is there, what else of this machine the file counts on and it does
+not have, and which system calls libseccomp knows. All that is warned of only: the file may be for another machine.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
     try:
         raw = jsonfile.read(path, what="config.json")
     except ConfigError as error:
-        if not os.path.exists(path):
+        if not os.path.exists(path) or os.path.isdir(path):
             raise
         return [report.from_error(error)], []
     violations, warnings, config = report.judged(raw)
-    return violations, warnings if config is None else [*warnings, *_root(directory, config), *_calls(config)]
+    if config is None:
+        return violations, warnings
+    from pyoci.container import machine
+
+    return violations, [*warnings, *_root(directory, config), *machine.lacks(config, directory), *_calls(config)]
 
 
 def _root(directory: str, config: Config) -> Iterator[Violation]:

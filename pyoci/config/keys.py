@@ -72,7 +72,8 @@ def _settled(value: Any, node: Node, keys: list[str | int], remarks: list[Remark
                 pointer = _pointer([*keys, key])
                 reason = f"the key is given twice: it is {name!r} in another case"
                 place = f"{what}{pointer}" if "#" in what else f"{what}#{pointer}"
-                raise ConfigError(f"{place}: {reason}", pointer=place.partition("#")[2])
+                hint = f"keep one of them, spelled {name!r}: readers differ in which one counts"
+                raise ConfigError(f"{place}: {reason}", pointer=place.partition("#")[2], hint=hint)
         child = members.get(name, extra)
         result[name] = member if child is None else _settled(member, child, [*keys, name], remarks, what)
     return result

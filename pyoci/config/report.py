@@ -193,6 +193,8 @@ def _hint(error: ValidationError) -> str:
         return suggestions.for_type(str(wanted), value, str(error.absolute_path[-1]) if error.absolute_path else "")
     if keyword == "required":
         return suggestions.for_missing(next(key for key in wanted if repr(key) in error.message))
+    if keyword in ("minimum", "maximum"):
+        return suggestions.for_bounds(list(error.absolute_path))
     if keyword == "pattern":
         return suggestions.for_pattern(wanted, value)
     if keyword == "enum" and isinstance(value, str):

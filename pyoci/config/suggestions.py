@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyoci.config.process import RLIMITS
+from pyoci.config.rules.rule import NO_ID
 from pyoci.near import nearest
 
 TYPE_CHECKING = False
@@ -44,6 +45,11 @@ def for_pattern(pattern: str, text: str) -> str:
         if unit[-1:] in ("k", "m", "g") and digits.isdecimal() and digits.isascii() and digits[0] != "0":
             return f"did you mean '{digits}{unit[-1].upper()}B'?"
     return ""
+
+
+def for_bounds(path: Sequence[object]) -> str:
+    """The same for a number out of bounds, which stands at the end of `path`: keys and indices."""
+    return NO_ID if path[-1:] in (["uid"], ["gid"]) or path[-2:-1] == ["additionalGids"] else ""
 
 
 def for_rlimit(name: str) -> str:

@@ -20,6 +20,7 @@ from pyoci.cgroups.files import ROOT
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
 from pyoci.kernel import namespace, textfile
+from pyoci.kernel.constants import NAMESPACE_FILES
 from pyoci.record import Record
 from pyoci.steps.host.context import HostContext
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 ROOT_NAME = "root"  # beside the types of namespaces
-_FILES = {"mount": "mnt", "network": "net"}  # below /proc/PID/ns, where the name is another one
 
 
 def record(names: tuple[str, ...], descriptors: tuple[int, ...]) -> dict[str, list[int]]:
@@ -86,7 +86,7 @@ def find(container: Container, context: HostContext) -> Place:
 
 
 def _file(kind: str) -> str:
-    return _FILES.get(kind, kind)
+    return NAMESPACE_FILES.get(kind, kind)
 
 
 def _inode(status: Any) -> list[int]:

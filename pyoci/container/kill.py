@@ -6,6 +6,7 @@ from pyoci import os
 from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import StateError
+from pyoci.kernel import textfile
 from pyoci.kernel.process import pidfd_open, pidfd_send_signal
 
 SIGKILL = 9
@@ -65,7 +66,7 @@ def thaw(container: Container) -> None:
 
 def _has_children(cgroup: str) -> bool:
     try:
-        return os.stat(cgroup).st_nlink > 2
+        return textfile.has_children(cgroup)
     except FileNotFoundError:
         return False
 

@@ -160,13 +160,17 @@ def process(members: Members) -> tuple[int, int]:
     return pid, start_time
 
 
+def refuse_newer(version: int) -> None:
+    """Raises Newer: what that has written may mean something else than it says to us."""
+    if version > FORMAT:
+        raise Newer(f" has version {version}, this pyoci knows {FORMAT}")
+
+
 def from_json(root: str, id: str, raw: dict[str, Any]) -> Container:
     """What pyoci has written. Raises Damage; Newer if a newer one has."""
     members = Members(raw)
     own, config = members.object("pyoci"), members.object("config")
-    version = own.get("version", int)
-    if version > FORMAT:
-        raise Newer(f" has version {version}, this pyoci knows {FORMAT}")
+    refuse_newer(own.get("version", int))
     known = labels(config.strings("labels"))  # for other readers: "a=b" would not come back
     bundle = own.get("bundle", str, known.pop("bundle", ""))
     pid, start_time = process(members)
@@ -220,14 +224,15 @@ def checked_hooks(members: Members) -> dict[str, Any]:
 
 
 _NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
-_NAMESPACE_FILES = {"mount": "mnt", "network": "net"}
 
 
 def to_json(container: Container) -> dict[str, Any]:
+    from pyoci.kernel.constants import NAMESPACE_FILES  # reading, which every command does, is done without
+
     texts = [f"{name}={value}" for name, value in container.annotations.items()]
     paths = {}
     for kind, path in container.namespaces:
-        file = _NAMESPACE_FILES.get(kind, kind)
+        file = NAMESPACE_FILES.get(kind, kind)
         own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
         paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
     rdt = {"intel_rdt_path": container.rdt_path, "intel_rdt_mon_path": container.rdt_monitor}

@@ -243,13 +243,18 @@ def _kept(container: Container, directory: int) -> Any:
         except FileNotFoundError:
             continue
         with open(file, "rb") as opened:
-            return jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{name}", own=True)
+            kept = jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{name}", own=True)
+        records.refuse_newer(records.Members(kept).get("version", int, FORMAT))
+        return kept
     return _of_bundle(f"{container.bundle}/config.json")
 
 
 def _of_bundle(path: str) -> dict[str, Any]:
     """The same from config.json of the bundle, whatever has become of that since. Raises ConfigError."""
-    whole = jsonfile.read(path, what="config.json")
+    from pyoci.config.schema.schema import look
+    from pyoci.config.schema.table import CONFIG
+
+    whole, _, _ = look(jsonfile.read(path, what="config.json"), CONFIG, path)
     try:
         members = records.Members(whole)
         config = {key: whole[key] for key in ("process", "linux") if key in whole}
@@ -372,8 +377,9 @@ def is_frozen(container: Container) -> bool:
     try:
         if container.cgroup_ids.get(controller, 0) not in (0, os.fstat(directory).st_ino):
             return False
-        name = "freezer.self_freezing" if controller else "cgroup.freeze"
-        return textfile.read_if_there(name, directory) == b"1\n"
+        return textfile.is_frozen(directory, 1 if controller else 2)
+    except OSError:  # it is gone by now, or nothing may be read in it
+        return False
     finally:
         os.close(directory)
 

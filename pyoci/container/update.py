@@ -34,10 +34,16 @@ if TYPE_CHECKING:
 _POINTER = "/linux/resources"
 
 
-def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = ()) -> None:
+def update(
+    root: str,
+    id: str,
+    new: dict[str, Any],
+    schemata: tuple[str, ...] = (),
+    place: limits.Place = limits.in_config,
+) -> None:
     """Carry out `new`, an object like linux.resources that has passed the schema (config.update says what it means).
 
-    `schemata`: lines for its group in resctrl.
+    `schemata`: lines for its group in resctrl. `place`: what warnings call a property, by its pointer in config.json.
 
     When a value is refused, or a signal comes, everything that was written before is put back, and nothing is kept of
     the update. Raises StateError, ConfigError, StepError; ends by the signal.
@@ -58,17 +64,22 @@ def update(root: str, id: str, new: dict[str, Any], schemata: tuple[str, ...] = 
         if schemata and container.by_runc:
             raise Error("pyoci does not change the Intel RDT schemata of a container of runc", hint="use `runc update`")
         try:
-            _update(container, kept, new, schemata, directory)
+            _update(container, kept, new, schemata, directory, place)
         except Interrupted as interrupted:
             signals.die(interrupted)
             raise
 
 
 def _update(
-    container: Container, kept: dict[str, Any], new: dict[str, Any], schemata: tuple[str, ...], directory: int
+    container: Container,
+    kept: dict[str, Any],
+    new: dict[str, Any],
+    schemata: tuple[str, ...],
+    directory: int,
+    place: limits.Place,
 ) -> None:
     old = kept.get("resources") or {}
-    _warn(container, old, new)
+    _warn(container, old, new, place)
     wanted = rules.merged(old, new)
     devices = _changes_devices(container, old, new)
     if devices:
@@ -81,7 +92,7 @@ def _update(
     interrupts.install()
     in_force = _device_rules(_read(old), kept)
     with Undo() as undo:
-        _apply(container, writes, in_force, undo)
+        _apply(container, writes, in_force, undo, place)
         if devices:
             undo.add(manager.apply_devices, container.cgroups, in_force, Undo())
             manager.apply_devices(container.cgroups, _device_rules(resources, kept), Undo())
@@ -99,12 +110,14 @@ def _update(
             jsonfile.write(directory, state.SAVED_CONFIG, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
-def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo) -> None:
+def _apply(
+    container: Container, writes: tuple[Write, ...], in_force: tuple[DeviceRule, ...], undo: Undo, place: limits.Place
+) -> None:
     """Write the limits; with the systemd driver it is told of them too, and of the old ones if they come back."""
     saved = Saved(container.cgroups, writes)
     undo.add(saved.put_back)
     if container.unit is None:
-        limits.apply(container.cgroups, writes)
+        limits.apply(container.cgroups, writes, place)
         return
     from pyoci.cgroups.systemd import limits as systemd_limits
     from pyoci.cgroups.systemd import names
@@ -114,7 +127,7 @@ def _apply(container: Container, writes: tuple[Write, ...], in_force: tuple[Devi
     before = systemd_limits.wanted(saved.writes(container.cgroups, writes), start=False)
     if before:
         undo.add(_set_properties_back, unit, before, container.cgroups, in_force)
-    systemd_update.change(unit, container.cgroups, writes, in_force)
+    systemd_update.change(unit, container.cgroups, writes, in_force, place)
 
 
 def _set_properties_back(
@@ -148,7 +161,7 @@ def _device_rules(resources: Resources, kept: dict[str, Any]) -> tuple[DeviceRul
     return container_rules(resources, tuple([read_device(node) for node in nodes]))
 
 
-def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> None:
+def _warn(container: Container, old: dict[str, Any], new: dict[str, Any], place: limits.Place) -> None:
     """What runc ignores is ignored, with a warning in the log."""
     memory = new.get("memory") or {}
     if memory.get("kernel") or memory.get("kernelTCP"):
@@ -157,10 +170,10 @@ def _warn(container: Container, old: dict[str, Any], new: dict[str, Any]) -> Non
     if (container.unit is not None or container.by_runc) and new.get("devices") not in (None, old.get("devices")):
         fixed.append("/devices")
     for pointer in fixed:
-        log.warning(f"linux.resources{pointer.replace('/', '.')} is ignored: update cannot change it")
+        log.warning(f"{place(_POINTER + pointer)}: ignored: update cannot change it")
     given = read_resources(Node(new, _POINTER))
     for pointer in odd_access(given.devices):
-        log.warning(f"{limits.dotted(pointer)}: letters other than r, w and m are ignored")
+        log.warning(f"{place(pointer)}: letters other than r, w and m are ignored")
     for pointer in limits.ignored(given, limits.is_unified(container.cgroups)):
         if not pointer.endswith(("/kernel", "/kernelTCP", "/swappiness", "/disableOOMKiller")):
-            log.warning(f"{limits.dotted(pointer)} is ignored: the kernel's cgroups have nothing for it")
+            log.warning(f"{place(pointer)}: {limits.NOTHING}")

@@ -172,3 +172,6 @@ SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 1 << 5
 # close_range(2), pidfd_open(2)
 CLOSE_RANGE_UNSHARE = 2
 CLOSE_RANGE_CLOEXEC = 4
+
+# Below /proc/PID/ns, for the types of linux.namespaces whose names are other ones there.
+NAMESPACE_FILES = {"mount": "mnt", "network": "net"}

@@ -36,6 +36,22 @@ def read_if_there(path: str, directory: int | None = None) -> bytes:
         return b""
 
 
+def is_frozen(cgroup: int, version: int) -> bool:
+    """Whether the cgroup open as `cgroup` was itself asked to freeze, which may take a moment. Raises OSError.
+
+    Here and not in cgroups, because `state` does without its modules.
+    """
+    return read("freezer.self_freezing" if version == 1 else "cgroup.freeze", cgroup) == b"1\n"
+
+
+def has_children(cgroup: str | int) -> bool:
+    """Whether there are cgroups below this one, a path or a descriptor; kernfs counts sub-directories as links.
+
+    Here because `kill` does without the modules of cgroups, too. Raises OSError.
+    """
+    return os.stat(cgroup).st_nlink > 2
+
+
 def lines(content: bytes) -> list[bytes]:
     """The lines, without their ends."""
     return content.removesuffix(b"\n").split(b"\n") if content else []

@@ -36,6 +36,16 @@ def clean(path: str) -> str:
     return "/" + "/".join(parts)
 
 
+def below(name: str, rootfs: str) -> str:
+    """What a clean name of the host is below the directory `rootfs`; "" if it is not there, by its letters."""
+    return name[len(rootfs) :] or "/" if f"{name}/".startswith(f"{rootfs}/") else ""
+
+
+def source(one: Mount, bundle: str) -> str:
+    """The name on the host of what a bind mount shows: a relative one begins at the bundle."""
+    return one.source if one.source.startswith("/") else f"{bundle}/{one.source}"
+
+
 class Mounts:
     """The steps for `root`, `mounts`, `linux.devices` and the paths that are hidden or frozen."""
 
@@ -77,11 +87,10 @@ class Mounts:
 
     def _below_root(self, name: str) -> str:
         """What a clean name of the host is below the root file system; "" if it is not there, by its letters."""
-        rootfs = self.inputs.rootfs
-        return name[len(rootfs) :] or "/" if f"{name}/".startswith(f"{rootfs}/") else ""
+        return below(name, self.inputs.rootfs)
 
     def _source(self, one: Mount) -> str:
-        return one.source if one.source.startswith("/") else f"{self.inputs.bundle}/{one.source}"
+        return source(one, self.inputs.bundle)
 
     def _inside(self, one: Mount) -> str:
         """The source's name below the root, if it lies there: an earlier mount may provide it, so it is opened late."""

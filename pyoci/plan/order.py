@@ -108,7 +108,11 @@ BEFORE: tuple[tuple[Names, Names, str], ...] = (
     ("Await created", "Detach", "until then it dies with the runtime"),
     ("Detach", "WaitForStart", "start may come from another process, at any time"),
     ("WaitForStart", ("RunContainerHooks startContainer", "SetRlimits", "ExecuteProgram"), "they belong to start"),
-    ("RunContainerHooks startContainer", "SetRlimits", "each hook gets the limits itself, the waiting Python may not fit"),
+    (
+        "RunContainerHooks startContainer",
+        "SetRlimits",
+        "each hook gets the limits itself, the waiting Python may not fit",
+    ),
     ("SetRlimits", "ExecuteProgram", "the program has them"),
     # a listener
     ("FindAgent", "MakeCgroups", "there is little to undo when the agent is missing"),

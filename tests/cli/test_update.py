@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from pyoci.cli.commands import COMMANDS
 from pyoci.cli.options import Options, defaults, scan
-from pyoci.cli.update import FLAGS, from_flags, signed, size, unsigned
+from pyoci.cli.update import FLAGS, from_flags, placed, signed, size, unsigned
 from pyoci.config.schema import schema
+from pyoci.container.named_file import NamedFile
 from pyoci.errors import Error
 
 COMMAND = COMMANDS["update"]
@@ -112,3 +113,19 @@ def test_numbers(number: int) -> None:
 def test_every_flag_of_a_value_is_one_of_the_command() -> None:
     names = {flag.names[0] for flag in COMMAND.flags}
     assert {flag for flag, *_ in FLAGS} <= names
+
+
+@pytest.mark.parametrize(
+    ("pointer", "of_file", "of_flags"),
+    [
+        ("/linux/resources/cpu/realtimePeriod", "/f#/cpu/realtimePeriod", "--cpu-rt-period"),
+        ("/linux/resources/blockIO/weight", "/f#/blockIO/weight", "--blkio-weight"),
+        ("/linux/resources/memory/limit", "config.json#/linux/resources/memory/limit", None),  # was in force before
+        ("/linux/resources/blockIO", "/f#/blockIO", "config.json#/linux/resources/blockIO"),  # of no single flag
+        ("/linux/devices/0", "config.json#/linux/devices/0", None),
+    ],
+)
+def test_places_in_warnings(pointer: str, of_file: str, of_flags: str | None) -> None:
+    given = {"cpu": {"realtimePeriod": 5}, "blockIO": {"weight": 5}}
+    assert placed(given, NamedFile("/f", "--resources", ("linux", "resources")))(pointer) == of_file
+    assert placed(given, None)(pointer) == (of_flags or of_file)

@@ -152,7 +152,19 @@ def test_a_key_in_two_spellings(run_cli: Run, tmp_path: Path) -> None:
     here = bundle(tmp_path, {"ociVersion": "1.3.0", "root": {"path": "."}, "hooks": {}, "HOOKS": {}})
     done = run_cli("validate", "-b", here)
     assert done.returncode == 1
-    assert done.stdout.startswith("config.json#/HOOKS: the key is given twice: it is 'hooks' in another case\n")
+    assert done.stdout.startswith(
+        "config.json#/HOOKS: the key is given twice: it is 'hooks' in another case\n"
+        "    keep one of them, spelled 'hooks': readers differ in which one counts\n"
+    )
+
+
+def test_a_directory_instead_of_the_file(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "config.json").mkdir()
+    for command in ("validate", "plan"):
+        done = run_cli(command, "-b", str(tmp_path))
+        assert done.returncode == 1 and done.stdout == ""
+        assert f"{tmp_path}/config.json: is a directory" in done.stderr
+        assert "  hint: remove it: config.json is a file in the bundle; `pyoci spec` writes one" in done.stderr
 
 
 def test_a_file_that_is_not_json_is_a_violation_too(run_cli: Run, tmp_path: Path) -> None:
@@ -184,3 +196,26 @@ def test_unknown_format(run_cli: Run) -> None:
     done = run_cli("validate", "--format", "yaml")
     assert done.returncode == 1
     assert 'msg="invalid format option"' in done.stderr
+
+
+def test_what_this_machine_does_not_have(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    config = {
+        "ociVersion": "1.3.0",
+        "root": {"path": "rootfs"},
+        "mounts": [
+            {"destination": "/a", "type": "tmpfss"},
+            {"destination": "/b", "source": "gone", "options": ["bind"]},
+        ],
+        "linux": {"namespaces": [{"type": "mount"}], "resources": {"cpu": {"cpus": "9000"}}},
+    }
+    done = run_cli("validate", "-b", bundle(tmp_path, config))
+    *lines, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "no violations, 3 warnings")
+    assert lines[:4] == [
+        "warning: config.json#/mounts/0/type: /proc/filesystems has no 'tmpfss'",
+        "    did you mean 'tmpfs'?",
+        f"warning: config.json#/mounts/1/source: there is no {tmp_path}/gone",
+        "    the source of a bind mount has to be on this host",
+    ]
+    assert lines[4].startswith("warning: config.json#/linux/resources/cpu/cpus: this machine has the processors ")

@@ -88,6 +88,8 @@ def test_two_spellings_are_a_key_given_twice(raw: Raw, pointer: str) -> None:
         keys.settled(raw, CONFIG)
     assert caught.value.pointer == pointer
     assert caught.value.message.startswith(f"config.json#{pointer}: the key is given twice: it is ")
+    name = pointer.rpartition("/")[2].lower()
+    assert caught.value.hint == f"keep one of them, spelled {name!r}: readers differ in which one counts"
 
 
 @pytest.mark.parametrize("text", ['{"cpu": null, "CPU": {"shares": 2}}', '{"CPU": {"shares": 2}, "cpu": null}'])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pyoci.config import report
+from pyoci.config.rules.rule import NO_ID
 from pyoci.config.schema import schema
 from pyoci.errors import ConfigError
 
@@ -19,6 +20,10 @@ def linux(**members: Any) -> dict[str, Any]:
 
 def process(**members: Any) -> dict[str, Any]:
     return {**MINIMAL, "process": {"cwd": "/", "args": ["sh"], **members}}
+
+
+def user(**ids: Any) -> dict[str, Any]:
+    return process(user={"uid": 0, "gid": 0, **ids})
 
 
 def rlimit(type: str) -> dict[str, Any]:
@@ -58,6 +63,10 @@ def memory(value: Any) -> dict[str, Any]:
         (pages("2 MiB"), "did you mean '2MB'?"),
         (pages("large"), ""),
         (pages("kb"), ""),
+        (user(uid=-1), NO_ID),
+        (user(gid=1 << 32), NO_ID),
+        (user(additionalGids=[0, -1]), NO_ID),
+        (linux(uidMappings=[{"containerID": -1, "hostID": 0, "size": 1}]), ""),
         (memory("5"), "write 5, without quotes"),
         (memory(5.0), "write 5: only a number without fraction and exponent is a whole one"),
         (memory(5.5), ""),

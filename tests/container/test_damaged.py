@@ -227,6 +227,20 @@ def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, 
     assert refused > 100
 
 
+def test_what_a_newer_version_has_kept_is_not_read(write: Write, tmp_path: Path) -> None:
+    """The two files of a container are of one format; an update by a newer pyoci writes only this one."""
+    write(filled(FILES[0], 4194303, 7, CGROUPS))
+    file = tmp_path / "root/a/saved-config.json"
+    kept = {"version": state.FORMAT, "no_new_keyring": False, "config": {}}
+    file.write_text(json.dumps(kept))
+    assert state.load_config(str(tmp_path / "root"), "a")[1] == kept
+    file.write_text(json.dumps({**kept, "version": 99}))
+    with pytest.raises(DamagedError) as caught:
+        state.load_config(str(tmp_path / "root"), "a")
+    assert caught.value.message == f"{file} has version 99, this pyoci knows {state.FORMAT}"
+    assert caught.value.hint.startswith("use the newer pyoci; ")
+
+
 @example(1)
 @SETTINGS
 @given(st.integers(min_value=0))

@@ -89,7 +89,7 @@ def test_ignored_with_a_warning(box: Box) -> None:
     done = box("run", "--bundle", str(bundle(box, {"memory": {"kernel": 64 * MB}}, "exit", "3")), "a")
     assert done.returncode == 3
     assert "level=warning" in done.stderr
-    assert "linux.resources.memory.kernel is ignored" in done.stderr
+    assert "config.json#/linux/resources/memory/kernel: ignored: the kernel's" in done.stderr
 
 
 @needs_v1

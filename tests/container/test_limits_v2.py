@@ -71,7 +71,7 @@ def test_what_v2_lacks_is_a_warning(box: Box) -> None:
     done = box("run", "--bundle", str(limited), "a")
     assert done.returncode == 3
     for name in ("swappiness", "disableOOMKiller"):
-        assert f"linux.resources.memory.{name} is ignored" in done.stderr
+        assert f"config.json#/linux/resources/memory/{name}: ignored: " in done.stderr
 
 
 def test_swap_without_memory_is_refused_before_anything_is_made(box: Box) -> None:

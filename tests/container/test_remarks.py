@@ -237,7 +237,11 @@ def test_update(box: Box) -> None:
     ]
     rule = {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rwa"}
     assert warnings(update(box, {"devices": [{"allow": False, "access": "rwm"}, rule]})) == [
-        "linux.resources.devices.1.access: letters other than r, w and m are ignored"
+        f"{file}#/devices/1/access: letters other than r, w and m are ignored"
+    ]
+    limits = [{"pageSize": "2MB", "limit": 1 << 21}]
+    assert warnings(update(box, {"hugepageLimits": limits})) == [
+        f"{file}#/hugepageLimits: ignored: update cannot change it"
     ]
 
 

@@ -53,7 +53,7 @@ def test_devices_are_systemds(either: Scopes) -> None:
     run(either, {})
     done = update(either, {"devices": [{"allow": True, "access": "rwm"}]})
     assert done.returncode == 0
-    assert "linux.resources.devices is ignored: update cannot change it" in done.stderr
+    assert "/devices: ignored: update cannot change it" in done.stderr
 
 
 @pytest.mark.guest

@@ -107,18 +107,31 @@ def _realtime(tree: Tree, path: str, write: Write) -> str:
 
 def _cpuset(tree: Tree, path: str, write: Write) -> str:
     """What the cgroup above has, of which a part is wanted; on v2 the machine's counts, too."""
+    if found := no_list(write.text):
+        return ": ".join(found)
+    parent = path.rpartition("/")[0]
+    for name in (f"{write.file}.effective", write.file):
+        if has := _read(tree, parent, name):
+            return ": ".join(not_there(write.file, write.text, parent, has))
+    return ""
+
+
+def no_list(text: str) -> tuple[str, str] | None:
+    """What is wrong with a list of processors or memory nodes, and what to write; None if it is one."""
     try:
-        id_list.ranges(write.text.strip())
+        id_list.ranges(text.strip())
     except ValueError as error:
         reason = str(error)
         if reason.startswith("strconv"):  # Go's words, for what is read as Go reads it
             reason = f"{reason.split(chr(34))[1]!r} is no number"
-        return f'{reason}: write numbers and ranges, as in "0-3,7"'
-    what, parent = "processors" if write.file == "cpuset.cpus" else "memory nodes", path.rpartition("/")[0]
-    for name in (f"{write.file}.effective", write.file):
-        if found := _read(tree, parent, name):
-            return f"{parent} has the {what} {found}: name some of those, not {write.text}"
-    return ""
+        return reason, 'write numbers and ranges, as in "0-3,7"'
+    return None
+
+
+def not_there(file: str, text: str, place: str, has: str) -> tuple[str, str]:
+    """`text`, for cpuset.cpus or cpuset.mems, names more than `place`, a cgroup or this machine, has; what to do."""
+    what = "processors" if file == "cpuset.cpus" else "memory nodes"
+    return f"{place} has the {what} {has}", f"name some of those, not {text}"
 
 
 def _missing(tree: Tree, path: str, write: Write) -> str:

@@ -19,10 +19,20 @@ from pyoci.log import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyoci.cgroups.limits.limit import Limit
     from pyoci.config.resources import Resources
 
-__all__ = ["Write", "apply", "dotted", "ignored", "is_unified", "needs_domain", "plan"]
+    Place = Callable[[str], str]  # what a warning calls the place of a property, whose pointer in config.json it takes
+
+__all__ = ["Place", "Write", "apply", "dotted", "ignored", "in_config", "is_unified", "needs_domain", "plan"]
+NOTHING = "ignored: the kernel's cgroups have nothing for it"
+
+
+def in_config(pointer: str) -> str:
+    """The place of a property that config.json gives; `update` has its limits from elsewhere."""
+    return f"config.json#{pointer}"
 
 
 def is_unified(paths: dict[str, str]) -> bool:
@@ -64,16 +74,17 @@ def needs_domain(writes: tuple[Write, ...]) -> bool:
     return any(write.owner in ("memory", "io", "cpu", "hugetlb") and not isinstance(write, Lines) for write in writes)
 
 
-def apply(paths: dict[str, str], writes: tuple[Write, ...]) -> None:
+def apply(paths: dict[str, str], writes: tuple[Write, ...], place: Place = in_config) -> None:
     """Write all values to the cgroup. `paths` is as in state.json; {} if the container could not have a cgroup.
 
+    place: for warnings of what nothing is done about.
     Raises StepError naming pointer, controller and file of the first that the kernel refuses or lacks.
     """
     late: list[Write] = []
     with Tree() as tree:
         for number, write in enumerate(writes):
             try:
-                _carry_out(tree, paths, write)
+                _carry_out(tree, paths, write, place)
             except OSError as error:
                 following = [other.file for other in writes[number + 1 :]]
                 if error.errno != EINVAL or write.retry_after not in following:
@@ -83,12 +94,12 @@ def apply(paths: dict[str, str], writes: tuple[Write, ...]) -> None:
             for again in [one for one in late if one.retry_after == write.file]:
                 late.remove(again)
                 try:
-                    _carry_out(tree, paths, again)
+                    _carry_out(tree, paths, again, place)
                 except OSError as error:
                     raise _failed(tree, paths, again, error) from error
 
 
-def _carry_out(tree: Tree, paths: dict[str, str], write: Write) -> None:
+def _carry_out(tree: Tree, paths: dict[str, str], write: Write, place: Place) -> None:
     if write.controller in paths:
         with tree.open(paths[write.controller]) as cgroup:
             try:
@@ -101,9 +112,9 @@ def _carry_out(tree: Tree, paths: dict[str, str], write: Write) -> None:
     elif write.missing == FAIL:
         raise _no_cgroup(write)
     if write.otherwise is not None:
-        return _carry_out(tree, paths, write.otherwise)
+        return _carry_out(tree, paths, write.otherwise, place)
     if write.missing == WARN:
-        log.warning(f"{dotted(write.pointer)} is ignored: the {write.owner} controller here has no {write.file} for it")
+        log.warning(f"{place(write.pointer)}: ignored: the {write.owner} controller here has no {write.file} for it")
 
 
 def _no_cgroup(write: Write) -> StepError:

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from pyoci.config.resources import DeviceRule
 
 
-def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...], rules: tuple[DeviceRule, ...]) -> None:
+def change(
+    unit: Unit,
+    cgroups: dict[str, str],
+    writes: tuple[Write, ...],
+    rules: tuple[DeviceRule, ...],
+    place: limits.Place = limits.in_config,
+) -> None:
     """Set limits anew: as properties of the unit, then in its cgroup, both until the machine is booted again.
 
     writes: of limits.plan(); rules: those of the container's devices, which stay. What it refuses of values below what
@@ -31,10 +37,10 @@ def change(unit: Unit, cgroups: dict[str, str], writes: tuple[Write, ...], rules
     if warning := systemd_limits.conflict(writes):
         log.warning(warning)
     properties = systemd_limits.wanted(writes, start=False)
-    limits.apply(cgroups, tuple(write for write in writes if isinstance(write, MustExceed)))
+    limits.apply(cgroups, tuple(write for write in writes if isinstance(write, MustExceed)), place)
     if properties:
         set_properties(unit, properties, cgroups, rules)
-    limits.apply(cgroups, systemd_limits.rounded(writes))
+    limits.apply(cgroups, systemd_limits.rounded(writes), place)
 
 
 def set_properties(

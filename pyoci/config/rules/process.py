@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyoci.config import id_list
-from pyoci.config.rules.rule import MAX_ID, broken, printable, quoted, shown
+from pyoci.config.rules.rule import MAX_ID, NO_ID, broken, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ def _user(user: User) -> Iterator[ConfigError]:
     ids += [(f"additionalGids/{index}", gid) for index, gid in enumerate(user.additional_gids)]
     for key, id in ids:
         if id > MAX_ID:
-            yield broken(f"{user.pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}")
+            yield broken(f"{user.pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}", NO_ID)
     if len(user.additional_gids) > MAX_GROUPS:
         message = f"must be at most {MAX_GROUPS} groups, not {len(user.additional_gids)}"
         yield broken(f"{user.pointer}/additionalGids", message)

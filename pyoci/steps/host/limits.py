@@ -22,5 +22,5 @@ class SetLimits(HostStep):
 
     def execute(self, context: HostContext) -> None:
         for pointer in self.ignored:
-            log.warning(f"{limits.dotted(pointer)} is ignored: the kernel's cgroups have nothing for it")
+            log.warning(f"{limits.in_config(pointer)}: {limits.NOTHING}")
         limits.apply(context.cgroups, self.writes)

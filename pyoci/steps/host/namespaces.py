@@ -9,10 +9,9 @@ from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace
+from pyoci.kernel.constants import NAMESPACE_FILES
 from pyoci.steps.host.context import HostContext, HostStep
 from pyoci.steps.step import failed
-
-_FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 
 class OpenNamespace(HostStep):
@@ -42,7 +41,8 @@ class OpenNamespace(HostStep):
         if found != self.namespace.flag:
             raise self._other(found)
         if self.sysctl is not None:
-            own = os.stat(f"self/ns/{_FILES.get(self.namespace.type, self.namespace.type)}", dir_fd=context.proc)
+            type = self.namespace.type
+            own = os.stat(f"self/ns/{NAMESPACE_FILES.get(type, type)}", dir_fd=context.proc)
             if os.path.samestat(own, os.fstat(descriptor)):
                 raise self._hosts(self.sysctl)
 
@@ -59,7 +59,7 @@ class OpenNamespace(HostStep):
 
     def _hint(self) -> str:
         type = self.namespace.type
-        file = _FILES.get(type, type)
+        file = NAMESPACE_FILES.get(type, type)
         return f"a {type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on"
 
     def _hosts(self, sysctl: Sysctl) -> StepError:

@@ -11,6 +11,7 @@ from pyoci.config.mount_options import split_data
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, textfile
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
+from pyoci.near import did_you_mean
 from pyoci.steps.init import attributes, targets
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import Step, failed
@@ -138,31 +139,23 @@ def refused(context: InitContext, step: Step, wanted: Mount, error: OSError) -> 
     failure = failed(step, error)
     if error.errno == ENODEV and error.filename == wanted.type:
         failure.pointer = f"{step.pointer}/type"
-        failure.hint = _unknown(context, wanted.type)
+        failure.hint = ": ".join(unknown(wanted.type, textfile.read("filesystems", context.proc)))
     for number, option in enumerate(wanted.options):
         if error.filename == option or error.filename in split_data(option):
             failure.pointer = f"{step.pointer}/options/{number}"
     return failure
 
 
-def _unknown(context: InitContext, kind: str) -> str:
-    """Why the kernel may not know a file system: /proc/filesystems has those that it does."""
-    lines = textfile.lines(textfile.read("filesystems", context.proc))
-    known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in lines]
-    near = min((_distance(kind, one), one) for one in known)
-    text = f"/proc/filesystems has no {kind!r}: "
-    return text + (f"did you mean {near[1]!r}?" if near[0] <= 2 < len(kind) else "its module may have to be loaded")
+def unknown(kind: str, filesystems: bytes) -> tuple[str, str]:
+    """Why the kernel may not know a file system, and what to do; `filesystems`: /proc/filesystems has those it does.
 
-
-def _distance(one: str, other: str) -> int:
-    """How many letters have to be put in, taken out or replaced. By hand: nothing can be imported here any more."""
-    row = list(range(len(other) + 1))
-    for index, letter in enumerate(one, 1):
-        before, row[0] = row[0], index
-        for column, wanted in enumerate(other, 1):
-            least = min(row[column] + 1, row[column - 1] + 1, before + (letter != wanted))
-            before, row[column] = row[column], least
-    return row[-1]
+    ("", "") if it stands there, by itself or with a subtype behind it, as the kernel reads "fuse.sshfs".
+    """
+    known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in textfile.lines(filesystems)]
+    if kind in known or kind.partition(".")[0] in known:
+        return "", ""
+    hint = did_you_mean(kind, known) or "its module may have to be loaded"
+    return f"/proc/filesystems has no {kind!r}", hint
 
 
 class ChangeMount(InitStep):

@@ -7,13 +7,12 @@ from errno import EAGAIN, ENOSPC, EPERM
 from pyoci import os
 from pyoci.config.namespaces import Namespace
 from pyoci.kernel import namespace, prctl
-from pyoci.kernel.constants import CLONE_NEWUSER
+from pyoci.kernel.constants import CLONE_NEWUSER, NAMESPACE_FILES
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import failed
 
 SIGKILL = 9
-_FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 
 class JoinNamespace(InitStep):
@@ -89,7 +88,8 @@ class SendIdentity(InitStep):
 
     def execute(self, context: InitContext) -> None:
         flags = os.O_RDONLY | os.O_CLOEXEC
-        opened = [os.open(f"self/ns/{_FILES.get(kind, kind)}", flags, dir_fd=context.proc) for kind in self.kinds]
+        files = [f"self/ns/{NAMESPACE_FILES.get(kind, kind)}" for kind in self.kinds]
+        opened = [os.open(file, flags, dir_fd=context.proc) for file in files]
         names = list(self.kinds)
         if self.root:
             opened.append(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))

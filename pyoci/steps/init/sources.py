@@ -15,6 +15,7 @@ from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import Step
 
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
+ON_THIS_HOST = "the source of a bind mount has to be on this host"
 
 
 class OpenSourceInside(InitStep):
@@ -74,7 +75,7 @@ def _open(source: str, rootfs: str, proc: int) -> int | str:
     except FileNotFoundError as error:
         found = through_root(source, rootfs)
         if found is None:
-            error.add_note(f"the source of a bind mount has to be on this host: {_missing(source)}")
+            error.add_note(f"{ON_THIS_HOST}: {missing(source)}")
             raise
     else:
         if os.readlink(f"self/fd/{place}", dir_fd=proc) == os.path.abspath(source):
@@ -96,7 +97,7 @@ def _open(source: str, rootfs: str, proc: int) -> int | str:
         os.close(root)
 
 
-def _missing(source: str) -> str:
+def missing(source: str) -> str:
     """What of the source is not there: the first directory of the way, or what a link at its end leads to."""
     path = ""
     for part in source.split("/"):

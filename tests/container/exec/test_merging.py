@@ -91,6 +91,22 @@ def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:
     assert common(seen(box)) == common(report_of_init(bundle))
 
 
+def test_a_version_that_kept_nothing_and_keys_in_another_case(box: Box) -> None:
+    """They count there as they did at create: exec must not lose the filter, nor update a limit."""
+    bundle = started(box)
+    (box.root / "c/saved-config.json").unlink()
+    config = json.loads((bundle / "config.json").read_text())
+    config["process"].update(oomScoreAdj=55)
+    config["process"]["OOMScoreAdj"] = config["process"].pop("oomScoreAdj")
+    config["linux"]["Resources"] = {**config["linux"].pop("resources", {}), "Memory": {"Limit": 1 << 30}}
+    config["Process"], config["LINUX"] = config.pop("process"), config.pop("linux")
+    (bundle / "config.json").write_text(json.dumps(config))
+    kept = state.load_config(str(box.root), "c")[1]
+    assert kept["config"]["process"]["oomScoreAdj"] == 55
+    assert kept["resources"]["memory"] == {"limit": 1 << 30}
+    assert seen(box)["oom_score_adj"] == "55"
+
+
 @pytest.mark.parametrize("content", ["[1]", "7", '{"linux": [1]}', '{"process": {"oomScoreAdj": "x"}}'])
 @pytest.mark.parametrize("command", ["exec", "update"])
 def test_a_config_json_that_is_none_and_a_version_that_kept_nothing(box: Box, content: str, command: str) -> None:

@@ -278,6 +278,30 @@ def test_exec(box: Box, agent: Make, names: tuple[str, ...], no_new_privileges: 
     assert sorted(report["fds"]) == ["0", "1", "2"]
 
 
+def processes_open(pid: int) -> list[int]:
+    """The processes that a process has pidfds of; -1 for one that has ended."""
+    texts = [read(f"/proc/{pid}/fdinfo/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+    return [int(line[4:]) for text in texts for line in text.splitlines() if line.startswith("Pid:")]
+
+
+def test_exec_has_no_pidfd_of_the_helper(box: Box, agent: Make) -> None:
+    """The helper is a process of the host, and stays there. Whoever may trace in the container could take the pidfd
+    from the new process before its program begins, and end the helper or get into it."""
+    served = agent({EXECVE: Answer()})
+    change = filtered(box, "getppid", "execve")
+    assert box("run", "--detach", "--bundle", str(box.bundle("sleep", change=change)), "a").stderr == ""
+    assert served.took(1)
+    del served.answers[EXECVE]
+    running = box.begin("exec", "a", "/reporter", "exit", "3")
+    until(lambda: served.pending, "the process of exec is about to begin its program")
+    pid, number = served.calls[-1]
+    named = processes_open(pid)
+    served.reply(*served.pending[0], Answer())
+    done = box.end(running)
+    assert (number, done.returncode, done.stderr) == (EXECVE, 3, "")
+    assert len(named) == 2 and pid in named, f"{named}: itself and stage 1, which made it, but not the helper"
+
+
 def test_exec_under_a_filter_that_allows_it_and_no_more(box: Box, agent: Make, exits: Path) -> None:
     """Under which stage 1 has sent the listener."""
     served = agent({GETPPID: Answer(value=5)})

@@ -85,5 +85,11 @@ MUTATIONS = (
             "            pass",
             "security/test_user_namespace.py::test_a_device_filter_that_cannot_be_loaded",
         ),
+        (
+            "the container's processes are in its v1 cgroups",
+            "        members.join_self(context.tasks)\n",
+            "",
+            "container/test_membership.py",
+        ),
     ),
 )

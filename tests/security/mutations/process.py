@@ -45,6 +45,15 @@ MUTATIONS = (
         ),
     ),
     *at(
+        "pyoci/steps/init/enter.py",
+        (
+            "a process of exec has no pidfd of the listener's helper",
+            "            context.handover.forget_helper()\n",
+            "            pass\n",
+            "container/listener/test_listener.py::test_exec_has_no_pidfd_of_the_helper",
+        ),
+    ),
+    *at(
         "pyoci/container/process/init.py",
         (
             "the process ends with the runtime",

@@ -85,9 +85,12 @@ MUTATIONS = (
             "            pass",
             "security/test_user_namespace.py::test_a_device_filter_that_cannot_be_loaded",
         ),
+    ),
+    *at(
+        "pyoci/steps/init/cgroups.py",
         (
             "the container's processes are in its v1 cgroups",
-            "        members.join_self(context.tasks)\n",
+            "        processes.join_self(context.tasks)\n",
             "",
             "container/test_membership.py",
         ),

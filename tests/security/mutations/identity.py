@@ -160,6 +160,9 @@ MUTATIONS = (
             "        pass",
             "security/test_groups.py::test_they_are_not_the_container_s",
         ),
+    ),
+    *at(
+        "pyoci/steps/host/namespaces.py",
         (
             "a namespace of a path is of its type",
             "        if found != self.namespace.flag:",
@@ -178,6 +181,9 @@ MUTATIONS = (
             "            if False:",
             "steps/init/test_namespaces.py::test_kernel_parameters_of_a_joined_namespace",
         ),
+    ),
+    *at(
+        "pyoci/steps/init/namespaces.py",
         (
             "root of a user namespace has none of the caller's groups",
             "        if self.drop_groups:\n            os.setgroups([])",

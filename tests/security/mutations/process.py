@@ -100,18 +100,24 @@ MUTATIONS = (
             "            place = mount.open_place(self.mount.source.encode())",
             "security/test_sources.py::test_a_link_of_the_image_leads_nowhere_outside",
         ),
+    ),
+    *at(
+        "pyoci/steps/init/sources.py",
         (
             "a source that leads below the root by links is looked up below it",
-            "        if directory == self.rootfs:\n",
-            "        if False:\n",
+            "    if directory == rootfs:\n",
+            "    if False:\n",
             "steps/host/test_sources.py::test_a_link_of_the_host_to_the_root",
         ),
         (
             "links of the image in a second mount of the root stay in it",
-            "            return path.open_in_root(root, targets.encode(name))",
-            "            return mount.open_place(self.source.encode())",
+            "        return path.open_in_root(root, targets.encode(name))",
+            "        return mount.open_place(source.encode())",
             "steps/host/test_sources.py::test_a_second_mount_of_the_root_is_the_host_s",
         ),
+    ),
+    *at(
+        "pyoci/steps/init/binds.py",
         (
             "a copy leaves the peer group of its original",
             "            mount.set_attributes(tree, propagation=propagation, recursive=True)",
@@ -120,10 +126,13 @@ MUTATIONS = (
         ),
         (
             "attributes of the host's mounts are locked in a user namespace",
-            "held = attributes.locks_of(context, place) if locked else 0",
+            "held = attributes.locks_of(view, place) if locked else 0",
             "held = 0",
             "security/test_sources.py::test_programs_and_devices_of_a_mount_that_forbids_them",
         ),
+    ),
+    *at(
+        "pyoci/steps/host/sources.py",
         (
             "the runtime maps the ids of no other mount",
             "    if len(message.descriptors) != 1 or mappings is None:",
@@ -147,13 +156,13 @@ MUTATIONS = (
         ),
         (
             "what is mounted below is locked as well",
-            "for one in below(context, place) if wanted.recursive else ():",
+            "for one in below(view, place) if wanted.recursive else ():",
             "for one in ():",
             "steps/init/test_attributes.py::test_a_mount_below_that_is_locked_is_named",
         ),
     ),
     *at(
-        "pyoci/steps/hooks/hooks.py",
+        "pyoci/steps/hooks/run.py",
         (
             "a hook that hangs is ended",
             "                self.kill()\n        grace",
@@ -186,7 +195,7 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/steps/listener/listener.py",
+        "pyoci/steps/listener/agent.py",
         (
             "the directory of an agent is not open in the shared table",
             "    if shared:\n",

@@ -1,10 +1,8 @@
-"""linux.intelRdt. No machine of ours can allocate cache: a directory tree made by the test stands for resctrl, and two
-functions do what the kernel does when a group is made or removed. What the hardware makes of it is not tested."""
+"""The steps of linux.intelRdt, in the tree of tests/rdt/tree.py."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from errno import EINVAL
 from pathlib import Path
@@ -16,13 +14,11 @@ from hypothesis import strategies as st
 
 from pyoci import config, jsonfile
 from pyoci.cli import spec
-from pyoci.cli import update as cli
 from pyoci.config.linux import IntelRdt
 from pyoci.container import state
 from pyoci.container.create import create
 from pyoci.container.delete import delete
 from pyoci.container.options import CreateOptions
-from pyoci.container.update import update
 from pyoci.errors import Error, StepError
 from pyoci.kernel import resctrl, textfile
 from pyoci.plan import create as plan
@@ -36,39 +32,10 @@ from pyoci.undo import Undo
 from tests.container.box import Box
 from tests.isolation import in_namespace
 from tests.plan.configs import around, read
+from tests.rdt.tree import SCHEMATA, fill, mount
 from tests.steps.look import process
 
-SCHEMATA = "    L3:0=fff;1=fff\n    MB:0=100;1=100\n"
-
-
-def fill(path: str) -> None:
-    """What the kernel does after mkdir(2)."""
-    os.mkdir(path)
-    for name in ("tasks", "schemata"):
-        Path(path, name).touch()
-    if os.path.basename(os.path.dirname(path)) != "mon_groups":
-        Path(path, "schemata").write_text(SCHEMATA)
-        os.mkdir(f"{path}/mon_groups")
-
-
-def empty(path: str) -> None:
-    """What it does at rmdir(2)."""
-    if os.path.isdir(path):
-        shutil.rmtree(path)
-
-
-@pytest.fixture
-def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """In place of /sys/fs/resctrl."""
-    tree = tmp_path / "resctrl"
-    fill(str(tree))
-    for name in ("L3", "MB", "L3_MON"):
-        (tree / "info" / name).mkdir(parents=True)
-    (tree / "info/last_cmd_status").write_text("ok\n")
-    monkeypatch.setattr(resctrl, "find", lambda: str(tree))
-    monkeypatch.setattr(resctrl, "make_group", fill)
-    monkeypatch.setattr(resctrl, "remove_group", empty)
-    return tree
+__all__ = ["mount"]
 
 
 def carry_out(id: str = "web", **members: Any) -> tuple[rdt_group.Group, HostContext]:
@@ -340,62 +307,3 @@ def test_the_group_is_ready_before_the_process_and_joined_before_it_goes_on() ->
 
 
 # -- update
-
-
-class Flags:
-    """The flags of update."""
-
-    def __init__(self, **given: str) -> None:
-        self.given = given
-
-    def text(self, name: str) -> str:
-        return self.given.get(name.replace("-", "_"), "")
-
-
-def test_flags_of_update(mount: Path) -> None:
-    both: Any = Flags(l3_cache_schema="L3:0=3", mem_bw_schema="MB:0=50")
-    assert cli._schemata(both) == ("L3:0=3", "MB:0=50")
-    two: Any = Flags(mem_bw_schema="MB:0=50\nL3:0=1")
-    with pytest.raises(Error, match="--mem-bw-schema must not contain newlines"):
-        cli._schemata(two)
-    (mount / "info/MB").rmdir()
-    with pytest.raises(Error, match="Intel RDT/MBA: memory bandwidth schema is not enabled"):
-        cli._schemata(both)
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("refused", [False, True])
-def test_update(mount: Path, box: Box, refused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel refuses changes nothing, and the limits of the same update are put back, too."""
-    bundle = box.bundle("exit", "0", change=lambda raw: raw["linux"].update(intelRdt={"schemata": ["L3:0=f"]}))
-    real = resctrl.write
-
-    def write(path: str, value: str | bytes) -> None:
-        if refused and "L3:0=3" in str(value):
-            raise OSError(EINVAL, os.strerror(EINVAL), path)
-        real(path, value)
-
-    def body() -> tuple[str, str]:
-        create(CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
-        resctrl.write = write
-        said = ""
-        try:
-            update(str(box.root), "a", {"pids": {"limit": 77}}, ("L3:0=3",))
-        except Error as error:
-            said = error.message
-        text = (mount / "a/schemata").read_text()
-        _, kept = state.load_config(str(box.root), "a")
-        delete(str(box.root), "a", force=True)
-        return said, text + str((kept.get("resources") or {}).get("pids"))
-
-    if refused:
-        said, left = in_namespace(body, 0)
-        assert said.endswith("schemata: invalid argument, last_cmd_status: ok")
-        assert left == "L3:0=f\nNone"
-    else:
-        assert in_namespace(body, 0) == ("", "L3:0=3\n{'limit': 77}")
-
-
-def test_update_of_a_container_without_a_group(mount: Path) -> None:
-    with pytest.raises(Error, match="the container has no Intel RDT configuration to update"):
-        rdt_group.change("", ("L3:0=1",), Undo())

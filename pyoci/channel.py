@@ -29,7 +29,7 @@ import select
 import struct
 
 from pyoci import os
-from pyoci.errors import Error, HookError, StepError
+from pyoci.errors import CloneError, Error, HookError, StepError
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
@@ -146,6 +146,6 @@ def encode_error(error: Error) -> tuple[str, ...]:
 
 def decode_error(fields: tuple[str, ...]) -> Error:
     name, pointer, step, call, errno, message, hint = fields
-    kind = {"HookError": HookError, "StepError": StepError}.get(name, Error)
+    kind = {"HookError": HookError, "StepError": StepError, "CloneError": CloneError}.get(name, Error)
     number = int(errno) if errno.isdecimal() else 0
     return kind(message, pointer=pointer, step=step, call=call, errno=number, hint=hint)

@@ -8,6 +8,7 @@ Error                    what the user sees: one line, runc's wording where engi
     DamagedError         its state.json cannot be used
     ForeignError         another runtime than pyoci and runc has made it
   StepError              a step of the plan failed; knows pointer, step, system call and errno
+    CloneError           a process could not be made
   HookError              a hook failed or ran past its timeout
 
 System calls raise OSError; the call as it was made is the exception's first note (PEP 678).
@@ -87,6 +88,10 @@ class ForeignError(StateError):
 
 class StepError(Error):
     """A step of the plan failed."""
+
+
+class CloneError(StepError):
+    """A process could not be made. It is no step: what could be put right is tried once more (exec)."""
 
 
 class HookError(Error):

@@ -16,7 +16,7 @@ from pyoci.container.process.handshake import ENDING, Handshake, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
-from pyoci.errors import Error, StateError, StepError
+from pyoci.errors import CloneError, Error, StateError, StepError
 from pyoci.kernel import signals, textfile
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
@@ -187,8 +187,8 @@ class _Execution:
         """
         try:
             handshake.clone(lambda: None)
-        except StepError as error:
-            if error.step != "Clone" or error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
+        except CloneError as error:
+            if error.errno not in (EBUSY, ENOENT, ENODEV, EOPNOTSUPP, EACCES):
                 raise
             asked = bool(self.options.cgroup)
             systemd = inputs.optional_cgroups or (asked and self.rootless and container.unit is not None)
@@ -276,7 +276,6 @@ def _busy(error: StepError, path: str, asked: bool) -> StepError:
     return StepError(
         f"cannot add a process to the cgroup {path}: device or resource busy",
         pointer=subgroups.OPTION if asked else "/linux/cgroupsPath",
-        step=error.step,
         call=error.call,
         errno=EBUSY,
         hint=f"there are cgroups with controllers below it: name one of them with {subgroups.OPTION}",

@@ -36,7 +36,6 @@ def refuse(container: Container) -> None:
             raise StepError(
                 f"container's cgroup is the one of container {other.id}",
                 pointer="/linux/cgroupsPath",
-                step="Cgroup",
                 hint=f"{other.id} is {other.status}: {remedy.get(other.status, 'give')} this one another cgroupsPath "
                 f"than {processes.reference(other.cgroups)}",
             )

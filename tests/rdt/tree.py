@@ -1,5 +1,7 @@
-"""A directory tree that stands for resctrl: no machine of ours can allocate cache. Two functions do what the kernel does
-when a group is made or removed; what the hardware makes of it is not tested."""
+"""A directory tree that stands for resctrl: no machine of ours can allocate cache.
+
+Two functions do what the kernel does when a group is made or removed; what the hardware makes of it is not tested.
+"""
 
 from __future__ import annotations
 

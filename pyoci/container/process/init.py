@@ -7,7 +7,7 @@ from errno import EACCES, EBUSY, ENODEV, EOPNOTSUPP
 
 from pyoci import channel, os
 from pyoci.container.state import WAITING_NAME
-from pyoci.errors import Error, StepError, os_error_text
+from pyoci.errors import CloneError, Error, os_error_text
 from pyoci.kernel import prctl, process, signals
 from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
 from pyoci.steps.init import launch
@@ -58,17 +58,16 @@ _OUTSIDE = (
 
 
 def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool = False) -> tuple[int, int]:
-    """clone() of the container's process. Raises StepError."""
+    """clone() of the container's process. Raises CloneError."""
     try:
         return clone(body, flags, cgroup, plain)
     except OSError as error:
         refused = cgroup >= 0 and error.errno == EACCES
         busy = cgroup >= 0 and error.errno in (EBUSY, ENODEV, EOPNOTSUPP)  # see cgroups(7): it takes no processes
         what = "error adding pid of the new process to cgroups" if busy else "clone the container's process"
-        raise StepError(
+        raise CloneError(
             f"{what}{' into its cgroup' if refused else ''}: {os_error_text(error)}",
             pointer="/linux/cgroupsPath" if refused or busy else "/linux/namespaces",
-            step="Clone",
             call=f"clone3({flags:#x})",
             errno=error.errno or 0,
             hint=_OUTSIDE if refused else why_refused(error.errno or 0, flags & ~(CLONE_PARENT | CLONE_FILES)),

@@ -128,7 +128,6 @@ class CheckIdMappings(HostStep):
                     "user namespaces enabled, but both namespace path and non-matching mapping specified"
                     " -- you may only provide one",
                     pointer=f"/linux/{kind}Mappings",
-                    step=type(self).__name__,
                     hint=f"the namespace has {'; '.join(found) or 'no mappings'}",
                 )
 

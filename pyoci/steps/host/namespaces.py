@@ -52,7 +52,6 @@ class OpenNamespace(HostStep):
         return StepError(
             f"{self.describe()}: it is {f'a {kind} namespace' if kind else 'no namespace'}: invalid argument",
             pointer=f"{self.pointer}/path",
-            step=type(self).__name__,
             errno=EINVAL,
             hint=self._hint(),
         )
@@ -66,6 +65,5 @@ class OpenNamespace(HostStep):
         return StepError(
             f'sysctl "{sysctl_name(sysctl.key)}" not allowed in host {self.namespace.type} namespace',
             pointer=sysctl.pointer,
-            step=type(self).__name__,
             hint=f"{self.namespace.path} is the namespace that pyoci itself is in",
         )

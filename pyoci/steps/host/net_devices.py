@@ -37,7 +37,6 @@ class MoveNetDevice(HostStep):
         except ImportError as error:
             raise Error(
                 f"linux.netDevices needs the Python package {error.name}",
-                pointer=self.pointer,
                 hint="python3-pyroute2 in Debian, pyroute2 on PyPI",
             ) from None
         wanted = self.device
@@ -83,8 +82,6 @@ class MoveNetDevice(HostStep):
         said = f"move netDevice {self.device.device} to namespace {where}: {what}: {why}"
         return StepError(
             f"error creating network interfaces: {said}",
-            pointer=self.pointer,
-            step=type(self).__name__,
             call=system_call(error) if error else "",
             errno=(error.errno or 0) if error else 0,
             hint=hint,

@@ -65,7 +65,6 @@ class RaiseHardLimits(HostStep):
                     "error setting rlimits for ready process: "
                     f"error setting rlimit type {one.resource}: operation not permitted",
                     pointer=one.pointer,
-                    step=type(self).__name__,
                     call=f"prlimit({context.pid}, {one.type})",
                     errno=EPERM,
                     hint=f"raising a hard limit to {one.hard} needs CAP_SYS_RESOURCE: {error}",

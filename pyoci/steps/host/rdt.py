@@ -50,7 +50,6 @@ class MakeRdtGroup(HostStep):
                 raise StepError(
                     f"intelRdt.{key} is specified in config, but Intel RDT/{feature} is not enabled",
                     pointer=f"{self.pointer}/{key}",
-                    step=type(self).__name__,
                     hint=f"this machine has no {self.group.mount}/info/{name}",
                 )
 
@@ -114,8 +113,6 @@ def _failed(step: Step, mount: str, what: str, why: str, error: OSError | None) 
     said = resctrl.last_status(mount) if error is not None else ""
     return StepError(
         f"unable to apply Intel RDT configuration: {what}: {why}" + (f", last_cmd_status: {said}" if said else ""),
-        pointer=step.pointer,
-        step=type(step).__name__,
         errno=(error.errno or 0) if error is not None else 0,
         hint=f"what the hardware offers is described below {mount}/info",
     )

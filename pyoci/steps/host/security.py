@@ -34,6 +34,5 @@ class RequireSelinux(HostStep):
             what = "selinux label" if self.pointer.endswith("/selinuxLabel") else "mount label"
             raise Error(
                 f"{what} is specified in config, but selinux is disabled or not supported",
-                pointer=self.pointer,
                 hint=f"remove it, or enable SELinux: {selinux.PLACE} has to be mounted, and a policy loaded",
             )

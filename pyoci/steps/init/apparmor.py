@@ -68,8 +68,6 @@ def refused(step: Step, profile: str, reason: str, errno: int, hint: str) -> Ste
     """runc's words; podman looks for them."""
     return StepError(
         f'unable to apply apparmor profile "{profile}": {reason}',
-        pointer=step.pointer,
-        step=type(step).__name__,
         errno=errno,
         hint=hint,
     )

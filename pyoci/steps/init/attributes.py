@@ -144,7 +144,6 @@ def _refused(step: Step, wanted: Mount, what: str, where: bytes = b"") -> StepEr
         f'error mounting "{wanted.source}" to rootfs at "{wanted.destination}": '
         f"failed to set user-requested vfs flags on bind-mount: {what}: operation not permitted",
         pointer=f"{wanted.pointer}/options",
-        step=type(step).__name__,
         errno=EPERM,
         hint=f"in a user namespace {which} keeps the attributes that it has outside: "
         "leave out what changes them, or mount it otherwise there",

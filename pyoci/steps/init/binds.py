@@ -128,7 +128,6 @@ def _set_idmap(step: Step, wanted: Mount, tree: int, mappings: int, ask: Callabl
         raise StepError(
             f"failed to set MOUNT_ATTR_IDMAP on {wanted.source}: {os_error_text(error)}{maybe}",
             pointer=wanted.pointer,
-            step=type(step).__name__,
             call=system_call(error),
             errno=error.errno or 0,
             hint=f"{wanted.source}{below} is on a file system without id-mapped mounts; see /proc/self/mountinfo"

@@ -125,8 +125,6 @@ class MakeDevice(InitStep):
         raise StepError(
             f"{self.describe()}: the host's {one.path} is "
             + (f"the device {letter} {major}:{minor}" if letter else "no device"),
-            pointer=self.pointer,
-            step=type(self).__name__,
             errno=ENODEV,
             hint="no node can be made in a user namespace, where the host's of the same name is bound; "
             "bind the right one in `mounts`",

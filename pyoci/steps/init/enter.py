@@ -79,8 +79,6 @@ class JoinContainer(InitStep):
         if process.has_ended(context.descriptors["container"]):
             raise StepError(
                 "cannot exec in a stopped container",
-                pointer=self.pointer,
-                step=type(self).__name__,
                 errno=ESRCH,
                 hint="its first process has ended",
             )
@@ -89,8 +87,6 @@ class JoinContainer(InitStep):
             if (now.st_dev, now.st_ino) != inode:
                 raise StepError(
                     f"joined another {kind} namespace than the container's",
-                    pointer=self.pointer,
-                    step=type(self).__name__,
                     hint=f"it is {now.st_ino}, and the container's is {inode[1]}",
                 )
         os.chdir("/")

@@ -157,7 +157,6 @@ class SetUser(InitStep):
                 raise StepError(
                     "cannot set any additional groups: setgroups is denied in this user namespace",
                     pointer="/process/user/additionalGids",
-                    step=type(self).__name__,
                     errno=EPERM,
                     hint="leave additionalGids out",
                 ) from error
@@ -171,7 +170,6 @@ class SetUser(InitStep):
             raise StepError(
                 f"cannot set{kind} to unmapped {kind} {number} in user namespace",
                 pointer=f"/process/user/{kind}",
-                step=type(self).__name__,
                 errno=EINVAL,
                 hint=f"add a mapping that contains {number} to /linux/{kind}Mappings",
             ) from None

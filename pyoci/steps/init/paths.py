@@ -88,16 +88,12 @@ class MaskPath(InitStep):
     def _root(self) -> StepError:
         return StepError(
             f"unable to mask {self.path}: it is the container's root",
-            pointer=self.pointer,
-            step=type(self).__name__,
             hint="a mount over the root hides nothing from the container",
         )
 
     def _no_null(self, why: str) -> StepError:
         return StepError(
             f"unable to mask {self.path}: /dev/null in the container {why}",
-            pointer=self.pointer,
-            step=type(self).__name__,
             hint="files are masked with the container's /dev/null; mount a tmpfs or the host's devices on /dev",
         )
 

@@ -43,8 +43,6 @@ class ChangeDirectory(InitStep):
             raise StepError(
                 "current working directory is outside of container mount namespace root"
                 " -- possible container breakout detected",
-                pointer=self.pointer,
-                step=type(self).__name__,
                 hint=f"{self.path} leads out of the container's root",
             )
 
@@ -52,8 +50,6 @@ class ChangeDirectory(InitStep):
         """runc's words."""
         return StepError(
             f'chdir to cwd ("{self.path}") set in config.json failed: {os.strerror(error.errno or 0).lower()}',
-            pointer=self.pointer,
-            step=type(self).__name__,
             call=f'chdir("{self.path}")',
             errno=error.errno or 0,
         )
@@ -159,9 +155,7 @@ class FindProgram(InitStep):
         return "there is a blank in it: every argument is an item of args of its own" if " " in self.name else ""
 
     def _failed(self, reason: str, errno: int, hint: str) -> StepError:
-        return StepError(
-            f'exec: "{self.name}": {reason}', pointer=self.pointer, step=type(self).__name__, errno=errno, hint=hint
-        )
+        return StepError(f'exec: "{self.name}": {reason}', pointer=self.pointer, errno=errno, hint=hint)
 
 
 def executable(path: bytes) -> tuple[str, int]:

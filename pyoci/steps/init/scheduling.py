@@ -109,8 +109,6 @@ def set_scheduler(step: Step, wanted: Scheduler, cpus: str, pid: int) -> None:
                 hint = f"remove the limit of the cgroup to the CPUs {cpus}"
         raise StepError(
             message,
-            pointer=step.pointer,
-            step=type(step).__name__,
             call=system_call(error),
             errno=error.errno or 0,
             hint=hint,

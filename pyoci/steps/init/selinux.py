@@ -58,8 +58,6 @@ class _WriteLabel(InitStep):
             hint = "the policy does not know this label, or does not allow it to the runtime; see the audit log"
             raise StepError(
                 f"can't set {what} label: {os_error_text(error)}",
-                pointer=self.pointer,
-                step=type(self).__name__,
                 call=f'write({name}, "{self.label}")',
                 errno=error.errno or EINVAL,
                 hint=hint,

@@ -61,8 +61,6 @@ def find_ordinary_directory(context: InitContext, step: Step, kind: str, destina
             raise
         raise StepError(
             f'filesystem "{kind}" must be mounted on ordinary directory',
-            pointer=step.pointer,
-            step=type(step).__name__,
             errno=error.errno,
             hint=f"{destination} or a part of it is a link or a file in the root file system",
         ) from None
@@ -120,4 +118,4 @@ def check(context: InitContext, step: Step, destination: str, target: int, is_pr
 
 
 def _refused(step: Step, message: str, hint: str) -> StepError:
-    return StepError(message, pointer=step.pointer, step=type(step).__name__, hint=hint)
+    return StepError(message, pointer=step.pointer, hint=hint)

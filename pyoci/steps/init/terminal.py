@@ -59,8 +59,6 @@ class OpenTerminal(InitStep):
     def _refused(self, reason: str, errno: int) -> StepError:
         return StepError(
             f"open a pseudo-terminal: {reason}",
-            pointer=self.pointer,
-            step=type(self).__name__,
             errno=errno,
             hint="mount a devpts on /dev/pts (options newinstance,ptmxmode=0666)",
         )
@@ -98,8 +96,6 @@ class BindConsole(InitStep):
             os.close(target)
             raise StepError(
                 "bind the terminal on /dev/console: it is a symbolic link",
-                pointer=self.pointer,
-                step=type(self).__name__,
                 hint="remove the link from the root file system",
             )
         return target

@@ -205,7 +205,7 @@ def _remove_cgroups(container: Container) -> None:
             from pyoci.container import sharing
 
             sharing.refuse_to_remove(container)
-        known = Container(**{**container.__dict__, "cgroups": cgroups})
+        known = container.replace(cgroups=cgroups)
         left = cgroups if container.unit is None else stop_unit(known)
         removal.remove(left, _DYING if container.creating else _ENDING)
     except Error as error:

@@ -47,7 +47,7 @@ NO_PROCESS = Process(args=(), cwd="/")
 def make(config: Config, inputs: CreateInputs) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `inputs` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
-        config = Config(**{**config.__dict__, "process": NO_PROCESS})
+        config = config.replace(process=NO_PROCESS)
     assert config.process is not None
     state = HookState(id=inputs.id, bundle=inputs.bundle, annotations=config.annotations)
     shape = _Shape(config)

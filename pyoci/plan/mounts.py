@@ -71,7 +71,7 @@ class Mounts:
     def _in_root(self, one: Mount) -> Mount:
         """A destination that is written as the host's name of a place below the root file system is that place."""
         inside = self._below_root(clean(one.destination))
-        return Mount(**{**one.__dict__, "destination": inside}) if inside else one
+        return one.replace(destination=inside) if inside else one
 
     def _below_root(self, name: str) -> str:
         """What a clean name of the host is below the root file system; "" if it is not there, by its letters."""
@@ -247,7 +247,7 @@ class Mounts:
         steps: list[Step] = [
             devices.MakeDevice(pointer=one.pointer, device=one, bind=bind and one.type != "p") for one in every
         ]
-        steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True))
+        steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", overwrite=True))
         links = devices.LINKS + ((("/dev/core", "/proc/kcore"),) if self.inputs.host.kcore else ())
         steps += [devices.MakeLink(path=path, target=target) for path, target in links]
         return tuple(steps)

@@ -102,7 +102,7 @@ class Broken:
                 steps[self.index - number] = break_step(steps[self.index - number])
             number += len(steps)
             phases[phase] = tuple(steps)
-        return Plan(**(made.__dict__ | phases))
+        return made.replace(**phases)
 
 
 def break_step(step: Step) -> Step:

@@ -137,7 +137,7 @@ class MakeLink(Step):
 
     path: str
     target: str
-    replace: bool = False
+    overwrite: bool = False
 
     def describe(self) -> str:
         return f"link {self.path} to {self.target}"
@@ -145,7 +145,7 @@ class MakeLink(Step):
     def execute(self, context: Context) -> None:
         directory, name = parent(context, self.path)
         try:
-            if self.replace:
+            if self.overwrite:
                 try:
                     os.unlink(name, dir_fd=directory)
                 except FileNotFoundError:

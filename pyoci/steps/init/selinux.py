@@ -24,7 +24,7 @@ def labelled(mount: Mount, label: str) -> Mount:
     """The mount of a new file system with the label, unless it names one itself or its type takes none."""
     if not label or mount.type in UNLABELLED or any(item.startswith(_CONTEXTS) for item in mount.data):
         return mount
-    return Mount(**{**mount.__dict__, "data": (*mount.data, f"context={label}")})
+    return mount.replace(data=(*mount.data, f"context={label}"))
 
 
 def enabled(proc: int) -> bool:

@@ -9,9 +9,8 @@ from pyoci import os
 from pyoci.cgroups import files
 from pyoci.cgroups.files import Tree, failure, threaded, vanished
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import pidfd_open, pidfd_send_signal
-
-SIGKILL = 9
 
 _BATCH = 256  # pidfds at a time, well below RLIMIT_NOFILE
 _ROUNDS = 1000

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import RDTGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 
 PLACE = (
     "/sys/fs/resctrl"  # made by a kernel that can; what is mounted there, and whether, is the administrator's choice
 )
-_MAGIC = 0x07655821  # RDTGROUP_SUPER_MAGIC
 
 
 def find() -> str:
@@ -23,7 +23,7 @@ def find() -> str:
     except FileNotFoundError:
         return ""  # the machine has no such thing
     try:
-        if filesystem_type(place) == _MAGIC:
+        if filesystem_type(place) == RDTGROUP_SUPER_MAGIC:
             return PLACE
     finally:
         os.close(place)

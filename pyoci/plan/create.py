@@ -20,6 +20,7 @@ from pyoci.config.process import Process
 from pyoci.config.rules.linux import sysctl_namespace
 from pyoci.errors import ConfigError
 from pyoci.host import Host
+from pyoci.kernel.constants import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER
 from pyoci.plan.inputs import denies_setgroups, may_set_groups
 from pyoci.plan.mounts import Mounts
 from pyoci.plan.plan import Plan
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from pyoci.config.namespaces import Namespace
     from pyoci.plan.inputs import CreateInputs
 
-CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
 
 

@@ -8,6 +8,7 @@ from pyoci.container.process import init
 from pyoci.errors import Error, os_error_text
 from pyoci.kernel import signals, textfile
 from pyoci.kernel.clone import assert_single_thread
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
 from pyoci.steps.host.cgroups import close_tasks
@@ -271,7 +272,7 @@ def end(pid: int, pidfd: int, before: set[int] | None = None) -> None:
     before: our children when it was cloned, if it may have made one for us that we do not know yet.
     """
     try:
-        pidfd_send_signal(pidfd, 9)
+        pidfd_send_signal(pidfd, SIGKILL)
     except ProcessLookupError:
         pass
     if has_ended(pidfd, _SOON) or (_release(pid, before) and has_ended(pidfd, _AT_LAST)):

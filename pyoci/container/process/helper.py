@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci import os
 from pyoci.container.process import init
 from pyoci.kernel import prctl, signals
-from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT
+from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGHUP, SIGINT, SIGTERM
 from pyoci.kernel.process import pidfd_open
 from pyoci.steps.init import sync
 from pyoci.steps.step import Context, Step, run
@@ -32,7 +32,7 @@ def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, conte
     try:
         signals.forget_wakeup()
         context.interrupts = None
-        signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
+        signals.handle((SIGTERM, SIGINT, SIGHUP), lambda number: os._exit(128 + number))
         run((sync.StartSession(),), context)  # a terminal's ^C is for the runtime, which forwards it
         prctl.set_name(NAME)
         own = pidfd_open(os.getpid())

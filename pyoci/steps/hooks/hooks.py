@@ -9,6 +9,7 @@ from pyoci import os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
 from pyoci.kernel import program_file
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal
@@ -183,10 +184,10 @@ class _Conversation:
     def kill(self) -> None:
         """The hook, and what it has started as far as that is in the process group that it began in."""
         try:
-            os.killpg(self.pid, 9)
+            os.killpg(self.pid, SIGKILL)
         except OSError:
             pass
-        pidfd_send_signal(self.pidfd, 9)  # it may have gone to another group
+        pidfd_send_signal(self.pidfd, SIGKILL)  # it may have gone to another group
 
     def _step(self, deadline: float | None) -> bool:
         """Handle what is ready before `deadline`; whether the hook has ended."""

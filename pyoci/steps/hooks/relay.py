@@ -16,7 +16,8 @@ import fcntl
 
 from pyoci import channel, os
 from pyoci.errors import Error, StepError
-from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
+from pyoci.kernel.clone import clone
+from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGKILL
 from pyoci.kernel.process import close_all_but, pidfd_send_signal
 from pyoci.kernel.spawn import be_born
 from pyoci.steps.hooks.hooks import RunHooks
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "RunNotifiedHooks"]
 
 _APART = 16  # what is there for a moment stands from here on: the listener has to be below the hook's RLIMIT_NOFILE
-_SIGKILL = 9
 
 
 class RunNotifiedHooks(RunHooks):
@@ -119,7 +119,7 @@ class Relay:
             _pass_on(handover, listener, hook)
         except Error as error:
             if hook >= 0:
-                pidfd_send_signal(hook, _SIGKILL)  # its calls would fail one by one
+                pidfd_send_signal(hook, SIGKILL)  # its calls would fail one by one
             reports.send("error", *channel.encode_error(error))
 
 

@@ -9,12 +9,11 @@ from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs, textfile
 from pyoci.kernel.clone import clone
+from pyoci.kernel.constants import CLONE_NEWUSER, SIGKILL
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.kernel.spawn import spawn
 from pyoci.steps.step import Context, Step, failed
-
-CLONE_NEWUSER = 0x10000000
 
 _HELPERS = {"uid": "newuidmap", "gid": "newgidmap"}
 
@@ -170,6 +169,6 @@ class OpenIdMapping(Step):
         finally:
             os.close(reading)
             os.close(writing)
-            pidfd_send_signal(pidfd, 9)
+            pidfd_send_signal(pidfd, SIGKILL)
             os.close(pidfd)
             wait_status(pid)

@@ -24,8 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.channel import Message
 
-_MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
-
 
 class OpenSource(Step):
     """Open the source of a bind mount as a detached copy, with its attributes set.
@@ -123,7 +121,7 @@ def through_root(source: str, rootfs: str) -> tuple[str, str] | None:
         if not stat.S_ISLNK(status.st_mode):
             continue
         links += 1
-        if links > _MAX_LINKS or here.startswith("/proc/"):  # links of procfs lead where their text does not say
+        if links > path.MAX_LINKS or here.startswith("/proc/"):  # links of procfs lead where their text does not say
             return None
         target = os.readlink(here)
         here = "" if target.startswith("/") else here.rpartition("/")[0]

@@ -9,11 +9,10 @@ from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace, prctl
-from pyoci.kernel.constants import CLONE_NEWUSER
+from pyoci.kernel.constants import CLONE_NEWUSER, SIGKILL
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.step import Context, Step, failed
 
-SIGKILL = 9
 _FILES = {"network": "net", "mount": "mnt"}  # below /proc/PID/ns, where the name is another one
 
 

@@ -7,12 +7,7 @@ from errno import EACCES
 
 from pyoci import os
 from pyoci.kernel import mount, path, textfile
-from pyoci.kernel.constants import (
-    MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
-    MS_REC,
-    MS_SLAVE,
-)
+from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SLAVE, RESOLVE_NO_SYMLINKS
 from pyoci.kernel.procfs import open_private
 from pyoci.steps.step import Context, Step
 
@@ -94,8 +89,8 @@ def open_rootfs(name: str) -> int:
     """By its name without links, which was looked up when the plan was made: whoever may change a directory above it
     shall not lead us elsewhere since. Raises OSError (ELOOP).
     """
-    flags, resolve = os.O_PATH | os.O_DIRECTORY, path.RESOLVE_NO_SYMLINKS
-    return path.openat2(mount.AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
+    flags, resolve = os.O_PATH | os.O_DIRECTORY, RESOLVE_NO_SYMLINKS
+    return path.openat2(AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
 
 
 class PivotRoot(Step):

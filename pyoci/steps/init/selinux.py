@@ -9,11 +9,11 @@ from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import procfs, textfile
+from pyoci.kernel.constants import SELINUX_MAGIC
 from pyoci.kernel.path import filesystem_type
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.step import Context, Step
 
-_MAGIC = 0xF97CFF8C  # selinuxfs
 _PLACE = "/sys/fs/selinux"
 # Without a context= of their own: each file of proc and sysfs has its label from the policy, mqueue takes an attribute.
 UNLABELLED = ("proc", "sysfs", "mqueue")
@@ -34,7 +34,7 @@ def enabled(proc: int) -> bool:
     except OSError:
         return False
     try:
-        if filesystem_type(place) != _MAGIC:
+        if filesystem_type(place) != SELINUX_MAGIC:
             return False
     finally:
         os.close(place)

@@ -35,6 +35,7 @@ from pyoci import channel, os
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import has_ended, pidfd_send_signal
 from pyoci.steps.hooks.state import VERSION, HookState
 from pyoci.steps.init.launch import report_error
@@ -55,7 +56,6 @@ _SPARE = 8  # descriptors above the program's that the container's process moves
 _LONGEST = 107  # bytes of a path in struct sockaddr_un
 _PATIENCE = 10  # seconds for an agent that does not accept, or does not read
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0001, 0.005  # seconds, between two looks for the listener
-_SIGKILL = 9
 
 
 class Handover:
@@ -246,7 +246,7 @@ class HandOverListener(Step):
                 os.close(listener)
         except StepError as failure:
             self._report(context, failure)
-            pidfd_send_signal(handover.process, _SIGKILL)  # its calls would fail one by one
+            pidfd_send_signal(handover.process, SIGKILL)  # its calls would fail one by one
         finally:
             sock.close()
 

@@ -48,7 +48,7 @@ MUTATIONS = (
         "pyoci/container/process/init.py",
         (
             "the process ends with the runtime",
-            "        prctl.set_parent_death_signal(signals.SIGKILL)",
+            "        prctl.set_parent_death_signal(SIGKILL)",
             "        pass",
             "container/test_killed.py::test_a_process_whose_hook_hangs_ends_with_the_runtime",
         ),

@@ -127,7 +127,7 @@ MUTATIONS = (
         ),
         (
             "kill ends nobody in a cgroup that was made anew",
-            "    cgroups = members.own(container.cgroups, container.cgroup_ids)\n    if not cgroups or",
+            "    cgroups = processes.own(container.cgroups, container.cgroup_ids)\n    if not cgroups or",
             "    cgroups = container.cgroups\n    if not cgroups or",
             "container/test_shared_cgroup.py::test_undoing_a_create_spares_a_cgroup_that_was_made_anew",
         ),
@@ -142,7 +142,7 @@ MUTATIONS = (
         ),
         (
             "delete removes no cgroup that was made anew",
-            "    cgroups = members.own(container.cgroups, container.cgroup_ids)\n    if not cgroups:",
+            "    cgroups = processes.own(container.cgroups, container.cgroup_ids)\n    if not cgroups:",
             "    cgroups = container.cgroups\n    if not cgroups:",
             "container/test_shared_cgroup.py::test_one_that_was_removed_has_no_successor",
         ),

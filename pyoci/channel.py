@@ -26,10 +26,10 @@ from __future__ import annotations
 
 import _socket
 import select
-import struct
 
 from pyoci import os
 from pyoci.errors import Error, HookError, StepError
+from pyoci.kernel import rights
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
@@ -39,6 +39,7 @@ FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
 FIELDS |= {"map": 2, "mapped": 1}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
+_DESCRIPTORS = 8  # the most that come with one message
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each
 
 
@@ -78,22 +79,17 @@ class Channel:
     def send(self, kind: str, *fields: str, descriptors: tuple[int, ...] = ()) -> None:
         """Raises Closed when nobody listens any more."""
         data = encode(kind, fields)
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
         try:
-            self._socket.sendmsg([data], ancillary if descriptors else [], _socket.MSG_NOSIGNAL)
+            rights.send(self._socket, data, *descriptors)
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 
     def receive(self) -> Message:
         """Wait for the next message. Raises Closed at end-of-file, and the error itself when the message is one."""
         try:
-            data, ancillary = self._receive()
+            data, descriptors = rights.receive(self._socket, _LIMIT + 1, _DESCRIPTORS)
         except ConnectionResetError:  # it died with a message of ours unread; what it said before comes after that
-            data, ancillary = self._receive()
-        descriptors: tuple[int, ...] = ()
-        for level, kind, content in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                descriptors += struct.unpack(f"{len(content) // 4}i", content)
+            data, descriptors = rights.receive(self._socket, _LIMIT + 1, _DESCRIPTORS)
         if not data:
             raise Closed
         try:
@@ -105,11 +101,6 @@ class Channel:
         if name == "error":
             raise decode_error(fields)
         return Message(kind=name, fields=fields, descriptors=descriptors)
-
-    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        limit = _socket.CMSG_LEN(8 * 4)
-        data, ancillary, _, _ = self._socket.recvmsg(_LIMIT + 1, limit, _socket.MSG_CMSG_CLOEXEC)
-        return data, ancillary
 
 
 def pair() -> tuple[Channel, Channel]:

@@ -7,7 +7,7 @@ count. The kernel fills a new directory by itself and empties it again before it
 from __future__ import annotations
 
 from pyoci import os
-from pyoci.kernel import textfile
+from pyoci.kernel import mountinfo, textfile
 from pyoci.kernel.constants import RDTGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 
@@ -27,8 +27,8 @@ def find() -> str:
             return PLACE
     finally:
         os.close(place)
-    mounted = textfile.mounts(textfile.read("/proc/self/mountinfo"))
-    return next((point for kind, _, point, _ in mounted if kind == "resctrl"), "")
+    mounted = mountinfo.mounts(textfile.read("/proc/self/mountinfo"))
+    return next((mountinfo.unescape(one.point) for one in mounted if one.kind == "resctrl"), "")
 
 
 def make_group(path: str) -> None:

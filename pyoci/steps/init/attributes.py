@@ -13,7 +13,7 @@ from errno import EPERM
 from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import StepError
-from pyoci.kernel import mount, textfile
+from pyoci.kernel import mount, mountinfo, textfile
 from pyoci.kernel.constants import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
@@ -165,15 +165,14 @@ def _check_tree(context: Context, step: Step, tree: int, wanted: Mount, place: i
         raise _refused(step, wanted, f"cannot change locked atime flags {_atimes(before)}", point)
 
 
-class Mounted:
-    """One line of mountinfo."""
+class Mounted(mountinfo.Mount):
+    """A mount and its MOUNT_ATTR_*."""
 
-    __slots__ = ("attributes", "id", "parent", "point")
+    __slots__ = ("attributes",)
 
     def __init__(self, line: bytes) -> None:
-        id, parent, _, _, self.point, options = line.split(b" ", 6)[:6]
-        self.id, self.parent = int(id), int(parent)
-        words = options.split(b",")
+        super().__init__(line)
+        words = self.options
         self.attributes = sum(attribute for attribute, _, _, word in _BITS if word in words)
         if b"noatime" not in words and b"relatime" not in words:
             self.attributes |= MOUNT_ATTR_STRICTATIME

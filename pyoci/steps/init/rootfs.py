@@ -6,7 +6,7 @@ import stat
 from errno import EACCES
 
 from pyoci import os
-from pyoci.kernel import mount, path, textfile
+from pyoci.kernel import mount, mountinfo, path, textfile
 from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SLAVE, RESOLVE_NO_SYMLINKS
 from pyoci.kernel.procfs import open_private
 from pyoci.steps.step import Context, Step
@@ -131,8 +131,9 @@ class MoveRoot(Step):
 
     def execute(self, context: Context) -> None:
         inside = self.path + "/"
-        for kind, _, point, _ in reversed(textfile.mounts(textfile.read("self/mountinfo", context.proc))):
-            if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
+        for one in reversed(mountinfo.mounts(textfile.read("self/mountinfo", context.proc))):
+            point = mountinfo.unescape(one.point)
+            if one.kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
                 _cover(os.fsencode(point))
         os.fchdir(context.root)
         mount.move_here_to_root()

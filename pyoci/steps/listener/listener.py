@@ -34,7 +34,7 @@ from errno import ENAMETOOLONG, EPROTOTYPE
 from pyoci import channel, os
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
-from pyoci.kernel import textfile
+from pyoci.kernel import rights, textfile
 from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import has_ended, pidfd_send_signal
 from pyoci.steps.hooks.state import VERSION, HookState
@@ -385,7 +385,6 @@ def appears(descriptor: int, process: int) -> bool:
 
 
 def _send_all(sock: _socket.socket, data: bytes, descriptor: int) -> None:
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor))
-    sent = sock.sendmsg([data], [rights], _socket.MSG_NOSIGNAL)
+    sent = rights.send(sock, data, descriptor)
     if sent < len(data):
         sock.sendall(data[sent:], _socket.MSG_NOSIGNAL)

@@ -141,7 +141,7 @@ MUTATIONS = (
         ),
         (
             "without pivot_root(2) no full procfs stays behind",
-            'if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
+            'if one.kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
             "if False:",
             "steps/init/test_move_root.py::test_no_new_procfs_after_a_move",
         ),

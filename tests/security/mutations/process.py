@@ -193,11 +193,14 @@ MUTATIONS = (
             "    if len(data) > _LIMIT:",
             "test_channel.py",
         ),
+    ),
+    *at(
+        "pyoci/kernel/rights.py",
         (
             "descriptors that are sent are closed at execve",
-            "limit, _socket.MSG_CMSG_CLOEXEC)",
-            "limit)",
-            "test_channel.py",
+            "most * _SIZE), _socket.MSG_CMSG_CLOEXEC)",
+            "most * _SIZE))",
+            "kernel/test_rights.py",
         ),
     ),
     *at(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.kernel import textfile
-from pyoci.kernel.namespace import INITIAL_USER_INODE
+from pyoci.kernel.constants import INITIAL_USER_INODE
 from pyoci.record import Record
 
 # include/linux/proc_ns.h: the inode of the initial user namespace. A full id map proves nothing.

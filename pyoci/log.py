@@ -44,7 +44,7 @@ class Log:
         self._json, self.debugging = json, debug
         if not path:
             return
-        fd = os.open_for_appending(path)
+        fd = open_for_appending(path)
         if fd < floor:
             fd = _moved(fd, floor)
         self._fd = fd
@@ -99,6 +99,17 @@ class Log:
 
 
 log = Log()
+
+
+def open_for_appending(path: str, more: int = 0) -> int:
+    """A descriptor of a file to write to, made if it is not there. more: further flags of open(2).
+
+    Raises OSError: ENXIO for a FIFO that nobody reads, which open(2) would wait for.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    file = os.open(path, flags | more, 0o644)
+    os.set_blocking(file, True)
+    return file
 
 
 def quote(text: str) -> str:

@@ -18,7 +18,7 @@ LAYERS = (
     {"cgroups"},
     {"config", "host", "channel", "jsonfile", "log"},
     {"kernel"},
-    {"errors", "record", "undo", "pack", "near", "trust"},
+    {"errors", "record", "undo", "pack", "near", "trust", "environment", "pathname"},
     {"os"},
     {"__init__"},
 )

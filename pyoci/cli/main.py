@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyoci import os, pack
+from pyoci import environment, os, pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
 from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
@@ -256,7 +256,7 @@ def _first_own_descriptor(values: dict[str, Value]) -> int:
     """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
     given = values.get("preserve-fds", 0)
     preserved = max(0, given) if isinstance(given, int) else 0
-    listening = os.variable("LISTEN_FDS")
+    listening = environment.variable("LISTEN_FDS")
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 
 

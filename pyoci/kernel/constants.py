@@ -147,3 +147,6 @@ SIGWINCH = 28
 # netdevice(7), path_resolution(7)
 IFF_UP = 1
 PATH_MAX = 4096
+
+# namespaces(7): the inode of /proc/PID/ns/user for the first user namespace
+INITIAL_USER_INODE = 0xEFFFFFFD

@@ -11,6 +11,7 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.linux import Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from pyoci.pathname import clean
 from pyoci.steps.init import binds, devices, mounts, paths, rootfs
 from pyoci.steps.step import Step
 
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
     from pyoci.plan.inputs import CreateInputs
 
 NOTIFY_DIRECTORY = "/run/notify"
-
-
-def clean(path: str) -> str:
-    """An absolute path without ".", ".." and doubled slashes; ".." at the top stays at the top."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
 
 
 class Mounts:

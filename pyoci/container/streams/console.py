@@ -6,7 +6,7 @@ import _socket
 import stat
 from errno import ECONNRESET, EPIPE
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.errors import Error
 from pyoci.kernel import rights
 from pyoci.steps.init.rootfs import is_null
@@ -153,8 +153,8 @@ class ConsoleOwner:
 
 def listen_fds() -> int:
     """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
-    count = os.variable("LISTEN_FDS")
-    if os.variable("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+    count = environment.variable("LISTEN_FDS")
+    if environment.variable("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return 0
     return int(count)
 

@@ -13,7 +13,7 @@ import select
 import struct
 from time import monotonic
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.container.state import Container
 from pyoci.errors import os_error_text
 from pyoci.kernel import rights
@@ -42,7 +42,7 @@ class Relay:
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.target = os.variable("NOTIFY_SOCKET") if container.notify else ""
+        self.target = environment.variable("NOTIFY_SOCKET") if container.notify else ""
         self.directory = self.pidfd = -1
         self.sock: Any = None
         self.ready = False  # READY=1 has come

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
 from pyoci.kernel import program_file
@@ -102,7 +102,7 @@ def _run(
     if hook.env is not None:
         env = hook.env
     elif env is None:
-        env = tuple(f"{name}={value}" for name, value in os.variables().items())
+        env = tuple(f"{name}={value}" for name, value in environment.variables().items())
     image = Image(hook.args or (hook.path,), env, spare=0)
     pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import stat
 from errno import EINVAL, ESTALE, EXDEV
 
-from pyoci import os
+from pyoci import os, pathname
 from pyoci.config.filesystem import Mount
 from pyoci.errors import Error, StepError, os_error_text, system_call
 from pyoci.kernel import mount, path
@@ -60,7 +60,7 @@ class OpenSource(Step):
                 error.add_note(f"the source of a bind mount has to be on this host: {_missing(self.source)}")
                 raise
         else:
-            if os.readlink(f"self/fd/{place}", dir_fd=context.proc) == os.path.abspath(self.source):
+            if os.readlink(f"self/fd/{place}", dir_fd=context.proc) == pathname.absolute(self.source):
                 return place  # no link on the way
             found = through_root(self.source, self.rootfs)
             if found is None:

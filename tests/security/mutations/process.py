@@ -78,7 +78,7 @@ MUTATIONS = (
         ),
         (
             "hooks and programs do not get the launcher's variables",
-            '    os.take_variable("LC_ALL")',
+            '    environment.take_variable("LC_ALL")',
             "    pass",
             "test_main.py::test_the_launcher_s_variables_do_not_stay",
         ),
@@ -153,12 +153,12 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/container/ps.py",
+        "pyoci/environment.py",
         (
-            "ps is not looked for in relative directories",
+            "no program is looked for in relative directories",
             'if directory.startswith("/") and os.path.isfile(path)',
             "if os.path.isfile(path)",
-            "container/test_ps.py::test_no_ps_of_a_relative_directory",
+            "test_environment.py::test_no_program_of_the_working_directory",
         ),
     ),
     *at(
@@ -204,11 +204,11 @@ MUTATIONS = (
         ),
     ),
     *at(
-        "pyoci/os.py",
+        "pyoci/log.py",
         (
             "a log that is a FIFO nobody reads",
-            "posix.O_NOCTTY | posix.O_NONBLOCK",
-            "posix.O_NOCTTY",
+            "os.O_NOCTTY | os.O_NONBLOCK",
+            "os.O_NOCTTY",
             "test_log.py",
         ),
     ),

@@ -74,19 +74,20 @@ def main(argv: list[str]) -> int:
         raise
     except Exception as problem:
         error = as_error(problem)
-        log.error(error)
         if log.debugging and isinstance(error, _Bug):
-            _print_traceback()
+            log.traceback(_traceback())
+        log.error(error)
         return error.status
 
 
-def _print_traceback() -> None:
+def _traceback() -> str:
+    """That of the exception which is being handled."""
     try:
         import traceback
 
-        traceback.print_exc()
-    except Exception:  # Python has been upgraded under a command that took long; the error itself has been told
-        pass
+        return traceback.format_exc()
+    except Exception as problem:  # Python has been upgraded under a command that took long; the error itself is told
+        return f"no traceback: {problem}"
 
 
 def as_error(problem: Exception) -> Error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pyoci.errors import Error, StepError, os_error_text, system_call
+from pyoci.log import log
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -85,6 +86,8 @@ def run(steps: tuple[Step, ...], context: Context) -> None:
     for step in steps:
         start = time.monotonic_ns()
         try:
+            if log.debugging:
+                log.step(type(step).__name__, step.pointer, step.describe())
             step.execute(context)
             if context.trace >= 0:
                 from pyoci.steps import trace

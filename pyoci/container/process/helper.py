@@ -7,6 +7,7 @@ from pyoci.container.process import init
 from pyoci.kernel import prctl, signals
 from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGHUP, SIGINT, SIGTERM
 from pyoci.kernel.process import pidfd_open
+from pyoci.log import log
 from pyoci.steps.init import sync
 from pyoci.steps.step import Context, Step, run
 
@@ -30,6 +31,7 @@ def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, conte
     handover = context.handover
     assert handover is not None
     try:
+        log.relay = context.channel.send_debug
         signals.forget_wakeup()
         context.interrupts = None
         signals.handle((SIGTERM, SIGINT, SIGHUP), lambda number: os._exit(128 + number))
@@ -48,6 +50,7 @@ def _main(steps: tuple[Step, ...], body: Callable[[], object], flags: int, conte
     os.chdir("/")  # no file system stays busy because of us
     prctl.set_dumpable(False)
     context.trace = -1
+    log.silence()  # the channel is that process's
     try:
         run(steps, context)
     except BaseException as error:

@@ -11,6 +11,7 @@ from pyoci.errors import Error, StepError, os_error_text
 from pyoci.kernel import prctl, process, signals
 from pyoci.kernel.clone import clone
 from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGHUP, SIGINT, SIGKILL, SIGTERM
+from pyoci.log import log
 from pyoci.steps.init import launch
 from pyoci.steps.init.namespaces import why_refused
 from pyoci.steps.step import Context, Step, run
@@ -78,6 +79,7 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
 
 def _guard(context: Context, body: Callable[[], object]) -> None:
     try:
+        log.relay = context.channel.send_debug
         seal_imports()
         prctl.set_parent_death_signal(SIGKILL)
         if context.handover is not None:

@@ -15,6 +15,7 @@ End-of-file means that the other side has died.
                            ready           everything is done but the last steps before execve(2)
                            waiting         the process no longer depends on the runtime
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
+                           debug ...       with --debug, before each step until `waiting`: STEP, POINTER, TEXT
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created, mapped ERRNO
 
@@ -26,19 +27,20 @@ from __future__ import annotations
 
 import _socket
 import select
-import struct
 
 from pyoci import os
 from pyoci.errors import CloneError, Error, HookError, StepError
+from pyoci.kernel import rights
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
 FIELDS |= {"identity": 1, "error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
 FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
-FIELDS |= {"map": 2, "mapped": 1}
+FIELDS |= {"map": 2, "mapped": 1, "debug": 3}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
+_DESCRIPTORS = 8  # the most that come with one message
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each
 
 
@@ -78,22 +80,21 @@ class Channel:
     def send(self, kind: str, *fields: str, descriptors: tuple[int, ...] = ()) -> None:
         """Raises Closed when nobody listens any more."""
         data = encode(kind, fields)
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
         try:
-            self._socket.sendmsg([data], ancillary if descriptors else [], _socket.MSG_NOSIGNAL)
+            rights.send(self._socket, data, *descriptors)
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
+
+    def send_debug(self, step: str, pointer: str, text: str) -> None:
+        """The message of --debug, for log.relay; long texts are cut. Raises Closed."""
+        self.send("debug", *_cut(step, pointer, text))
 
     def receive(self) -> Message:
         """Wait for the next message. Raises Closed at end-of-file, and the error itself when the message is one."""
         try:
-            data, ancillary = self._receive()
+            data, descriptors = rights.receive(self._socket, _LIMIT + 1, _DESCRIPTORS)
         except ConnectionResetError:  # it died with a message of ours unread; what it said before comes after that
-            data, ancillary = self._receive()
-        descriptors: tuple[int, ...] = ()
-        for level, kind, content in ancillary:
-            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                descriptors += struct.unpack(f"{len(content) // 4}i", content)
+            data, descriptors = rights.receive(self._socket, _LIMIT + 1, _DESCRIPTORS)
         if not data:
             raise Closed
         try:
@@ -105,11 +106,6 @@ class Channel:
         if name == "error":
             raise decode_error(fields)
         return Message(kind=name, fields=fields, descriptors=descriptors)
-
-    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        limit = _socket.CMSG_LEN(8 * 4)
-        data, ancillary, _, _ = self._socket.recvmsg(_LIMIT + 1, limit, _socket.MSG_CMSG_CLOEXEC)
-        return data, ancillary
 
 
 def pair() -> tuple[Channel, Channel]:
@@ -141,7 +137,11 @@ def decode(data: bytes) -> tuple[str, tuple[str, ...]]:
 def encode_error(error: Error) -> tuple[str, ...]:
     """The fields of the message "error"; texts that quote a long path are cut, so that they always fit."""
     fields = (error.pointer, error.step, error.call, str(error.errno), error.message, error.hint)
-    return (type(error).__name__, *(field[:_FIELD_LIMIT].replace("\0", "") for field in fields))
+    return (type(error).__name__, *_cut(*fields))
+
+
+def _cut(*fields: str) -> tuple[str, ...]:
+    return tuple(field[:_FIELD_LIMIT].replace("\0", "") for field in fields)
 
 
 def decode_error(fields: tuple[str, ...]) -> Error:

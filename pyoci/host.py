@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pyoci import os
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import INITIAL_USER_INODE
 from pyoci.record import Record
 
 # include/linux/proc_ns.h: the inode of the initial user namespace. A full id map proves nothing.
-_INITIAL_USER_INODE = 0xEFFFFFFD
 
 
 class Host(Record):
@@ -28,7 +28,7 @@ class Host(Record):
 
 
 def read() -> Host:
-    inside = os.stat("/proc/self/ns/user").st_ino != _INITIAL_USER_INODE
+    inside = os.stat("/proc/self/ns/user").st_ino != INITIAL_USER_INODE
     return Host(
         euid=os.geteuid(),
         egid=os.getegid(),

@@ -17,6 +17,8 @@ from pyoci import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyoci.errors import Error
 
 _ESCAPES = {7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
@@ -33,6 +35,8 @@ class Log:
         self._held: list[str] = []
         self._begun = time.monotonic()
         self.debugging = False
+        # In the container's process, which has not the log's descriptor: who is told instead. Name, pointer, text.
+        self.relay: Callable[[str, str, str], object] | None = None
 
     def configure(self, path: str, json: bool, debug: bool, floor: int = 3) -> None:
         """Send what follows to the file `path` ("" for stderr). Raises OSError if it cannot be opened: ENXIO for a FIFO
@@ -44,15 +48,38 @@ class Log:
         self._json, self.debugging = json, debug
         if not path:
             return
-        fd = os.open_for_appending(path)
+        fd = open_for_appending(path)
         if fd < floor:
             fd = _moved(fd, floor)
         self._fd = fd
 
     def debug(self, message: str) -> None:
         """A line for whoever asked for --debug."""
-        if self.debugging:
-            self._write("debug", message, [])
+        self.step("", "", message, side="")
+
+    def step(self, name: str, pointer: str, text: str, side: str = "host") -> None:
+        """With --debug, one line for a step of the plan that is about to be carried out.
+
+        name: of the step's class; pointer: of the property that it serves; text: what it does; side: whose step it is.
+        """
+        if not self.debugging:
+            return
+        if self.relay is not None:
+            self.relay(name, pointer, text)
+            return
+        keys = [(key, value) for key, value in (("step", name), ("pointer", pointer)) if value]
+        self._write("debug", f"{side}: {text}" if side else text, keys)
+
+    def silence(self) -> None:
+        """No line of --debug from here on: for a process that has nobody left to tell, or may make no call for it."""
+        self.debugging = False
+
+    def traceback(self, text: str) -> None:
+        """With --debug, where an internal error comes from: in the log, or as it is on stderr if that is the log."""
+        if self.debugging and (self._json or self._fd != 2):
+            self.debug(text.rstrip("\n"))
+        elif self.debugging:
+            _write(2, printable(text))
 
     def warning(self, message: str) -> None:
         """Something is odd but the command goes on. In a JSON file it is held back until the command has ended,
@@ -90,7 +117,7 @@ class Log:
             line = "{" + ",".join(f"{_string(name)}:{_string(text)}" for name, text in rows) + "}\n"
         elif os.isatty(self._fd):
             seconds = int(time.monotonic() - self._begun)
-            shown = printable(message.rstrip("\n"))
+            shown = printable(" ".join((message.rstrip("\n"), *(f"{name}={_logfmt(text)}" for name, text in keys))))
             line = f"\x1b[{_COLOURS[level]}m{level[:4].upper()}\x1b[0m[{seconds:04}] {shown}\n"
         else:
             rows = [("level", level), ("msg", message), *keys]
@@ -99,6 +126,17 @@ class Log:
 
 
 log = Log()
+
+
+def open_for_appending(path: str, more: int = 0) -> int:
+    """A descriptor of a file to write to, made if it is not there. more: further flags of open(2).
+
+    Raises OSError: ENXIO for a FIFO that nobody reads, which open(2) would wait for.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+    file = os.open(path, flags | more, 0o644)
+    os.set_blocking(file, True)
+    return file
 
 
 def quote(text: str) -> str:

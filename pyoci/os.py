@@ -1,4 +1,4 @@
-"""What pyoci needs of the standard `os`: the system calls, which `posix` has, and a few functions around them.
+"""What pyoci needs of the standard `os`, and nothing else: the system calls, which `posix` has, and a few functions.
 
 Importing `os` takes 1.1 ms of every command, half of it for the abstract classes of _collections_abc, and an
 interpreter without `site` has not done so yet (docs/measurements.md). Commands that nobody waits for, and rare branches
@@ -8,12 +8,11 @@ surrogateescape, as with `-X utf8`, which the launcher gives.
 
 from __future__ import annotations
 
-import posix
 from posix import *  # noqa: F403  - the system calls, all of them
 from posix import _exit as _exit
-from posix import fspath, getcwd, stat, stat_result, unsetenv
+from posix import fspath, stat, stat_result
 
-del environ  # noqa: F821  - of bytes, unlike the standard one; variable() and variables() are for that
+del environ  # noqa: F821  - of bytes, unlike the standard one; pyoci/environment.py has them as text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,34 +33,6 @@ def fsdecode(name: Path) -> str:
     return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
-def variables() -> dict[str, str]:
-    """The environment, a copy of it."""
-    return {fsdecode(name): fsdecode(value) for name, value in posix.environ.items()}
-
-
-def variable(name: str, default: str = "") -> str:
-    """One variable of the environment."""
-    return fsdecode(posix.environ.get(fsencode(name), default))
-
-
-def take_variable(name: str) -> str | None:
-    """Remove a variable of the environment: no program started from here gets it, nor a later import of `os`."""
-    unsetenv(name)
-    value = posix.environ.pop(fsencode(name), None)
-    return None if value is None else fsdecode(value)
-
-
-def open_for_appending(name: Path, more: int = 0) -> int:
-    """A descriptor of a file to write to, made if it is not there. more: further flags of open(2).
-
-    Raises OSError: ENXIO for a FIFO that nobody reads, which open(2) would wait for.
-    """
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOCTTY | posix.O_NONBLOCK
-    file = posix.open(name, flags | more, 0o644)
-    posix.set_blocking(file, True)
-    return file
-
-
 def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
     try:
         return stat(name, follow_symlinks=follow_symlinks)
@@ -70,7 +41,7 @@ def _status(name: Path, follow_symlinks: bool = True) -> stat_result | None:
 
 
 class path:
-    """Of os.path what pyoci needs; as there, but for abspath."""
+    """Of os.path what pyoci needs."""
 
     @staticmethod
     def exists(name: Path) -> bool:
@@ -100,14 +71,3 @@ class path:
             return name
         slash = "" if directory[-1:] in ("", "/") else "/"
         return f"{directory}{slash}{name}"
-
-    @staticmethod
-    def abspath(name: str) -> str:
-        """As os.path.abspath, without ".", ".." and empty parts; but two slashes at the beginning are one, too."""
-        parts: list[str] = []
-        for part in (name if name.startswith("/") else f"{getcwd()}/{name}").split("/"):
-            if part == "..":
-                del parts[-1:]
-            elif part not in ("", "."):
-                parts.append(part)
-        return "/" + "/".join(parts)

@@ -8,13 +8,16 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, TypeVar, dataclass_transform
+    from typing import Any, Self, TypeVar, dataclass_transform
 
     T = TypeVar("T")
 else:
 
     def dataclass_transform(**_: object) -> Callable[[T], T]:
         return lambda cls: cls
+
+
+_NO_VALUE = object()  # of a field that has neither been given nor a default
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -30,11 +33,28 @@ class Record:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name}")
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy in which `changes` stand in place of the values that these fields have. Raises TypeError for a name
+        that is no field."""
+        for name in changes:
+            if not hasattr(self, name):
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
+        return type(self)(**{**self.__dict__, **changes})
+
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
+        """Whether all values are equal; a field that was left out has its default, as if that had been given."""
+        if type(self) is not type(other):
+            return False
+        mine, theirs = self.__dict__, other.__dict__
+        if mine == theirs:
+            return True
+        return all(getattr(self, name, _NO_VALUE) == getattr(other, name, _NO_VALUE) for name in mine.keys() | theirs)
 
     def __hash__(self) -> int:
-        return hash((type(self), *sorted(self.__dict__.items())))
+        """Of what differs from the defaults, because equal records must have the same."""
+        kind = type(self)
+        values = self.__dict__.items()
+        return hash((kind, frozenset(pair for pair in values if getattr(kind, pair[0], _NO_VALUE) != pair[1])))
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pyoci.errors import os_error_text
+from pyoci.log import log
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -11,7 +14,7 @@ class Undo:
     """Use as a context manager; every action stands directly under what it undoes.
 
     The actions run only when the block fails. An action's own failure never replaces the first error, nor does it
-    keep the others from running.
+    keep the others from running; --debug shows it.
     """
 
     def __init__(self) -> None:
@@ -33,5 +36,7 @@ class Undo:
             action, args = self._actions.pop()
             try:
                 action(*args)
-            except Exception:  # the first failure is the one to report
-                pass
+            except Exception as problem:  # the first failure is the one to report
+                name = getattr(action, "__qualname__", type(action).__name__)
+                text = os_error_text(problem) if isinstance(problem, OSError) else str(problem)
+                log.debug(f"undo: {name}: {type(problem).__name__}: {text}")

@@ -203,3 +203,13 @@ def test_an_error_of_any_length_fits(character: str) -> None:
 
 def test_an_errno_that_is_no_number() -> None:
     assert channel.decode_error(("StepError", "", "", "", "x", "m", "")).errno == 0
+
+
+def test_lines_of_debug_fit() -> None:
+    ours, theirs = channel.pair()
+    ours.send_debug("Mount", "/mounts/0", "x\0\U0001f600" * 50_000)
+    message = theirs.receive()
+    assert (message.kind, message.fields[:2]) == ("debug", ("Mount", "/mounts/0"))
+    assert message.fields[2].startswith("x\U0001f600x") and len(message.fields[2]) > 1000
+    ours.close()
+    theirs.close()

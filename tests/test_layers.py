@@ -16,9 +16,10 @@ LAYERS = (
     {"steps"},
     {"seccomp", "rdt"},
     {"cgroups"},
+    {"undo"},
     {"config", "host", "channel", "jsonfile", "log"},
     {"kernel"},
-    {"errors", "record", "undo", "pack", "near", "trust"},
+    {"errors", "record", "pack", "near", "trust", "environment", "pathname"},
     {"os"},
     {"__init__"},
 )

@@ -127,6 +127,56 @@ def test_debug_lines_only_when_asked_for(log: Log, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err.split(" ", 1)[1] == "level=debug msg=b\n"
 
 
+def test_a_step_is_a_line_of_debug(log: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log.step("Mount", "/mounts/0", "mount proc on /proc")
+    log.configure("", json=False, debug=True)
+    log.step("Mount", "/mounts/0", "mount proc on /proc")
+    log.step("StartSession", "", "start a session", side="container")
+    said = [line.split(" ", 1)[1] for line in capfd.readouterr().err.splitlines()]
+    assert said == [
+        'level=debug msg="host: mount proc on /proc" step=Mount pointer=/mounts/0',
+        'level=debug msg="container: start a session" step=StartSession',
+    ]
+    log.configure(str(tmp_path / "log"), json=True, debug=True)
+    log.step("Mount", "/mounts/0", "mount")
+    entry = json.loads((tmp_path / "log").read_text())
+    assert (entry["level"], entry["msg"], entry["step"], entry["pointer"]) == (
+        "debug",
+        "host: mount",
+        "Mount",
+        "/mounts/0",
+    )
+
+
+def test_the_containers_process_tells_somebody_else(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
+    """Steps and other lines of --debug; nothing once it may not."""
+    said: list[tuple[str, str, str]] = []
+    log.relay = lambda *fields: said.append(fields)
+    log.debug("not asked for")
+    log.configure("", json=False, debug=True)
+    log.step("Mount", "/mounts/0", "mount")
+    log.debug("b")
+    log.silence()
+    log.step("Mount", "/mounts/1", "mount")
+    assert said == [("Mount", "/mounts/0", "mount"), ("", "", "b")]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("json_log", [True, False])
+def test_a_traceback_goes_to_the_log_if_there_is_one(
+    log: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str], json_log: bool
+) -> None:
+    log.traceback("not asked for\n")
+    log.configure("", json=False, debug=True)
+    log.traceback("a\n  b\x1b\n")
+    assert capfd.readouterr().err == "a\n  b\\x1b\n"
+    log.configure(str(tmp_path / "log"), json=json_log, debug=True)
+    log.traceback("a\n  b\n")
+    text = (tmp_path / "log").read_text()
+    assert text.count("\n") == 1 and "a\\n  b" in text
+    assert capfd.readouterr().err == ""
+
+
 def test_a_full_disk_does_not_hide_the_error(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
     log.configure("/dev/full", json=True, debug=False)
     log.error(Error("gone"))

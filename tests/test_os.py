@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import os as standard
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,12 +53,6 @@ def test_names_may_be_paths() -> None:
     assert (os.fsencode(Path("/ä")), os.fsdecode(Path("/ä"))) == ("/ä".encode(), "/ä")
 
 
-@given(st.lists(st.sampled_from(["a", "ä", ".", "..", "...", ".a", "/", "//", ""])).map("".join))
-def test_abspath(path: str) -> None:
-    """POSIX lets two slashes at the beginning mean something else than one; Linux does not."""
-    assert os.path.abspath(path) == standard.path.abspath(path).replace("//", "/")
-
-
 @given(*[st.text("ab/.ä", max_size=4)] * 2)
 def test_join(directory: str, name: str) -> None:
     assert os.path.join(directory, name) == standard.path.join(directory, name)
@@ -101,37 +93,3 @@ def test_the_standard_one_stays_out() -> None:
             if {one.partition(".")[0] for one in imported} & {"os", "posixpath"}:
                 assert name in may, name
                 assert node not in tree.body, f"{name}: {ast.unparse(node)}"
-
-
-def in_a_new_interpreter(code: str, **variables: str) -> str:
-    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r})\n{code}"
-    environment = {standard.fsencode(name): standard.fsencode(value) for name, value in variables.items()}
-    command = [sys.executable, "-I", "-S", "-X", "utf8", "-c", code]
-    return subprocess.run(
-        command, env={b"LC_ALL": b"C"} | environment, check=True, capture_output=True, text=True
-    ).stdout
-
-
-def test_the_environment() -> None:
-    seen = in_a_new_interpreter("from pyoci import os; print(ascii(os.variables()))", A="ä", B="\udcff")
-    assert ast.literal_eval(seen) == {"LC_ALL": "C", "A": "ä", "B": "\udcff"}
-
-
-def test_it_changes_with_the_standard_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is one environment in a process; a test's change is seen."""
-    monkeypatch.setenv("PYOCI_TEST", "ä")
-    assert (os.variable("PYOCI_TEST"), os.variables()["PYOCI_TEST"]) == ("ä", "ä")
-    assert (os.variable("PYOCI_MISSING"), os.variable("PYOCI_MISSING", "x")) == ("", "x")
-
-
-def test_a_variable_that_is_taken_is_gone() -> None:
-    """For pyoci, for the standard library, and for programs that inherit the environment."""
-    code = """
-from pyoci import os
-print(os.take_variable("LC_ALL"), os.take_variable("MISSING"), os.variables())
-assert "os" not in sys.modules
-import os
-print(dict(os.environ), flush=True)
-os.execl("/usr/bin/env", "env")
-"""
-    assert in_a_new_interpreter(code, KEPT="y").splitlines() == ["C None {'KEPT': 'y'}", "{'KEPT': 'y'}", "KEPT=y"]

@@ -19,7 +19,14 @@ class Other(Record):
     y: int = 0
 
 
+class Nested(Point):
+    """A default that cannot be hashed, and fields of a base."""
+
+    table: dict[str, int] = {}
+
+
 values = st.integers(-5, 5)
+points = st.builds(Point, x=values, y=values) | st.builds(Point, x=values)
 
 
 def test_defaults_stand_in_the_class() -> None:
@@ -48,6 +55,48 @@ def test_equal_means_equal_values(a: int, b: int, c: int, d: int) -> None:
     if one == two:
         assert hash(one) == hash(two)
     assert one != Other(x=a, y=b)
+
+
+@given(values, values)
+def test_a_default_that_is_given_is_as_good_as_one_that_is_not(x: int, y: int) -> None:
+    assert Point(x=x) == Point(x=x, y=0)
+    assert Point(x=x, y=0) == Point(x=x)
+    assert hash(Point(x=x)) == hash(Point(x=x, y=0))
+    assert Nested(x=x) == Nested(x=x, y=0, table={})
+    assert hash(Nested(x=x)) == hash(Nested(x=x, y=0, table={}))
+    assert (Nested(x=x) == Nested(x=x, y=y)) == (y == 0)
+    assert Nested(x=x) != Nested(x=x, table={"a": 1})
+
+
+def test_a_field_without_a_value_equals_none_that_has_one() -> None:
+    assert Point(y=0) != Point(x=1)  # type: ignore[call-arg]
+    assert Point(x=1) != Point(y=0)  # type: ignore[call-arg]
+
+
+@given(points, points, points)
+def test_equality_is_one(a: Point, b: Point, c: Point) -> None:
+    assert a == a
+    assert (a == b) == (b == a)
+    if a == b:
+        assert hash(a) == hash(b)
+        assert (a == c) == (b == c)
+
+
+@given(points, values, values)
+def test_replace_changes_what_is_named_and_nothing_else(point: Point, x: int, y: int) -> None:
+    before = repr(point)
+    changed = point.replace(x=x)
+    assert type(changed) is Point
+    assert (changed.x, changed.y) == (x, point.y)
+    assert repr(point) == before
+    assert point.replace() == point
+    assert point.replace(x=point.x, y=point.y) == point
+    assert point.replace(x=x).replace(y=y) == point.replace(y=y, x=x) == Point(x=x, y=y)
+
+
+def test_replace_knows_the_fields() -> None:
+    with pytest.raises(TypeError, match="Point has no field 'z'"):
+        Point(x=1).replace(z=2)
 
 
 def test_a_record_shows_its_values() -> None:

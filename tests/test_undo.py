@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from errno import ENOENT
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyoci.log import log
 from pyoci.undo import Undo
 
 
@@ -66,3 +70,20 @@ def test_an_action_may_add_another() -> None:
     undo.add(lambda: undo.add(done.append, 2))
     undo.run()
     assert done == [2]
+
+
+def test_debug_shows_what_could_not_be_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(log, "debug", said.append)
+
+    def remove(name: str) -> None:
+        raise OSError(ENOENT, os.strerror(ENOENT), name)
+
+    with pytest.raises(KeyError), Undo() as undo:
+        undo.add(remove, "/there")
+        undo.add(int, "x")
+        undo.add(said.append, "done")
+        raise KeyError
+    assert said[0] == "done"
+    assert said[1].startswith("undo: int: ValueError: invalid literal")
+    assert said[2].endswith("remove: FileNotFoundError: /there: no such file or directory")

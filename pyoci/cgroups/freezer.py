@@ -11,6 +11,7 @@ from pyoci.cgroups import files, hierarchies, processes
 from pyoci.cgroups.files import Directory, Tree
 from pyoci.errors import Error
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.undo import Undo
 
 TYPE_CHECKING = False
@@ -92,7 +93,7 @@ def release(pids: set[int]) -> None:
     where = hierarchies.detect()
     for pid in sorted(pids):
         try:
-            os.kill(pid, processes.SIGKILL)  # not reaped yet: no other process has its number
+            os.kill(pid, SIGKILL)  # not reaped yet: no other process has its number
             if _is_frozen(pid, where):
                 with Tree() as tree, tree.open(_place(where, where.own["freezer"])) as directory:
                     directory.write("cgroup.procs", str(pid))

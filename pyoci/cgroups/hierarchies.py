@@ -14,8 +14,9 @@ from __future__ import annotations
 from pyoci import os
 from pyoci.cgroups.files import ROOT
 from pyoci.errors import Error
-from pyoci.kernel import textfile
+from pyoci.kernel import mountinfo, textfile
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
+from pyoci.kernel.mountinfo import unescape
 from pyoci.kernel.path import filesystem_type
 from pyoci.record import Record
 
@@ -125,12 +126,16 @@ def inside(path: str, root: str) -> str:
     return path[len(root) :] or "/" if f"{path}/".startswith(f"{root}/") else ""
 
 
-def cgroup_mounts(mountinfo: bytes) -> list[tuple[str, str, frozenset[str] | None]]:
+def cgroup_mounts(content: bytes) -> list[tuple[str, str, frozenset[str] | None]]:
     """The cgroup mounts of /proc/PID/mountinfo: root, mount point, and options of the v1 hierarchy, None for v2."""
     return [
-        (root, point, frozenset(options.split(",")) if kind == "cgroup" else None)
-        for kind, root, point, options in textfile.mounts(mountinfo)
-        if kind in ("cgroup", "cgroup2")
+        (
+            unescape(one.root),
+            unescape(one.point),
+            frozenset(one.superblock.split(",")) if one.kind == "cgroup" else None,
+        )
+        for one in mountinfo.mounts(content)
+        if one.kind in ("cgroup", "cgroup2")
     ]
 
 

@@ -11,8 +11,8 @@ from errno import EEXIST, ENOENT
 from pyoci import os
 from pyoci.cgroups import files
 from pyoci.cgroups.files import Directory, Tree, failure, vanished
-from pyoci.cgroups.processes import frozen_at, is_frozen, join, join_self, kill, open_tasks, pids, thaw
-from pyoci.cgroups.removal import discard, remove, wait_empty
+from pyoci.cgroups.processes import frozen_at, join, pids
+from pyoci.cgroups.removal import discard
 from pyoci.errors import StepError
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
@@ -23,24 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyoci.config.resources import DeviceRule
-
-__all__ = [
-    "adopt",
-    "apply_devices",
-    "create",
-    "is_frozen",
-    "join",
-    "join_self",
-    "kill",
-    "memory_use",
-    "oom_kills",
-    "open_tasks",
-    "open_v2",
-    "pids",
-    "remove",
-    "thaw",
-    "wait_empty",
-]
 
 _POINTER = "/linux/cgroupsPath"
 _ATTEMPTS = 16

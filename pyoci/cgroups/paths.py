@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyoci.errors import ConfigError
+from pyoci.pathname import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def plan(layout: Layout, cgroups_path: str | None, id: str) -> dict[str, str]:
     """
     wanted = cgroups_path or id
     inner = clean(wanted)
-    if not inner:
+    if inner == "/":
         raise ConfigError(
             f"cgroupsPath {wanted!r} names no cgroup of its own",
             pointer="/linux/cgroupsPath",
@@ -28,19 +29,8 @@ def plan(layout: Layout, cgroups_path: str | None, id: str) -> dict[str, str]:
         )
     directories = {}
     for controller, mount in layout.mounts.items():
-        base = "" if wanted.startswith("/") else clean(layout.own[controller])
+        base = "" if wanted.startswith("/") else clean(layout.own[controller]).rstrip("/")
         if base and layout.version == "v2":
             base = base.rpartition("/")[0]
         directories[controller] = f"{'' if mount == '/' else mount}{base}{inner}"
     return directories
-
-
-def clean(path: str) -> str:
-    """`path` made absolute, without ".", ".." and doubled slashes; "" for the root: clean("../a//b/.") == "/a/b"."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "".join(f"/{part}" for part in parts)

@@ -9,9 +9,8 @@ from pyoci import os
 from pyoci.cgroups import files
 from pyoci.cgroups.files import Tree, failure, threaded, vanished
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import pidfd_open, pidfd_send_signal
-
-SIGKILL = 9
 
 _BATCH = 256  # pidfds at a time, well below RLIMIT_NOFILE
 _ROUNDS = 1000
@@ -178,33 +177,23 @@ def join_self(tasks: tuple[int, ...]) -> None:
         os.close(descriptor)
 
 
-def kill(paths: dict[str, str], signal: int = SIGKILL) -> None:
-    """Signal every process in the cgroup and below it, also those forked meanwhile; one that is gone is empty.
+def kill(paths: dict[str, str]) -> None:
+    """Kill every process in the cgroup and below it, also those forked meanwhile; one that is gone is empty.
 
-    SIGKILL goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing
-    escapes by forking, signalled process by process, and thawed whatever happens, with all that is below it: SIGKILL
-    waits in a frozen v1 cgroup. A paused container that gets another signal stays paused. Raises OSError.
+    This goes through cgroup.kill where there is a v2 hierarchy. Otherwise the cgroup is frozen, so that nothing escapes
+    by forking, killed process by process, and thawed whatever happens, with all that is below it: SIGKILL waits in a
+    frozen v1 cgroup. Raises OSError.
     """
     if not paths:  # a rootless container that could not have a cgroup
         return
-    if signal == SIGKILL:
-        try:
-            if not _kill_file(paths):
-                _freeze(paths, frozen=True)
-            # cgroup.kill signals the first thread of each process, and one that has ended does not pass it on
-            # (Linux 6.18): such a process lives on in its other threads. A pidfd's signal is for all of them.
-            _signal_all(paths, signal)
-        finally:
-            thaw_all(paths)
-        return
-    paused = is_frozen(paths)
     try:
-        if not paused:
+        if not _kill_file(paths):
             _freeze(paths, frozen=True)
-        _signal_all(paths, signal)
+        # cgroup.kill signals the first thread of each process, and one that has ended does not pass it on
+        # (Linux 6.18): such a process lives on in its other threads. A pidfd's signal is for all of them.
+        _kill_all(paths)
     finally:
-        if not paused:
-            thaw(paths)
+        thaw_all(paths)
 
 
 def _kill_file(paths: dict[str, str]) -> bool:
@@ -221,14 +210,14 @@ def _kill_file(paths: dict[str, str]) -> bool:
     return True
 
 
-def _signal_all(paths: dict[str, str], signal: int) -> None:
-    """Signal all processes until a look finds no new one; a fork that was under way appears in a later look."""
+def _kill_all(paths: dict[str, str]) -> None:
+    """Kill all processes until a look finds no new one; a fork that was under way appears in a later look."""
     done: set[int] = set()
     for _ in range(_ROUNDS):
         try:
             new = [pid for pid in pids(paths) if pid not in done]
             for start in range(0, len(new), _BATCH):
-                _signal_batch(paths, new[start : start + _BATCH], signal)
+                _kill_batch(paths, new[start : start + _BATCH])
         except OSError as error:
             if not vanished(error):
                 raise
@@ -238,8 +227,8 @@ def _signal_all(paths: dict[str, str], signal: int) -> None:
         done.update(new)
 
 
-def _signal_batch(paths: dict[str, str], candidates: list[int], signal: int) -> None:
-    """Pin the processes first, look again, signal those still there: a number used anew is never signalled."""
+def _kill_batch(paths: dict[str, str], candidates: list[int]) -> None:
+    """Pin the processes first, look again, kill those still there: a number that is used anew never counts."""
     pinned: dict[int, int] = {}
     try:
         for pid in candidates:
@@ -250,7 +239,7 @@ def _signal_batch(paths: dict[str, str], candidates: list[int], signal: int) -> 
         for pid in pids(paths):
             if pid in pinned:
                 try:
-                    pidfd_send_signal(pinned[pid], signal)
+                    pidfd_send_signal(pinned[pid], SIGKILL)
                 except OSError as error:
                     if error.errno != ESRCH:
                         raise

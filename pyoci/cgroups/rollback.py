@@ -51,7 +51,7 @@ class Saved:
             before = self._before.get((paths.get(write.controller, ""), write.file))
             value = os.fsdecode(before or b"").strip()
             if value or before is not None and write.file.startswith("cpuset."):
-                found.append(Write(**{**write.__dict__, "text": value, "otherwise": None}))
+                found.append(write.replace(text=value, otherwise=None))
         return tuple(found)
 
     def put_back(self) -> None:

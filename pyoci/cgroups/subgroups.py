@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pyoci.cgroups.paths import clean
 from pyoci.errors import Error
+from pyoci.pathname import clean
 
 OPTION = "--cgroup"
 

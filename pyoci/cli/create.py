@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci import os
+from pyoci import pathname
 from pyoci.cli.bundle import bundle
 from pyoci.container.create import create
 from pyoci.container.options import CreateOptions
@@ -39,4 +39,4 @@ def create_options(options: Options) -> CreateOptions:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(path) if path else ""
+    return pathname.absolute(path) if path else ""

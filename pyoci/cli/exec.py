@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci import os
+from pyoci import pathname
 from pyoci.container.exec import ExecOptions, execute
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.errors import UsageError
@@ -53,4 +53,4 @@ def exec_options(options: Options) -> ExecOptions:
 
 
 def _absolute(path: str) -> str:
-    return os.path.abspath(path) if path else ""
+    return pathname.absolute(path) if path else ""

@@ -72,15 +72,16 @@ def memory_policy() -> dict[str, list[str]]:
 
 def seccomp() -> dict[str, Any]:
     """What profiles may name. Flags that the running kernel does not know are known, but not supported."""
+    from pyoci.kernel import constants
     from pyoci.kernel import libseccomp as library
     from pyoci.kernel import seccomp as kernel
     from pyoci.seccomp import profile
 
     flags = {
-        "SECCOMP_FILTER_FLAG_TSYNC": kernel.FLAG_TSYNC,
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW": kernel.FLAG_SPEC_ALLOW,
-        "SECCOMP_FILTER_FLAG_LOG": kernel.FLAG_LOG,
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": kernel.FLAG_WAIT_KILLABLE_RECV,
+        "SECCOMP_FILTER_FLAG_TSYNC": constants.SECCOMP_FILTER_FLAG_TSYNC,
+        "SECCOMP_FILTER_FLAG_SPEC_ALLOW": constants.SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+        "SECCOMP_FILTER_FLAG_LOG": constants.SECCOMP_FILTER_FLAG_LOG,
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": constants.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
     }
     return {
         "enabled": True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.errors import Error
 from pyoci.record import Record
 
@@ -28,15 +28,15 @@ class Invocation(Record):
 
 def take() -> Invocation:
     """Read and remove the launcher's variables, before a hook can inherit them; the umask is the caller's again."""
-    argv0 = os.take_variable("PYOCI_ARGV0")
-    umask = os.take_variable("PYOCI_UMASK")
-    sealed = os.take_variable("PYOCI_SEALED") or ""
+    argv0 = environment.take_variable("PYOCI_ARGV0")
+    umask = environment.take_variable("PYOCI_UMASK")
+    sealed = environment.take_variable("PYOCI_SEALED") or ""
     if argv0 is None:
         mask = os.umask(0)
         os.umask(mask)
         return Invocation(argv0=sys.argv[0], umask=mask, launched=False, sealed="")
-    os.take_variable("LC_ALL")
-    os.take_variable("LD_LIBRARY_PATH")
+    environment.take_variable("LC_ALL")
+    environment.take_variable("LD_LIBRARY_PATH")
     mask = int(umask or "022", 8)
     os.umask(mask)
     return Invocation(argv0=argv0, umask=mask, launched=True, sealed=sealed)

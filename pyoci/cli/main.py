@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pyoci import os, pack
+from pyoci import environment, os, pack
 from pyoci.cli import launch, root
 from pyoci.cli.commands import COMMANDS, GLOBAL, HELP, MISSING, VERSION
 from pyoci.cli.options import Options, check_count, defaults, parse_bool, scan
@@ -74,19 +74,20 @@ def main(argv: list[str]) -> int:
         raise
     except Exception as problem:
         error = as_error(problem)
-        log.error(error)
         if log.debugging and isinstance(error, _Bug):
-            _print_traceback()
+            log.traceback(_traceback())
+        log.error(error)
         return error.status
 
 
-def _print_traceback() -> None:
+def _traceback() -> str:
+    """That of the exception which is being handled."""
     try:
         import traceback
 
-        traceback.print_exc()
-    except Exception:  # Python has been upgraded under a command that took long; the error itself has been told
-        pass
+        return traceback.format_exc()
+    except Exception as problem:  # Python has been upgraded under a command that took long; the error itself is told
+        return f"no traceback: {problem}"
 
 
 def as_error(problem: Exception) -> Error:
@@ -256,7 +257,7 @@ def _first_own_descriptor(values: dict[str, Value]) -> int:
     """3 and the descriptors that are passed on: the first number that a descriptor of our own may have."""
     given = values.get("preserve-fds", 0)
     preserved = max(0, given) if isinstance(given, int) else 0
-    listening = os.variable("LISTEN_FDS")
+    listening = environment.variable("LISTEN_FDS")
     return 3 + preserved + (int(listening) if listening.isascii() and listening.isdigit() else 0)
 
 

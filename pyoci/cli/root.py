@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci import os
+from pyoci import environment, os, pathname
 from pyoci.errors import Error
 
 SYSTEM = "/run/pyoci"
@@ -10,13 +10,13 @@ SYSTEM = "/run/pyoci"
 
 def default_root() -> str:
     """SYSTEM, or $XDG_RUNTIME_DIR/pyoci for users, and for a root that is one only within a user namespace."""
-    directory = os.variable("XDG_RUNTIME_DIR")
+    directory = environment.variable("XDG_RUNTIME_DIR")
     return f"{directory}/pyoci" if directory and _is_user() else SYSTEM
 
 
 def absolute(root: str) -> str:
     """--root as given, made absolute. Raises Error for "" and for whatever leads to /."""
-    path = os.path.abspath(root) if root else "/"
+    path = pathname.absolute(root) if root else "/"
     if path == "/":
         raise Error("Option --root argument should not be set to /", pointer="--root")
     return path
@@ -48,4 +48,4 @@ def _is_user() -> bool:
         inside = host.read().user_namespace
     except OSError:  # without /proc nothing is known, and nothing will work either
         return False
-    return inside and os.variable("USER") != "root"
+    return inside and environment.variable("USER") != "root"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from errno import EACCES
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.container import records
 from pyoci.errors import ConfigError, DamagedError, Error, NotFoundError, StateError
 
@@ -28,14 +28,14 @@ def missing(root: str, id: str) -> NotFoundError:
     found = [place for place in _places() if place != root and _holds(place, id)]
     if found:
         texts.append("; ".join(f"one is below {place} (--root {place})" for place in found[:3]))
-    elif os.geteuid() != 0 and not os.variable("XDG_RUNTIME_DIR"):
+    elif os.geteuid() != 0 and not environment.variable("XDG_RUNTIME_DIR"):
         texts.append("$XDG_RUNTIME_DIR is not set, and without it a user's own containers are not looked for")
     return NotFoundError(hint=", but ".join(texts) if found else "; ".join(texts))
 
 
 def _places() -> list[str]:
     """The directories that may be somebody's --root."""
-    own = os.variable("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    own = environment.variable("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     found = []
     for top in dict.fromkeys(("/run", own)):
         for pattern in _ROOTS:
@@ -64,7 +64,7 @@ def closed(root: str, id: str) -> Error:
     """Which directory an ordinary user may not open: --root, or that of the container `id` in it; "" for any."""
     inside = bool(id) and os.access(root, os.X_OK, effective_ids=True)
     path = f"{root}/{id}" if inside else root
-    if not inside and root == _SYSTEM and not os.variable("XDG_RUNTIME_DIR"):
+    if not inside and root == _SYSTEM and not environment.variable("XDG_RUNTIME_DIR"):
         hint = f"$XDG_RUNTIME_DIR is not set, and without it --root is root's own, {_SYSTEM}: "
         hint += f"export XDG_RUNTIME_DIR=/run/user/{os.geteuid()}, or name a directory with --root"
     else:

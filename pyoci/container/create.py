@@ -265,7 +265,7 @@ class _Creation:
         self._change(pid=pid, start_time=_start_time(pid), creating=creating, **more)
 
     def _change(self, **changed: Any) -> None:
-        self.container = Container(**{**self.container.__dict__, **changed})
+        self.container = self.container.replace(**changed)
         with During("write state.json"):
             state.save(self.container, self.directory)
 

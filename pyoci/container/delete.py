@@ -11,6 +11,7 @@ from pyoci.container import state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
 from pyoci.errors import DamagedError, Error, HookError, NotFoundError, StateError
+from pyoci.kernel.constants import SIGKILL, SIGTERM
 from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.log import log
 
@@ -128,7 +129,7 @@ def stop(container: Container) -> None:
         if not container.private_pid and container.cgroups_made:
             kill_cgroup(container)
         try:
-            send(container, 9)
+            send(container, SIGKILL)
         except StateError:
             return
         deadline = monotonic() + _DEADLINE / 1000
@@ -163,9 +164,9 @@ def _stop_runtime(container: Container) -> None:
         return
     try:
         if state.is_alive(container.runtime_pid, container.runtime_start):
-            pidfd_send_signal(pidfd, 15)
+            pidfd_send_signal(pidfd, SIGTERM)
             if not has_ended(pidfd, _UNDOING):
-                pidfd_send_signal(pidfd, 9)
+                pidfd_send_signal(pidfd, SIGKILL)
                 has_ended(pidfd, _DEADLINE)
     except ProcessLookupError:
         pass
@@ -205,7 +206,7 @@ def _remove_cgroups(container: Container) -> None:
             from pyoci.container import sharing
 
             sharing.refuse_to_remove(container)
-        known = Container(**{**container.__dict__, "cgroups": cgroups})
+        known = container.replace(cgroups=cgroups)
         left = cgroups if container.unit is None else stop_unit(known)
         removal.remove(left, _DYING if container.creating else _ENDING)
     except Error as error:

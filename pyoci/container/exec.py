@@ -294,4 +294,4 @@ def _checked(container: Container, ignore_paused: bool) -> Container:
     cgroups = processes.own(container.cgroups, container.cgroup_ids)
     if container.cgroups_made and cgroups != container.cgroups:
         raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
-    return Container(**{**container.__dict__, "cgroups": cgroups or container.cgroups})
+    return container.replace(cgroups=cgroups or container.cgroups)

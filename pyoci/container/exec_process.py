@@ -11,7 +11,7 @@ from __future__ import annotations
 from pyoci import jsonfile, os
 from pyoci.config import Config, read
 from pyoci.config.node import Node
-from pyoci.config.process import Process, User, read_process
+from pyoci.config.process import Process, read_process
 from pyoci.config.rules import process as rules_process
 from pyoci.config.rules.rule import MAX_ID
 from pyoci.config.schema import schema
@@ -52,7 +52,7 @@ def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config
     """
     own = read(kept["config"])
     process = _merged(_process(options, bundle), own.process)
-    config = Config(**{**own.__dict__, "process": process})
+    config = own.replace(process=process)
     capabilities.warn(config, told=None if own.process is None else own.process.capabilities)
     return config
 
@@ -175,17 +175,14 @@ def _id(text: str, kind: str, option: str = "--user") -> int:
 
 def _merged(process: Process, container: Process | None) -> Process:
     own = container or Process()
-    user = User(**{**process.user.__dict__, "umask": own.user.umask})
-    return Process(
-        **{
-            **process.__dict__,
-            "user": user,
-            "oom_score_adj": own.oom_score_adj,
-            "capabilities": process.capabilities or own.capabilities,
-            "scheduler": process.scheduler or own.scheduler,
-            "io_priority": process.io_priority or own.io_priority,
-            "exec_cpu_affinity": process.exec_cpu_affinity or own.exec_cpu_affinity,
-            "selinux_label": process.selinux_label or own.selinux_label,
-            "apparmor_profile": process.apparmor_profile or own.apparmor_profile,
-        }
+    user = process.user.replace(umask=own.user.umask)
+    return process.replace(
+        user=user,
+        oom_score_adj=own.oom_score_adj,
+        capabilities=process.capabilities or own.capabilities,
+        scheduler=process.scheduler or own.scheduler,
+        io_priority=process.io_priority or own.io_priority,
+        exec_cpu_affinity=process.exec_cpu_affinity or own.exec_cpu_affinity,
+        selinux_label=process.selinux_label or own.selinux_label,
+        apparmor_profile=process.apparmor_profile or own.apparmor_profile,
     )

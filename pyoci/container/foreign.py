@@ -6,7 +6,7 @@ nothing into it but what `update` changes, so that runc and pyoci may be used si
 
 from __future__ import annotations
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.container.records import Container, Members, checked_hooks, labels, process
 from pyoci.errors import ForeignError
 
@@ -118,7 +118,7 @@ def unit(config: Members) -> dict[str, Any] | None:
         name = f"{group.get('scope_prefix', str, '')}-{name}.scope"
     if "/" in name or "/" in slice:
         raise group.damage("name", f"{name} is no unit of systemd")
-    buses = names.addresses(user, os.variables(), os.geteuid(), nested=False)
+    buses = names.addresses(user, environment.variables(), os.geteuid(), nested=False)
     slice = slice or ("user.slice" if user else "system.slice")
     return {"name": name, "slice": slice, "user": user, "buses": list(buses)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyoci.container.state import Container
 from pyoci.errors import Error, HookError
+from pyoci.kernel.constants import SIGKILL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def _stop(container: Container) -> None:
     try:
         if not container.private_pid and container.cgroups_made:
             kill.kill_cgroup(container)
-        kill.send(container, kill.SIGKILL)
+        kill.send(container, SIGKILL)
         kill.thaw(container)
     except (OSError, Error):  # it is gone, or the failure to kill must not hide the hook's
         pass

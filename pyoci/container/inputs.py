@@ -6,7 +6,7 @@ import stat
 from errno import ENOTDIR
 from resource import RLIMIT_NOFILE, getrlimit
 
-from pyoci import host, os
+from pyoci import environment, host, os, pathname
 from pyoci.cgroups import hierarchies, paths
 from pyoci.cgroups.devices.devices import container_rules
 from pyoci.container.streams.console import foreign_streams, listen_fds
@@ -45,7 +45,7 @@ def create_inputs(
     where = hierarchies.detect()
     listen = listen_fds()
     rootfs = _rootfs(options.bundle, config.root.path)
-    socket = os.variable("NOTIFY_SOCKET")
+    socket = environment.variable("NOTIFY_SOCKET")
     # A descriptor for every bind mount, and some for ourselves.
     enough = len(config.mounts) + options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
     file_limit = None if enough else raise_file_limit()
@@ -113,29 +113,29 @@ def _unit(config: Config, options: CreateOptions, facts: host.Host, where: Layou
     """
     from pyoci.cgroups.systemd import names
 
-    environment = os.variables()
+    variables = environment.variables()
     if options.rootless == "auto" and facts.euid == 0:
-        rootless = rootless and any(environment.get(name) for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"))
+        rootless = rootless and any(variables.get(name) for name in ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"))
     if rootless and where.version != "v2":
         raise Error(
             "cannot use rootless systemd cgroups manager on cgroup v1",
             pointer="--systemd-cgroup",
             hint="cgroup v2 alone lets a user's systemd have a part of the cgroups",
         )
-    buses = names.addresses(rootless, environment, facts.euid, facts.user_namespace)
+    buses = names.addresses(rootless, variables, facts.euid, facts.user_namespace)
     return names.unit(config.linux.cgroups_path, options.id, rootless, buses)
 
 
 def _rootfs(bundle: str, path: str) -> str:
     """The absolute path of the root file system, which must not go through a symbolic link."""
-    absolute = os.path.abspath(os.path.join(bundle, path))
+    absolute = pathname.absolute(os.path.join(bundle, path))
     try:
         os.close(open_rootfs(absolute))
         return absolute
     except OSError:  # a link, or something else to be named
         from os.path import realpath
     if realpath(absolute) != absolute:
-        absolute = os.path.abspath(os.path.join(realpath(bundle), path))
+        absolute = pathname.absolute(os.path.join(realpath(bundle), path))
     if realpath(absolute) != absolute:
         raise Error(
             "invalid rootfs: not an absolute path, or a symlink",

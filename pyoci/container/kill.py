@@ -7,9 +7,8 @@ from pyoci.container import state
 from pyoci.container.state import Container
 from pyoci.errors import StateError
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import pidfd_open, pidfd_send_signal
-
-SIGKILL = 9
 
 
 def kill(root: str, id: str, signal: int, all: bool) -> None:

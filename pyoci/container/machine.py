@@ -13,7 +13,8 @@ from pyoci.cgroups.limits import hints
 from pyoci.config import id_list
 from pyoci.config.violation import Violation
 from pyoci.kernel import textfile
-from pyoci.plan.mounts import below, clean, source
+from pyoci.pathname import clean
+from pyoci.plan.mounts import below, source
 from pyoci.steps.init import mounts, sources
 
 TYPE_CHECKING = False

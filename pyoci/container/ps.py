@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EACCES, ENOENT, EPERM
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.cgroups import processes
 from pyoci.cgroups.files import vanished
 from pyoci.container import state
@@ -17,7 +17,6 @@ from pyoci.kernel.spawn import spawn
 from pyoci.log import quote
 
 DEFAULT = ("-ef",)
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CHUNK = 65536
 
 
@@ -84,8 +83,8 @@ def _pid(line: bytes, column: int) -> int:
 
 def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
     """Wait status and all output of a program found along PATH, in our environment."""
-    environment = tuple(f"{key}={value}" for key, value in os.variables().items())
-    image = Image((name, *arguments), environment)
+    inherited = tuple(f"{key}={value}" for key, value in environment.variables().items())
+    image = Image((name, *arguments), inherited)
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
@@ -104,9 +103,10 @@ def _run(name: str, arguments: tuple[str, ...]) -> tuple[int, bytes]:
 
 
 def _find(name: str) -> bytes:
-    """The first executable file of that name along PATH. Raises Error."""
-    for directory in os.variable("PATH", _PATH).split(":"):
-        path = f"{directory}/{name}"
-        if directory.startswith("/") and os.path.isfile(path) and os.access(path, os.X_OK):
-            return os.fsencode(path)
-    raise Error(f'exec: "{name}": executable file not found in $PATH', errno=ENOENT, hint="install procps, or use json")
+    """The program along PATH. Raises Error."""
+    path = environment.find_program(name)
+    if not path:
+        raise Error(
+            f'exec: "{name}": executable file not found in $PATH', errno=ENOENT, hint="install procps, or use json"
+        )
+    return os.fsencode(path)

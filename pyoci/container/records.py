@@ -7,7 +7,7 @@ is another runtime's: foreign.py reads those of runc.
 
 from __future__ import annotations
 
-from pyoci import os
+from pyoci import os, pathname
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -127,7 +127,7 @@ class Members:
         """Controller -> absolute path, without "." and "..". A relative one would be another one for each command."""
         found = self.texts("cgroup_paths", {})
         for path in found.values():
-            if path[:1] != "/" or path == "/" or os.path.abspath(path) != path:
+            if path[:1] != "/" or path == "/" or pathname.absolute(path) != path:
                 raise self.damage("cgroup_paths", f"{path or 'an empty path'} is no cgroup")
         return found
 

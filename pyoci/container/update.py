@@ -55,7 +55,7 @@ def update(
         cgroups = processes.own(container.cgroups, container.cgroup_ids)
         if container.cgroups and not cgroups:
             raise StateError("the container's cgroup is gone", hint="somebody has removed it, and made another one")
-        container = Container(**{**container.__dict__, "cgroups": cgroups})
+        container = container.replace(cgroups=cgroups)
         if schemata and not container.rdt_path:
             raise Error(
                 "updating a non-existent Intel RDT configuration is not supported",
@@ -86,7 +86,7 @@ def _update(
         wanted["devices"] = new["devices"]
     resources = _read(wanted)
     # What cannot be updated is not written either: it may be somebody else's value by now.
-    changed = Resources(**{**resources.__dict__, "hugepage_limits": (), "network": None, "rdma": ()})
+    changed = resources.replace(hugepage_limits=(), network=None, rdma=())
     writes = limits.plan(changed, limits.is_unified(container.cgroups))
     interrupts = Interrupts(signals.ENDING)
     interrupts.install()

@@ -12,20 +12,13 @@ import gc
 import struct
 
 from pyoci import os
+from pyoci.kernel.constants import CLONE_INTO_CGROUP, CLONE_PARENT, CLONE_PIDFD, SIGCHLD
 from pyoci.kernel.libc import addressof, buffer, c_size_t, c_ulong, c_void_p, number, symbol, syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
-
-CLONE_FILES = 0x400
-CLONE_PIDFD = 0x1000
-CLONE_PARENT = 0x8000
-CLONE_INTO_CGROUP = 0x200000000
-
-_SIGCHLD = 17
-
 
 _clone3 = syscall("clone3", 435, c_void_p, c_size_t)
 _clone = syscall("clone", number("clone"), c_ulong, c_void_p, c_void_p, c_void_p, c_void_p)
@@ -58,7 +51,7 @@ def clone(body: Callable[[], object], flags: int = 0, cgroup: int = -1, plain: b
         "11Q",
         flags | CLONE_PIDFD | (CLONE_INTO_CGROUP if cgroup >= 0 else 0),
         addressof(pidfd),
-        *(0, 0, 0 if flags & CLONE_PARENT else _SIGCHLD),
+        *(0, 0, 0 if flags & CLONE_PARENT else SIGCHLD),
         *(0, 0, 0, 0, 0, max(cgroup, 0)),
     )
     enabled = gc.isenabled()

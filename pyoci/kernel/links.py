@@ -14,14 +14,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from pyoci import os
 from pyoci.kernel import namespace
-from pyoci.kernel.constants import CLONE_NEWNET
+from pyoci.kernel.constants import CLONE_NEWNET, IFF_UP
 from pyoci.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_IFF_UP = 1
 _IFA_F_PERMANENT = 0x80
 # What an address may be told besides: NODAD, HOMEADDRESS, MANAGETEMPADDR, NOPREFIXROUTE, MCAUTOJOIN.
 _IFA_F_GIVEN = 0x02 | 0x10 | 0x100 | 0x200 | 0x400
@@ -62,7 +61,7 @@ def find(name: str) -> Link | None:
         found = _ask(f"get link {name}", lambda: _named(route, name))
         if not found:
             return None
-        index, up = found[0]["index"], bool(found[0]["flags"] & _IFF_UP)
+        index, up = found[0]["index"], bool(found[0]["flags"] & IFF_UP)
         addresses = _ask(f"get addresses of {name}", lambda: list(route.addr("dump", index=index)))
         kept = tuple(_address(one) for one in addresses if one["index"] == index and _is_lasting(one))
         return Link(name=name, index=index, up=up, addresses=kept)

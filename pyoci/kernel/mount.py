@@ -9,27 +9,27 @@ from __future__ import annotations
 import struct
 
 from pyoci import os
+from pyoci.kernel.constants import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    FSCONFIG_CMD_CREATE,
+    FSCONFIG_CMD_RECONFIGURE,
+    FSCONFIG_SET_FLAG,
+    FSCONFIG_SET_STRING,
+    FSMOUNT_CLOEXEC,
+    FSOPEN_CLOEXEC,
+    FSPICK_CLOEXEC,
+    FSPICK_EMPTY_PATH,
+    MNT_DETACH,
+    MOUNT_ATTR_IDMAP,
+    MOVE_MOUNT_F_EMPTY_PATH,
+    MOVE_MOUNT_T_EMPTY_PATH,
+    MS_MOVE,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+)
 from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_uint, c_ulong, c_void_p, function, number, syscall
-
-AT_EMPTY_PATH = 0x1000
-AT_RECURSIVE = 0x8000
-AT_FDCWD = -100
-
-MNT_DETACH = 2
-
-_FSOPEN_CLOEXEC = 1
-_FSMOUNT_CLOEXEC = 1
-_FSCONFIG_SET_FLAG = 0
-_FSCONFIG_SET_STRING = 1
-_FSCONFIG_CMD_CREATE = 6
-_FSCONFIG_CMD_RECONFIGURE = 7
-_FSPICK_CLOEXEC = 1
-_FSPICK_EMPTY_PATH = 8
-_OPEN_TREE_CLONE = 1
-_OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_MOVE_MOUNT_F_EMPTY_PATH = 4
-_MOVE_MOUNT_T_EMPTY_PATH = 0x40
-_MOUNT_ATTR_IDMAP = 0x00100000
 
 # fsconfig(2) refuses longer strings; such data (overlay's lowerdir) goes through mount(2).
 FSCONFIG_MAX = 255
@@ -56,13 +56,13 @@ def new_filesystem(
     MOUNT_ATTR_*. Raises OSError: its file name is the item of `data` or `flags` that was refused, if it was one; what
     the filesystem logged about it is the error's second note.
     """
-    context = _fsopen(kind.encode(), _FSOPEN_CLOEXEC, path=kind)
+    context = _fsopen(kind.encode(), FSOPEN_CLOEXEC, path=kind)
     try:
         if source:
-            _fsconfig(context, _FSCONFIG_SET_STRING, b"source", source.encode(), 0)
+            _fsconfig(context, FSCONFIG_SET_STRING, b"source", source.encode(), 0)
         _configure(context, data, flags)
-        _fsconfig(context, _FSCONFIG_CMD_CREATE, None, None, 0)
-        return _fsmount(context, _FSMOUNT_CLOEXEC, attributes)
+        _fsconfig(context, FSCONFIG_CMD_CREATE, None, None, 0)
+        return _fsmount(context, FSMOUNT_CLOEXEC, attributes)
     except OSError as error:
         log = _context_log(context)
         if log:
@@ -74,15 +74,15 @@ def new_filesystem(
 
 def _configure(context: int, data: tuple[str, ...], flags: tuple[str, ...]) -> None:
     for name in flags:
-        _fsconfig(context, _FSCONFIG_SET_FLAG, name.encode(), None, 0, path=name)
+        _fsconfig(context, FSCONFIG_SET_FLAG, name.encode(), None, 0, path=name)
     for item in data:
         key, equals, value = item.partition("=")
         if key.endswith("context") and value[:1] == '"' == value[-1:]:
             value = value[1:-1]  # SELinux labels: the quotes are mount(8)'s, for the commas
         if equals:
-            _fsconfig(context, _FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, path=item)
+            _fsconfig(context, FSCONFIG_SET_STRING, key.encode(), value.encode(), 0, path=item)
         else:
-            _fsconfig(context, _FSCONFIG_SET_FLAG, key.encode(), None, 0, path=item)
+            _fsconfig(context, FSCONFIG_SET_FLAG, key.encode(), None, 0, path=item)
 
 
 def _context_log(context: int) -> str:
@@ -104,18 +104,18 @@ def _context_log(context: int) -> str:
 
 def open_place(path: bytes) -> int:
     """Open `path` (O_PATH) as clone_tree() would: an automount is triggered, links are followed."""
-    return _open_tree(AT_FDCWD, path, _OPEN_TREE_CLOEXEC, path=path)
+    return _open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC, path=path)
 
 
 def clone_tree(directory: int, path: bytes = b"", recursive: bool = False) -> int:
     """A detached copy of the mount at `path` below `directory` ("": the descriptor itself), as a bind mount is."""
-    flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0) | (0 if path else AT_EMPTY_PATH)
     return _open_tree(directory, path, flags, path=path or None)
 
 
 def attach(tree: int, target: int) -> None:
     """Put the detached mount `tree` on top of the open file or directory `target`."""
-    _move_mount(tree, b"", target, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+    _move_mount(tree, b"", target, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def set_attributes(tree: int, set: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False) -> None:
@@ -125,7 +125,7 @@ def set_attributes(tree: int, set: int = 0, clear: int = 0, propagation: int = 0
 
 def set_idmap(tree: int, user_namespace: int, recursive: bool = False) -> None:
     """Translate owners on this detached mount by the mappings of a user namespace."""
-    _change(tree, recursive, _MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    _change(tree, recursive, MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
 
 
 def _change(tree: int, recursive: bool, *attributes: int) -> None:
@@ -136,10 +136,10 @@ def _change(tree: int, recursive: bool, *attributes: int) -> None:
 
 def reconfigure(target: int, data: tuple[str, ...], flags: tuple[str, ...]) -> None:
     """Change options of the file system that the descriptor's mount belongs to; what is not named stays."""
-    context = _fspick(target, b"", _FSPICK_CLOEXEC | _FSPICK_EMPTY_PATH)
+    context = _fspick(target, b"", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)
     try:
         _configure(context, data, flags)
-        _fsconfig(context, _FSCONFIG_CMD_RECONFIGURE, None, None, 0)
+        _fsconfig(context, FSCONFIG_CMD_RECONFIGURE, None, None, 0)
     except OSError as error:
         log = _context_log(context)
         if log:
@@ -161,7 +161,7 @@ def pivot_root_here() -> None:
 
 def move_here_to_root() -> None:
     """Move the mount that the working directory is on to "/" (MS_MOVE), for roots that cannot be pivoted."""
-    _mount(b".", b"/", None, 0x2000, None)
+    _mount(b".", b"/", None, MS_MOVE, None)
 
 
 def unmount(path: bytes, flags: int = MNT_DETACH) -> None:

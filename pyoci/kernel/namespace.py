@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 
 from pyoci import os
+from pyoci.kernel.constants import INITIAL_USER_INODE
 from pyoci.kernel.libc import c_int, function
 
 _setns = function("setns", c_int, c_int)
 _unshare = function("unshare", c_int)
 
 # include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
-INITIAL_USER_INODE = 0xEFFFFFFD
 _NS_GET_USERNS = 0xB701  # include/uapi/linux/nsfs.h
 
 

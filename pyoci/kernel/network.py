@@ -6,9 +6,10 @@ import _socket
 import fcntl
 import struct
 
+from pyoci.kernel.constants import IFF_UP
+
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
-_IFF_UP = 1
 
 
 def loopback_up() -> None:
@@ -17,6 +18,6 @@ def loopback_up() -> None:
     try:
         request = struct.pack("16sH22x", b"lo", 0)
         flags = struct.unpack("16sH22x", fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request))[1]
-        fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+        fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | IFF_UP))
     finally:
         sock.close()

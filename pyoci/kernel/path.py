@@ -7,16 +7,11 @@ import struct
 from errno import EAGAIN, EEXIST, ELOOP
 
 from pyoci import os
+from pyoci.kernel.constants import PATH_MAX, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS
 from pyoci.kernel.libc import addressof, buffer, c_char_p, c_int, c_size_t, c_void_p, function, number, syscall
 
-RESOLVE_NO_MAGICLINKS = 2
-RESOLVE_NO_SYMLINKS = 4
-RESOLVE_BENEATH = 8
-RESOLVE_IN_ROOT = 16
-
 _ATTEMPTS = 1000  # whoever renames or mounts all the time, anywhere, spoils a lookup with ".." in it
-_MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
-_PATH_MAX = 4096
+MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 _O_DIRECTORY_PATH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -51,7 +46,7 @@ def is_below_root() -> bool:
     one, as the host's way to the root file system is, or one in another mount namespace.
     """
     getcwd = syscall("getcwd", number("getcwd"), c_void_p, c_size_t)
-    memory = buffer(_PATH_MAX)
+    memory = buffer(PATH_MAX)
     try:
         getcwd(addressof(memory), len(memory))
     except OSError:
@@ -125,7 +120,7 @@ def _ensure(walk: _Walk, path: bytes, directory: bool, mode: int) -> int:
             links += 1
             target = os.readlink(b"", dir_fd=child)
             os.close(child)
-            if links > _MAX_LINKS:
+            if links > MAX_LINKS:
                 raise OSError(ELOOP, os.strerror(ELOOP), path)
             if target.startswith(b"/"):
                 walk.to_root()

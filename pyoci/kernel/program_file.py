@@ -13,6 +13,7 @@ from errno import EACCES, EINVAL, EIO, ELIBBAD, ELOOP, ENOENT, ENOEXEC, ENOTDIR
 from struct import Struct
 
 from pyoci import os
+from pyoci.kernel.constants import PATH_MAX
 from pyoci.kernel.libc import MACHINE
 from pyoci.record import Record
 
@@ -24,7 +25,6 @@ _LOOKED_AT = 8192  # bytes from the start of a file: program headers and the nam
 _HEADERS = 65536  # bytes of program headers that the kernel reads
 _LINE = 256  # bytes of a #! line that the kernel looks at (BINPRM_BUF_SIZE)
 _SCRIPTS = 6  # files that the kernel takes one after the other
-_PATH_MAX = 4096
 _PT_INTERP = 3
 _FORMAT = (ENOEXEC, ELIBBAD, EIO, EINVAL)
 
@@ -92,7 +92,7 @@ def _elf(data: bytes) -> Head:
             return Head(fault="is an ELF file that is cut off" if len(data) < _LOOKED_AT else "", machine=machine)
         kind, offset, size = entry.unpack_from(data, at)
         if kind == _PT_INTERP:
-            name = data[offset : offset + min(size, _PATH_MAX)] if offset < len(data) else b""
+            name = data[offset : offset + min(size, PATH_MAX)] if offset < len(data) else b""
             return Head(machine=machine, interpreter=name.partition(b"\0")[0])
     return Head(machine=machine)
 

@@ -7,13 +7,13 @@ count. The kernel fills a new directory by itself and empties it again before it
 from __future__ import annotations
 
 from pyoci import os
-from pyoci.kernel import textfile
+from pyoci.kernel import mountinfo, textfile
+from pyoci.kernel.constants import RDTGROUP_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 
 PLACE = (
     "/sys/fs/resctrl"  # made by a kernel that can; what is mounted there, and whether, is the administrator's choice
 )
-_MAGIC = 0x07655821  # RDTGROUP_SUPER_MAGIC
 
 
 def find() -> str:
@@ -23,12 +23,12 @@ def find() -> str:
     except FileNotFoundError:
         return ""  # the machine has no such thing
     try:
-        if filesystem_type(place) == _MAGIC:
+        if filesystem_type(place) == RDTGROUP_SUPER_MAGIC:
             return PLACE
     finally:
         os.close(place)
-    mounted = textfile.mounts(textfile.read("/proc/self/mountinfo"))
-    return next((point for kind, _, point, _ in mounted if kind == "resctrl"), "")
+    mounted = mountinfo.mounts(textfile.read("/proc/self/mountinfo"))
+    return next((mountinfo.unescape(one.point) for one in mounted if one.kind == "resctrl"), "")
 
 
 def make_group(path: str) -> None:

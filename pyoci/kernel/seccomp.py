@@ -6,6 +6,13 @@ import errno
 import struct
 
 from pyoci import os
+from pyoci.kernel.constants import (
+    PR_SET_DUMPABLE,
+    PR_SET_NO_NEW_PRIVS,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+    SECCOMP_SET_MODE_FILTER,
+)
 from pyoci.kernel.libc import addressof, buffer, c_int, c_uint, c_ulong, c_void_p, function, number, syscall
 
 TYPE_CHECKING = False
@@ -15,11 +22,6 @@ else:
     import _signal  # the signal module imports enum
 
 __all__ = [
-    "FLAG_LOG",
-    "FLAG_NEW_LISTENER",
-    "FLAG_SPEC_ALLOW",
-    "FLAG_TSYNC",
-    "FLAG_WAIT_KILLABLE_RECV",
     "INSTRUCTION_SIZE",
     "MAX_INSTRUCTIONS",
     "Prepared",
@@ -28,18 +30,9 @@ __all__ = [
     "prepare",
 ]
 
-FLAG_TSYNC = 1 << 0  # SECCOMP_FILTER_FLAG_*, linux/seccomp.h
-FLAG_LOG = 1 << 1
-FLAG_SPEC_ALLOW = 1 << 2
-FLAG_NEW_LISTENER = 1 << 3
-FLAG_WAIT_KILLABLE_RECV = 1 << 5
-
 INSTRUCTION_SIZE = 8  # struct sock_filter
 MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 
-_SET_MODE_FILTER = 1
-_PR_SET_DUMPABLE = 4
-_PR_SET_NO_NEW_PRIVS = 38
 _NOT_AN_ERRNO = 255
 _TIME_TO_END = 0.2  # seconds of processor time; glibc's _exit calls exit_group(2) until it succeeds
 
@@ -50,7 +43,7 @@ _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 class Prepared:
     """A program in the form the kernel reads, made before the fork; `load` only makes the call."""
 
-    ABOUT_LISTENER = FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE_RECV
+    ABOUT_LISTENER = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 
     def __init__(self, bpf: bytes) -> None:
         count, rest = divmod(len(bpf), INSTRUCTION_SIZE)
@@ -65,12 +58,12 @@ class Prepared:
         self._address = addressof(self._program)
 
     def load(self, flags: int) -> int:
-        """Filter this thread from now on; needs no_new_privs or CAP_SYS_ADMIN. `flags`: FLAG_*.
+        """Filter this thread from now on; needs no_new_privs or CAP_SYS_ADMIN. `flags`: SECCOMP_FILTER_FLAG_*.
 
-        Returns 0, or the listener's descriptor with FLAG_NEW_LISTENER. Once the filter is on, nothing here
-        allocates or makes another call: what follows may be forbidden. OSError: EACCES, EINVAL, ENOMEM.
+        Returns 0, or the listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER. Once the filter is on, nothing
+        here allocates or makes another call: what follows may be forbidden. OSError: EACCES, EINVAL, ENOMEM.
         """
-        return _seccomp(_SET_MODE_FILTER, flags, self._address)
+        return _seccomp(SECCOMP_SET_MODE_FILTER, flags, self._address)
 
 
 def prepare(bpf: bytes) -> Prepared:
@@ -81,12 +74,12 @@ def prepare(bpf: bytes) -> Prepared:
 def flags_supported(flags: int) -> bool:
     """Whether the kernel knows all of `flags`: it looks at them before it looks at the program, here NULL.
 
-    FLAG_WAIT_KILLABLE_RECV (since 5.19) is only taken together with FLAG_NEW_LISTENER, and so asked for together.
+    WAIT_KILLABLE_RECV (since 5.19) is only taken together with NEW_LISTENER, and so asked for together.
     """
-    if flags & FLAG_WAIT_KILLABLE_RECV:
-        flags |= FLAG_NEW_LISTENER
+    if flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV:
+        flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER
     try:
-        _seccomp(_SET_MODE_FILTER, flags, None)
+        _seccomp(SECCOMP_SET_MODE_FILTER, flags, None)
     except OSError as error:
         return error.errno == errno.EFAULT
     return False
@@ -116,8 +109,8 @@ def _load_and_end(prepared: Prepared, flags: int) -> None:
         _signal.signal(_signal.SIGPROF, _signal.SIG_DFL)
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGPROF,))
         _signal.setitimer(_signal.ITIMER_PROF, _TIME_TO_END)
-        _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core file, if the filter kills
-        _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no core file, if the filter kills
+        _prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         prepared.load(flags)
         status = 0
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 
 from pyoci import os
+from pyoci.kernel.constants import SIGHUP, SIGINT, SIGTERM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 else:
     import _signal  # the signal module imports enum
 
-SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM, SIGCHLD, SIGWINCH = 1, 2, 3, 9, 15, 17, 28
-SIGPIPE, SIGTTIN, SIGTTOU, SIGURG = 13, 21, 22, 23
 ENDING = (SIGTERM, SIGINT, SIGHUP)  # those that end a command, after it has undone what it had begun
 
 

@@ -55,20 +55,3 @@ def has_children(cgroup: str | int) -> bool:
 def lines(content: bytes) -> list[bytes]:
     """The lines, without their ends."""
     return content.removesuffix(b"\n").split(b"\n") if content else []
-
-
-def mounts(mountinfo: bytes) -> list[tuple[str, str, str, str]]:
-    """Type, root, mount point and options of the file system, of every mount in its order (proc_pid_mountinfo(5))."""
-    found = []
-    for line in lines(mountinfo):
-        before, _, after = line.partition(b" - ")
-        fields, kind = before.split(b" "), after.partition(b" ")[0]
-        options = after.rpartition(b" ")[2]
-        found.append((os.fsdecode(kind), unescape(fields[3]), unescape(fields[4]), os.fsdecode(options)))
-    return found
-
-
-def unescape(field: bytes) -> str:
-    """A path in mountinfo, where blanks and backslashes are three octal digits: "\\040"."""
-    first, *rest = field.split(b"\\")
-    return os.fsdecode(first + b"".join([bytes((int(part[:3], 8),)) + part[3:] for part in rest]))

@@ -20,6 +20,7 @@ from pyoci.config.process import Process
 from pyoci.config.rules.linux import sysctl_namespace
 from pyoci.errors import ConfigError
 from pyoci.host import Host
+from pyoci.kernel.constants import CLONE_NEWCGROUP, CLONE_NEWTIME, CLONE_NEWUSER
 from pyoci.plan.inputs import denies_setgroups, may_set_groups
 from pyoci.plan.mounts import Mounts
 from pyoci.plan.plan import Plan
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from pyoci.config.namespaces import Namespace
     from pyoci.plan.inputs import CreateInputs
 
-CLONE_NEWUSER, CLONE_NEWTIME, CLONE_NEWCGROUP = 0x10000000, 0x80, 0x02000000
 _ACTS_ON_CHILDREN = ("pid", "time")
 
 
@@ -50,7 +50,7 @@ NO_PROCESS = Process(args=(), cwd="/")
 def make(config: Config, inputs: CreateInputs) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `inputs` makes wrong."""
     if config.process is None:  # required for start only: the container is made and waits
-        config = Config(**{**config.__dict__, "process": NO_PROCESS})
+        config = config.replace(process=NO_PROCESS)
     assert config.process is not None
     state = HookState(id=inputs.id, bundle=inputs.bundle, annotations=config.annotations)
     shape = _Shape(config)

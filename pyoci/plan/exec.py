@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.process import Process
+from pyoci.kernel import constants
 from pyoci.plan.plan import Plan
 from pyoci.plan.process import ProcessPlan, allowed_cpus, join_rdt, profile, required, scheduler
 from pyoci.steps.host import cgroups
@@ -32,14 +33,14 @@ if TYPE_CHECKING:
 
 # Kind and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
 NAMESPACES = {
-    "cgroup": 0x02000000,
-    "ipc": 0x08000000,
-    "mnt": 0x00020000,
-    "net": 0x40000000,
-    "pid": 0x20000000,
-    "time": 0x80,
-    "user": 0x10000000,
-    "uts": 0x04000000,
+    "cgroup": constants.CLONE_NEWCGROUP,
+    "ipc": constants.CLONE_NEWIPC,
+    "mnt": constants.CLONE_NEWNS,
+    "net": constants.CLONE_NEWNET,
+    "pid": constants.CLONE_NEWPID,
+    "time": constants.CLONE_NEWTIME,
+    "user": constants.CLONE_NEWUSER,
+    "uts": constants.CLONE_NEWUTS,
 }
 
 

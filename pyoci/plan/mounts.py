@@ -11,6 +11,7 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.linux import Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from pyoci.pathname import clean
 from pyoci.steps.host import sources
 from pyoci.steps.host.context import HostStep
 from pyoci.steps.init import binds, devices, mounts, paths, rootfs
@@ -23,17 +24,6 @@ if TYPE_CHECKING:
     from pyoci.plan.inputs import CreateInputs
 
 NOTIFY_DIRECTORY = "/run/notify"
-
-
-def clean(path: str) -> str:
-    """An absolute path without ".", ".." and doubled slashes; ".." at the top stays at the top."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/" + "/".join(parts)
 
 
 def below(name: str, rootfs: str) -> str:
@@ -83,7 +73,7 @@ class Mounts:
     def _in_root(self, one: Mount) -> Mount:
         """A destination that is written as the host's name of a place below the root file system is that place."""
         inside = self._below_root(clean(one.destination))
-        return Mount(**{**one.__dict__, "destination": inside}) if inside else one
+        return one.replace(destination=inside) if inside else one
 
     def _below_root(self, name: str) -> str:
         """What a clean name of the host is below the root file system; "" if it is not there, by its letters."""
@@ -266,7 +256,7 @@ class Mounts:
         steps: list[InitStep] = [
             devices.MakeDevice(pointer=one.pointer, device=one, bind=bind and one.type != "p") for one in every
         ]
-        steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True))
+        steps.append(devices.MakeLink(path="/dev/ptmx", target="pts/ptmx", overwrite=True))
         links = devices.LINKS + ((("/dev/core", "/proc/kcore"),) if self.inputs.host.kcore else ())
         steps += [devices.MakeLink(path=path, target=target) for path, target in links]
         return tuple(steps)

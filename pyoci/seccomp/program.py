@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pyoci.errors import ConfigError, StepError, system_call
 from pyoci.kernel import seccomp as kernel
+from pyoci.kernel.constants import (
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+)
 from pyoci.log import log
 from pyoci.record import Record
 from pyoci.seccomp import cache
@@ -17,10 +23,11 @@ __all__ = ["Program", "program"]
 _IGNORED = "SECCOMP_FILTER_FLAG_TSYNC"  # the container's process has one thread
 _MOST = 20  # warnings
 _WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
+_SPEC_ALLOW = SECCOMP_FILTER_FLAG_SPEC_ALLOW
 _FLAGS = {
-    "SECCOMP_FILTER_FLAG_LOG": (kernel.FLAG_LOG, "log"),
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": (kernel.FLAG_SPEC_ALLOW, "SSB"),
-    _WAIT_KILLABLE: (kernel.FLAG_WAIT_KILLABLE_RECV, "WaitKill"),
+    "SECCOMP_FILTER_FLAG_LOG": (SECCOMP_FILTER_FLAG_LOG, "log"),
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": (_SPEC_ALLOW, "SSB"),
+    _WAIT_KILLABLE: (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, "WaitKill"),
 }
 
 
@@ -75,9 +82,9 @@ def _library() -> str:
 
 def _flags(seccomp: Seccomp) -> int:
     notifies = seccomp.notifies()
-    flags = kernel.FLAG_NEW_LISTENER if notifies else 0
+    flags = SECCOMP_FILTER_FLAG_NEW_LISTENER if notifies else 0
     if seccomp.flags is None:
-        return flags | (kernel.FLAG_SPEC_ALLOW if kernel.flags_supported(kernel.FLAG_SPEC_ALLOW) else 0)
+        return flags | (_SPEC_ALLOW if kernel.flags_supported(_SPEC_ALLOW) else 0)
     for at, name in enumerate(seccomp.flags):
         if name == _IGNORED or (name == _WAIT_KILLABLE and not notifies):  # it is about the listener alone
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from pyoci.errors import Error, StepError, os_error_text, system_call
+from pyoci.log import log
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -44,6 +45,8 @@ class Step(Record):
 def carry_out(step: Step, execute: Callable[[AnyContext], None], context: AnyContext) -> None:
     """Execute a step; a failure becomes a StepError that names the pointer, the step and the system call."""
     start = time.monotonic_ns()
+    if log.debugging:
+        log.step(type(step).__name__, step.pointer, step.describe())
     try:
         execute(context)
     except OSError as error:

@@ -11,6 +11,7 @@ import time
 from pyoci import os
 from pyoci.errors import cannot_open
 from pyoci.jsonfile import dumps
+from pyoci.log import open_for_appending
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def begin(path: str) -> int:
     """Make the file, or empty it; its descriptor. Raises Error, also for a FIFO that nobody reads."""
     try:
-        file = os.open_for_appending(path, os.O_TRUNC)
+        file = open_for_appending(path, os.O_TRUNC)
     except OSError as error:
         raise cannot_open(path, error, "--trace") from None
     # The first event is ours, so that every other one can begin with the comma.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, processes
 from pyoci.cgroups.hierarchies import Layout, detect, parse_own
 from pyoci.cgroups.systemd import names
 from pyoci.undo import Undo
@@ -43,7 +43,7 @@ def test_v1_in_every_hierarchy(v1: dict[str, str], planned: dict[str, str], slee
     assert own(pid).get(frozenset({"name=systemd"})) == before
     if "cpuset" in paths:
         assert Path(paths["cpuset"], "cpuset.cpus").read_text().strip()
-    manager.kill(paths)
+    processes.kill(paths)
     os.waitpid(pid, 0)
     undo.run()
     assert not any(os.path.exists(path) for path in paths.values())

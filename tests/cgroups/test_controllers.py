@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, processes, removal
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit_pids
 
@@ -39,7 +39,7 @@ def cgroup(planned: dict[str, str]) -> dict[str, str]:
 
 
 def removed(cgroup: dict[str, str]) -> None:
-    manager.remove(cgroup, 10)
+    removal.remove(cgroup, 10)
     os.rmdir(os.path.dirname(cgroup[""]))
 
 
@@ -75,17 +75,17 @@ def test_oom_kills_are_counted(cgroup: dict[str, str]) -> None:
 def test_a_frozen_one_is_killed_and_reported_empty(cgroup: dict[str, str], sleeper: Callable[[], int]) -> None:
     """cgroup.kill reaches frozen processes; the wait is for the event of cgroup.events, not for a time."""
     for _ in range(5):
-        manager.join(cgroup, sleeper())
+        processes.join(cgroup, sleeper())
     with open(f"{cgroup['']}/cgroup.freeze", "w") as file:
         file.write("1")
     end = time.monotonic() + 10
     while "frozen 1" not in content(f"{cgroup['']}/cgroup.events"):
         assert time.monotonic() < end
-    assert manager.is_frozen(cgroup)
-    assert len(manager.pids(cgroup)) == 5
-    manager.kill(cgroup)
-    assert manager.wait_empty(cgroup, 10)
-    manager.thaw(cgroup)
+    assert processes.is_frozen(cgroup)
+    assert len(processes.pids(cgroup)) == 5
+    processes.kill(cgroup)
+    assert removal.wait_empty(cgroup, 10)
+    processes.thaw(cgroup)
     removed(cgroup)
 
 

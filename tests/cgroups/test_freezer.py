@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import freezer, hierarchies, manager, processes
+from pyoci.cgroups import freezer, hierarchies, manager, processes, removal
 from pyoci.errors import Error
 from pyoci.kernel.signals import Interrupted, Interrupts
 from pyoci.undo import Undo
@@ -64,9 +64,9 @@ def state(paths: dict[str, str]) -> str:
 
 
 def end(paths: dict[str, str]) -> None:
-    manager.kill(paths)
-    assert manager.wait_empty(paths, 5)
-    manager.remove(paths)
+    processes.kill(paths)
+    assert removal.wait_empty(paths, 5)
+    removal.remove(paths)
 
 
 @pytest.mark.also_guest
@@ -84,7 +84,7 @@ def test_an_empty_one(cgroup: dict[str, str]) -> None:
     freezer.freeze(cgroup)
     assert state(cgroup) == "FROZEN"
     processes.thaw(cgroup)
-    manager.remove(cgroup)
+    removal.remove(cgroup)
 
 
 @pytest.mark.also_guest
@@ -112,7 +112,7 @@ def test_one_that_forks_all_the_time(cgroup: dict[str, str], round: int) -> None
     freezer.freeze(cgroup)
     assert state(cgroup) == "FROZEN"
     processes.thaw(cgroup)
-    manager.kill(cgroup)
+    processes.kill(cgroup)
     for process in forking:
         process.communicate(timeout=10)
     end(cgroup)
@@ -176,7 +176,7 @@ def test_another_command_thaws_it_meanwhile(cgroup: dict[str, str], unfreezable:
 
 
 def test_one_that_is_removed_meanwhile(cgroup: dict[str, str]) -> None:
-    manager.remove(cgroup)
+    removal.remove(cgroup)
     with pytest.raises(FileNotFoundError):
         freezer.freeze(cgroup)
 
@@ -191,4 +191,4 @@ def test_without_a_freezer(v1: dict[str, str]) -> None:
     manager.create(paths, Undo())
     with pytest.raises(Error, match="^freezer not supported: .*/cgroup.freeze: no such file or directory$"):
         freezer.freeze(paths)
-    manager.remove(paths)
+    removal.remove(paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import manager, processes
+from pyoci.cgroups import manager, processes, removal
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 
@@ -37,7 +37,7 @@ def test_nobody_there(planned: dict[str, str]) -> None:
     assert manager.create(planned, Undo())
     manager.look(planned)
     assert not manager.create(planned, Undo())
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_processes(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -45,8 +45,8 @@ def test_processes(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
     processes.join(planned, sleeper())
     refused(planned, "container's cgroup is not empty: 1 process(es) found")
     processes.kill(planned)
-    assert manager.wait_empty(planned, 5)
-    manager.remove(planned)
+    assert removal.wait_empty(planned, 5)
+    removal.remove(planned)
 
 
 def frozen(paths: dict[str, str]) -> None:
@@ -66,7 +66,7 @@ def frozen(paths: dict[str, str]) -> None:
             Path(path).mkdir(parents=True, exist_ok=True)
     processes.thaw(paths)
     manager.look(inner)
-    manager.remove(paths)
+    removal.remove(paths)
 
 
 def test_frozen(planned: dict[str, str], in_v2: InV2) -> None:
@@ -82,7 +82,7 @@ def test_asked_of_one_that_is_there_only(planned: dict[str, str]) -> None:
     manager.look(planned, lambda: asked.append("look"))
     manager.create(planned, Undo(), shared=lambda: asked.append("create"))
     assert asked == ["look", "create"]
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_what_is_asked_may_refuse_it(planned: dict[str, str]) -> None:
@@ -103,14 +103,14 @@ def test_another_one_of_the_same_name(planned: dict[str, str]) -> None:
     manager.create(planned, Undo())
     first = processes.identities(planned)
     assert set(first) == set(planned) and processes.own(planned, first) == planned and processes.exists(planned)
-    manager.remove(planned)
+    removal.remove(planned)
     assert processes.identities(planned) == {} and not processes.exists(planned)
     assert processes.own(planned, first) == planned  # gone, and nobody has its place
     manager.create(planned, Undo())
     assert not set(processes.identities(planned).values()) & set(first.values())
     assert processes.own(planned, first) == {}
     assert processes.own(planned, {}) == planned  # nobody knows
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_killed_although_frozen_below(planned: dict[str, str], v1: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -121,8 +121,8 @@ def test_killed_although_frozen_below(planned: dict[str, str], v1: dict[str, str
         processes.join(inner, sleeper())
         processes._freeze(inner, frozen=True)
         processes.kill(paths)
-        assert manager.wait_empty(paths, 5)
-        manager.remove(paths)
+        assert removal.wait_empty(paths, 5)
+        removal.remove(paths)
 
 
 def test_killed_although_frozen_below_on_v2(in_v2: InV2, sleeper: Callable[[], int]) -> None:
@@ -134,7 +134,7 @@ def test_killed_although_frozen_below_on_v2(in_v2: InV2, sleeper: Callable[[], i
         processes.join(inner, pid)
         processes._freeze(inner, frozen=True)
         processes.kill(paths)
-        assert manager.wait_empty(paths, 5)
-        manager.remove(paths)
+        assert removal.wait_empty(paths, 5)
+        removal.remove(paths)
 
     in_v2(body)

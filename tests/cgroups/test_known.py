@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
 ACTS: dict[str, Callable[[dict[str, str]], object]] = {
     "kill": processes.kill,
-    "kill with another signal": lambda paths: processes.kill(paths, 15),
     "freeze": freezer.freeze,
     "pids": processes.pids,
     "enter on v1": lambda paths: [os.close(one) for one in processes.open_tasks(paths)],
@@ -31,7 +30,7 @@ def test_a_successor_is_let_alone(planned: dict[str, str], sleeper: Callable[[],
     """It came when the command had compared the inode already: each descriptor is compared again before it is used."""
     manager.create(planned, Undo())
     known = processes.own(planned, processes.identities(planned))
-    manager.remove(planned)
+    removal.remove(planned)
     manager.create(planned, Undo())
     process = sleeper()
     processes.join(planned, process)
@@ -47,7 +46,7 @@ def test_a_successor_is_let_alone(planned: dict[str, str], sleeper: Callable[[],
     assert all(os.path.isdir(f"{path}/below") for path in planned.values())
     processes.kill(planned)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -9
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_a_successor_in_one_hierarchy(planned: dict[str, str], sleeper: Callable[[], int]) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 import pyoci.os
-from pyoci.cgroups import files, hierarchies, manager, paths
+from pyoci.cgroups import files, hierarchies, manager, paths, processes, removal
 from pyoci.cgroups.devices import rules
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
@@ -39,7 +39,7 @@ def test_made_in_every_hierarchy_and_removed(planned: dict[str, str]) -> None:
     try:
         assert all(os.path.isdir(path) for path in planned.values())
     finally:
-        manager.remove(planned)
+        removal.remove(planned)
     assert not any(os.path.exists(path) for path in planned.values())
 
 
@@ -92,7 +92,7 @@ def test_an_existing_empty_one_is_used_and_survives_failure(planned: dict[str, s
         manager.create(planned, undo)
         raise RuntimeError
     assert all(os.path.isdir(path) for path in planned.values())
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 @pytest.mark.parametrize("below", ["", "/child"])
@@ -111,8 +111,8 @@ def test_one_with_processes_is_refused(planned: dict[str, str], sleeper: Callabl
             manager.create(planned, Undo())
         assert (caught.value.pointer, caught.value.hint) == ("/linux/cgroupsPath", path)
         os.kill(process, 9)
-        assert manager.wait_empty({"": path}, 5)
-    manager.remove(planned)
+        assert removal.wait_empty({"": path}, 5)
+    removal.remove(planned)
 
 
 def test_a_frozen_one_is_refused(planned: dict[str, str], in_v2: InV2) -> None:
@@ -125,12 +125,12 @@ def test_a_frozen_one_is_refused(planned: dict[str, str], in_v2: InV2) -> None:
         )
         with open(f"{path}/{file}", "w") as opened:
             opened.write(text)
-        assert manager.is_frozen(planned)
+        assert processes.is_frozen(planned)
         with pytest.raises(StepError, match="^container's cgroup unexpectedly frozen$"):
             manager.create(planned, Undo())
-        manager.thaw(planned)
-        assert not manager.is_frozen(planned)
-        manager.remove(planned)
+        processes.thaw(planned)
+        assert not processes.is_frozen(planned)
+        removal.remove(planned)
 
     refused(planned)
     in_v2(refused)
@@ -159,7 +159,7 @@ def test_cpuset_of_a_parent_is_kept(v1: dict[str, str]) -> None:
     manager.create(planned, Undo())
     assert content(f"{planned['cpuset']}/cpuset.cpus") == content(f"{v1['cpuset']}/cpuset.cpus") == "0"
     assert content(f"{planned['cpuset']}/cpuset.mems") == content(f"{v1['cpuset']}/cpuset.mems") != ""
-    manager.remove(planned)
+    removal.remove(planned)
     os.rmdir(f"{v1['cpuset']}/a")
     os.rmdir(v1["cpuset"])
 
@@ -202,7 +202,7 @@ def test_a_controller_that_is_refused_does_not_stop_the_others(in_v2: InV2, slee
                 assert Path(deep[""], "pids.max").read_text() == "5\n"
             undo.run()
         os.kill(process, 9)
-        assert manager.wait_empty(planned, 5)
+        assert removal.wait_empty(planned, 5)
         os.rmdir(planned[""])
 
     in_v2(body)
@@ -229,7 +229,7 @@ def test_threaded_neighbourhood(in_v2: InV2) -> None:
             with pytest.raises(StepError, match="domain controllers -- it is in threaded mode$"):
                 manager.create(inside, Undo(), domain_limits=True)
             undo.run()
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -245,7 +245,7 @@ def test_oom_kills_are_counted(planned: dict[str, str], in_v2: InV2) -> None:
     done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True)
     assert done.returncode == -9
     assert manager.oom_kills(planned) == 1
-    manager.remove(planned)
+    removal.remove(planned)
     assert manager.oom_kills(planned) == 0
     in_v2(lambda planned: None if manager.oom_kills(planned) == 0 else pytest.fail("counted without a cgroup"))
 
@@ -281,7 +281,7 @@ def steps(planned: dict[str, str], undo: Undo) -> None:
     if "pids" in planned:
         limit_pids(planned, 10)
     manager.apply_devices(planned, RULES, undo)
-    for descriptor in manager.open_tasks(planned):
+    for descriptor in processes.open_tasks(planned):
         os.close(descriptor)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import hierarchies, manager, paths
+from pyoci.cgroups import hierarchies, manager, paths, processes, removal
 from pyoci.undo import Undo
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
@@ -52,14 +52,14 @@ def test_a_thread_whose_name_is_a_line_of_its_status(called: str, in_v2: InV2, s
         ):
             with open(file, "w") as opened:
                 opened.write(text)
-        assert manager.pids(threads) == [process.pid]
-        manager.kill(threads)
+        assert processes.pids(threads) == [process.pid]
+        processes.kill(threads)
         assert process.wait(10) == -signal.SIGKILL
         assert os.waitpid(other, os.WNOHANG) == (0, 0)
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
-        assert manager.wait_empty(planned, 5)
-        manager.remove(planned)
+        assert removal.wait_empty(planned, 5)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -71,12 +71,12 @@ def test_a_cgroup_with_any_name(planned: dict[str, str], odd: str) -> None:
     below = {controller: f"{path}/{odd}/{odd}" for controller, path in planned.items()}
     manager.create(below, Undo())
     process = subprocess.Popen(["sleep", "60"])
-    manager.join(below, process.pid)
-    assert manager.pids(planned) == manager.pids(below) == [process.pid]
-    manager.kill(planned)
+    processes.join(below, process.pid)
+    assert processes.pids(planned) == processes.pids(below) == [process.pid]
+    processes.kill(planned)
     assert process.wait(10) == -signal.SIGKILL
-    assert manager.wait_empty(planned, 5)
-    manager.remove(planned)
+    assert removal.wait_empty(planned, 5)
+    removal.remove(planned)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=ascii)
@@ -88,7 +88,7 @@ def test_the_runtime_s_own_cgroup(planned: dict[str, str], name: str, odd: str) 
     if child == 0:
         status = 1
         try:
-            manager.join(own, os.getpid())
+            processes.join(own, os.getpid())
             found = hierarchies.detect()
             expected = {controller: f"{path}/inner" for controller, path in own.items()}
             if found.version == "v2":
@@ -97,4 +97,4 @@ def test_the_runtime_s_own_cgroup(planned: dict[str, str], name: str, odd: str) 
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    manager.remove(planned)
+    removal.remove(planned)

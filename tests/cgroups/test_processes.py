@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyoci.cgroups import manager, processes
+from pyoci.cgroups import manager, processes, removal
 from pyoci.errors import StepError
 from pyoci.kernel import textfile
 from pyoci.undo import Undo
@@ -49,13 +49,13 @@ def freezer(planned: dict[str, str]) -> tuple[str, str]:
 def test_join_moves_in_every_hierarchy(planned: dict[str, str], name: str, sleeper: Callable[[], int]) -> None:
     process = sleeper()
     manager.create(planned, Undo())
-    manager.join(planned, process)
+    processes.join(planned, process)
     own = content(f"/proc/{process}/cgroup").splitlines()
     assert sum(line.endswith(f"/{name}") for line in own) == len(set(planned.values()))
-    assert manager.pids(planned) == [process]
-    manager.kill(planned)
-    assert manager.wait_empty(planned, 5)
-    manager.remove(planned)
+    assert processes.pids(planned) == [process]
+    processes.kill(planned)
+    assert removal.wait_empty(planned, 5)
+    removal.remove(planned)
 
 
 def test_join_of_a_process_that_ended(planned: dict[str, str]) -> None:
@@ -63,22 +63,22 @@ def test_join_of_a_process_that_ended(planned: dict[str, str]) -> None:
     gone.wait()
     manager.create(planned, Undo())
     with pytest.raises(StepError) as caught:
-        manager.join(planned, gone.pid)
+        processes.join(planned, gone.pid)
     assert (caught.value.errno, caught.value.pointer) == (3, "/linux/cgroupsPath")
     assert f'cgroup.procs", "{gone.pid}")' in caught.value.call
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_a_child_joins_v1_by_itself(v1: dict[str, str], name: str) -> None:
     manager.create(v1, Undo())
     before = len(os.listdir("/proc/self/fd"))
-    tasks = manager.open_tasks(v1)
+    tasks = processes.open_tasks(v1)
     assert all(not os.get_inheritable(descriptor) for descriptor in tasks)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            manager.join_self(tasks)
+            processes.join_self(tasks)
             still_open = 0
             for descriptor in tasks:
                 try:
@@ -98,7 +98,7 @@ def test_a_child_joins_v1_by_itself(v1: dict[str, str], name: str) -> None:
     assert open_there == "0" and len(os.listdir("/proc/self/fd")) == before
     joined = {line.split(":", 2)[1] for line in own.splitlines() if line.endswith(f":/{name}")}
     assert set(",".join(joined).split(",")) == set(v1)
-    manager.remove(v1)
+    removal.remove(v1)
 
 
 def test_pids_of_the_whole_tree(v1: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -107,11 +107,11 @@ def test_pids_of_the_whole_tree(v1: dict[str, str], sleeper: Callable[[], int]) 
     for below in ("", "/a", "/a/b", "/c"):
         os.mkdir(f"{planned['freezer']}{below}")
         expected.append(sleeper())
-        manager.join({"freezer": f"{planned['freezer']}{below}"}, expected[-1])
-    assert manager.pids(planned) == sorted(expected)
-    manager.kill(planned)
-    assert manager.wait_empty(planned, 5)
-    manager.remove(planned)
+        processes.join({"freezer": f"{planned['freezer']}{below}"}, expected[-1])
+    assert processes.pids(planned) == sorted(expected)
+    processes.kill(planned)
+    assert removal.wait_empty(planned, 5)
+    removal.remove(planned)
 
 
 def test_a_descendant_that_vanishes_is_passed_over(v1: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,18 +134,18 @@ def test_a_descendant_that_vanishes_is_passed_over(v1: dict[str, str], monkeypat
             "read",
             lambda name, directory: (read if name == "cgroup.procs" else remove_first)(name, directory),
         )
-        assert manager.pids(planned) == []
-    manager.remove(planned)
+        assert processes.pids(planned) == []
+    removal.remove(planned)
 
 
 def test_the_cgroup_itself_must_be_there(planned: dict[str, str]) -> None:
     with pytest.raises(FileNotFoundError):
-        manager.pids(planned)
-    assert not manager.is_frozen(planned)
-    manager.kill(planned)
-    manager.thaw(planned)
-    assert manager.wait_empty(planned, 0)
-    manager.remove(planned)
+        processes.pids(planned)
+    assert not processes.is_frozen(planned)
+    processes.kill(planned)
+    processes.thaw(planned)
+    assert removal.wait_empty(planned, 0)
+    removal.remove(planned)
 
 
 def test_threads_of_a_threaded_cgroup(in_v2: InV2) -> None:
@@ -164,11 +164,11 @@ def test_threads_of_a_threaded_cgroup(in_v2: InV2) -> None:
         with open(f"{threads['']}/cgroup.threads", "w") as file:
             file.write(thread)
         assert int(thread) != process.pid
-        assert manager.pids(threads) == manager.pids(planned) == [process.pid]
-        manager.kill(threads)
+        assert processes.pids(threads) == processes.pids(planned) == [process.pid]
+        processes.kill(threads)
         assert process.wait() == -signal.SIGKILL
-        assert manager.wait_empty(planned, 5)
-        manager.remove(planned)
+        assert removal.wait_empty(planned, 5)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -180,18 +180,18 @@ def kill_a_fork_bomb(planned: dict[str, str]) -> None:
         limit_pids(planned, 60)
     program = f"import resource\nresource.setrlimit(resource.RLIMIT_NPROC, (4000, 4000))\ninput()\n{FORK_BOMB}"
     bomb = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
-    manager.join(planned, bomb.pid)
+    processes.join(planned, bomb.pid)
     assert bomb.stdin
     bomb.stdin.write(b"\n")
     bomb.stdin.close()
     deadline = time.monotonic() + 5
-    while len(manager.pids(planned)) < 20 and time.monotonic() < deadline:
+    while len(processes.pids(planned)) < 20 and time.monotonic() < deadline:
         time.sleep(0.01)
-    manager.kill(planned)
+    processes.kill(planned)
     assert bomb.wait() == -signal.SIGKILL
-    assert manager.wait_empty(planned, 10)
-    assert not manager.is_frozen(planned)
-    manager.remove(planned)
+    assert removal.wait_empty(planned, 10)
+    assert not processes.is_frozen(planned)
+    removal.remove(planned)
 
 
 def test_kill_through_cgroup_kill(planned: dict[str, str]) -> None:
@@ -202,7 +202,7 @@ def test_kill_through_cgroup_kill(planned: dict[str, str]) -> None:
 
 def test_kill_without_a_cgroup() -> None:
     """A rootless container that could have none: there is nobody to kill, and `kill` goes on to its process."""
-    manager.kill({})
+    processes.kill({})
 
 
 def test_kill_by_freezing(v1: dict[str, str]) -> None:
@@ -214,39 +214,20 @@ def test_kill_of_a_paused_container(planned: dict[str, str], v1: dict[str, str],
     for some in (planned, v1):
         process = sleeper()
         manager.create(some, Undo())
-        manager.join(some, process)
+        processes.join(some, process)
         processes._freeze(some, frozen=True)
-        manager.kill(some)
+        processes.kill(some)
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
-        manager.remove(some)
-
-
-def test_another_signal_leaves_a_paused_container_paused(v1: dict[str, str], sleeper: Callable[[], int]) -> None:
-    process = sleeper()
-    manager.create(v1, Undo())
-    manager.join(v1, process)
-    manager.kill(v1, signal.SIGSTOP)
-    deadline = time.monotonic() + 5
-    while state(process) != "T" and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert state(process) == "T" and not manager.is_frozen(v1)
-    processes._freeze(v1, frozen=True)
-    manager.kill(v1, signal.SIGTERM)
-    assert manager.is_frozen(v1) and state(process) != ""
-    manager.thaw(v1)
-    os.kill(process, signal.SIGCONT)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGTERM
-    manager.remove(v1)
+        removal.remove(some)
 
 
 @pytest.mark.parametrize("place", ["pids", "pidfd_open", "pidfd_send_signal", "_freeze"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_thawed_whatever_fails(
-    v1: dict[str, str], sleeper: Callable[[], int], monkeypatch: pytest.MonkeyPatch, place: str, number: int
+    v1: dict[str, str], sleeper: Callable[[], int], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     manager.create(v1, Undo())
     process = sleeper()
-    manager.join(v1, process)
+    processes.join(v1, process)
     freeze = processes._freeze
 
     def failing(*arguments: object, **more: object) -> None:
@@ -258,12 +239,12 @@ def test_thawed_whatever_fails(
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
         patch.setattr(processes, place, failing)
-        manager.kill(v1, number)
+        processes.kill(v1)
     path, file = freezer(v1)
     assert content(f"{path}/{file}") == "THAWED"
-    manager.kill(v1)
-    assert manager.wait_empty(v1, 5)
-    manager.remove(v1)
+    processes.kill(v1)
+    assert removal.wait_empty(v1, 5)
+    removal.remove(v1)
 
 
 def test_a_number_used_anew_is_not_signalled(
@@ -272,7 +253,7 @@ def test_a_number_used_anew_is_not_signalled(
     """A process that the first look saw in the cgroup, and the second, when it is pinned, does not."""
     inside, outside = sleeper(), sleeper()
     manager.create(v1, Undo())
-    manager.join(v1, inside)
+    processes.join(v1, inside)
     look = processes.pids
     first = True
 
@@ -283,22 +264,22 @@ def test_a_number_used_anew_is_not_signalled(
 
     with monkeypatch.context() as patch:
         patch.setattr(processes, "pids", stale)
-        manager.kill(v1)
+        processes.kill(v1)
     assert os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) == -signal.SIGKILL
     assert state(outside) not in ("", "Z")
-    manager.remove(v1)
+    removal.remove(v1)
 
 
 def test_no_descriptor_is_left_open(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
     before = os.listdir("/proc/self/fd")
     manager.create(planned, Undo())
-    manager.join(planned, sleeper())
-    manager.pids(planned)
-    manager.is_frozen(planned)
+    processes.join(planned, sleeper())
+    processes.pids(planned)
+    processes.is_frozen(planned)
     manager.oom_kills(planned)
-    manager.kill(planned)
-    manager.wait_empty(planned, 5)
-    manager.remove(planned)
+    processes.kill(planned)
+    removal.wait_empty(planned, 5)
+    removal.remove(planned)
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -310,6 +291,6 @@ def test_clone_into_cgroup_descriptor(planned: dict[str, str]) -> None:
     assert os.readlink(f"/proc/self/fd/{descriptor}") == planned[""]
     assert not os.get_inheritable(descriptor)
     os.close(descriptor)
-    manager.remove(planned)
+    removal.remove(planned)
     with pytest.raises(StepError):
         manager.open_v2(planned)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyoci.cgroups import files, manager, removal
-from pyoci.cgroups import processes as members
+from pyoci.cgroups import files, manager, processes, removal
 from pyoci.errors import Error
 from pyoci.kernel import constants
 from pyoci.undo import Undo
@@ -49,36 +48,36 @@ def nest(top: str, depth: int) -> None:
 
 def test_wait_returns_when_the_last_one_ends(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
     manager.create(kind, Undo())
-    processes = [sleeper(), sleeper()]
-    for process in processes:
-        manager.join(kind, process)
+    sleeping = [sleeper(), sleeper()]
+    for process in sleeping:
+        processes.join(kind, process)
     ended = []
 
     def end() -> None:
-        for process in processes:
+        for process in sleeping:
             time.sleep(0.1)
             ended.append(time.monotonic())
             os.kill(process, 9)
 
     thread = threading.Thread(target=end)
     thread.start()
-    assert manager.wait_empty(kind, 10)
+    assert removal.wait_empty(kind, 10)
     assert len(ended) == 2 and time.monotonic() - ended[1] < SOON
     thread.join()
-    manager.remove(kind)
+    removal.remove(kind)
 
 
 def test_wait_gives_up_in_time(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
     manager.create(kind, Undo())
     process = sleeper()
-    manager.join(kind, process)
+    processes.join(kind, process)
     started = time.monotonic()
-    assert not manager.wait_empty(kind, 0.15)
+    assert not removal.wait_empty(kind, 0.15)
     assert 0.15 <= time.monotonic() - started < 1
-    assert not manager.wait_empty(kind, 0)
+    assert not removal.wait_empty(kind, 0)
     os.kill(process, 9)
-    assert manager.wait_empty(kind, 5)
-    manager.remove(kind)
+    assert removal.wait_empty(kind, 5)
+    removal.remove(kind)
 
 
 def test_wait_and_remove_do_not_poll(
@@ -86,16 +85,16 @@ def test_wait_and_remove_do_not_poll(
 ) -> None:
     """Each look at the members or events is followed by an event: two processes, a few looks each."""
     manager.create(kind, Undo())
-    for process in (processes := [sleeper(), sleeper()]):
-        manager.join(kind, process)
+    for process in (sleeping := [sleeper(), sleeper()]):
+        processes.join(kind, process)
     looks: list[object] = []
-    look, keyed = members.below, files.keyed
-    monkeypatch.setattr(members, "below", lambda top: looks.append(top) or look(top))
+    look, keyed = processes.below, files.keyed
+    monkeypatch.setattr(processes, "below", lambda top: looks.append(top) or look(top))
     monkeypatch.setattr(files, "keyed", lambda *arguments: looks.append(arguments) or keyed(*arguments))
-    timers = [threading.Timer(0.1 * number, os.kill, (process, 9)) for number, process in enumerate(processes, 1)]
+    timers = [threading.Timer(0.1 * number, os.kill, (process, 9)) for number, process in enumerate(sleeping, 1)]
     for timer in timers:
         timer.start()
-    manager.remove(kind, 5)
+    removal.remove(kind, 5)
     for timer in timers:
         timer.join()
     assert 0 < len(looks) <= 8 * len(set(kind.values()))
@@ -104,34 +103,34 @@ def test_wait_and_remove_do_not_poll(
 def test_what_is_held_is_named(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
     manager.create(kind, Undo())
     process = sleeper()
-    manager.join(kind, process)
+    processes.join(kind, process)
     with pytest.raises(Error, match="^unable to remove container's cgroup: Failed to remove paths: map") as caught:
-        manager.remove(kind, 0.05)
+        removal.remove(kind, 0.05)
     assert caught.value.errno == 16
     assert caught.value.hint in [f"process {process} (sleep) in state {state} is still in it" for state in "SR"]
     os.kill(process, 9)
-    manager.remove(kind)
+    removal.remove(kind)
 
 
 def test_as_long_as_somebody_is_there_nothing_below_goes(kind: dict[str, str], sleeper: Callable[[], int]) -> None:
     """Who stays is another's, and so may the empty ones be: of a systemd's slices, say."""
     manager.create(kind, Undo())
     process = sleeper()
-    manager.join(kind, process)
+    processes.join(kind, process)
     for path in dict.fromkeys(kind.values()):
         os.makedirs(f"{path}/slice/empty")
     with pytest.raises(Error, match="^unable to remove container's cgroup"):
-        manager.remove(kind, 0.05)
+        removal.remove(kind, 0.05)
     assert all(os.path.isdir(f"{path}/slice/empty") for path in kind.values())
     os.kill(process, 9)
-    manager.remove(kind)
+    removal.remove(kind)
     assert not any(os.path.exists(path) for path in kind.values())
 
 
 def test_no_ordinary_directory_is_removed(tmp_path: Path) -> None:
     """A state.json names it, or a hierarchy itself: after a reboot, say, with other places for the hierarchies."""
     (tmp_path / "one/below").mkdir(parents=True)
-    manager.remove({"pids": f"{tmp_path}/one", "": f"{tmp_path}/one/below"})
+    removal.remove({"pids": f"{tmp_path}/one", "": f"{tmp_path}/one/below"})
     assert (tmp_path / "one/below").is_dir()
 
 
@@ -140,7 +139,7 @@ def test_children_first(kind: dict[str, str]) -> None:
     for path in dict.fromkeys(kind.values()):
         for below in ("a/b/c", "a/d", "e"):
             os.makedirs(f"{path}/{below}")
-    manager.remove(kind)
+    removal.remove(kind)
 
 
 def test_nested_beyond_every_limit(kind: dict[str, str]) -> None:
@@ -149,8 +148,8 @@ def test_nested_beyond_every_limit(kind: dict[str, str]) -> None:
     manager.create(one, Undo())
     for path in one.values():
         nest(path, 1100)
-    assert manager.pids(one) == []
-    manager.remove(one)
+    assert processes.pids(one) == []
+    removal.remove(one)
 
 
 def test_a_wide_one(kind: dict[str, str]) -> None:
@@ -159,7 +158,7 @@ def test_a_wide_one(kind: dict[str, str]) -> None:
     for path in one.values():
         for number in range(500):
             os.mkdir(f"{path}/{number}")
-    manager.remove(one)
+    removal.remove(one)
 
 
 def test_a_mount_point_is_left_alone(v1: dict[str, str], apart: Callable[..., None]) -> None:
@@ -174,21 +173,21 @@ def test_a_mount_point_is_left_alone(v1: dict[str, str], apart: Callable[..., No
     def body() -> None:
         mount(f"{top}/other", f"{top}/point", "", constants.MS_BIND)
         with pytest.raises(Error, match="Failed to remove paths"):
-            manager.remove({"pids": f"{top}/point"}, 0)
+            removal.remove({"pids": f"{top}/point"}, 0)
         with pytest.raises(OSError, match="ross"):
             removal.discard(f"{top}/point", 0)
 
     apart(body)
     assert os.path.isdir(f"{top}/other/theirs/below")
-    manager.remove({"pids": top})
+    removal.remove({"pids": top})
 
 
 def test_removed_by_somebody_else_meanwhile(kind: dict[str, str]) -> None:
     manager.create(kind, Undo())
     for path in list(dict.fromkeys(kind.values()))[::2]:
         os.rmdir(path)
-    manager.remove(kind)
-    manager.remove(kind)
+    removal.remove(kind)
+    removal.remove(kind)
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -210,7 +209,7 @@ def test_descendants_leave_no_descriptor(v1: dict[str, str]) -> None:
     assert [child for _, child in files.descendants(top)] == ["b", "a"]
     os.close(top)
     assert os.listdir("/proc/self/fd") == before
-    manager.remove({"pids": path})
+    removal.remove({"pids": path})
 
 
 def test_two_removals_at_once(kind: dict[str, str]) -> None:
@@ -218,6 +217,6 @@ def test_two_removals_at_once(kind: dict[str, str]) -> None:
     for path in dict.fromkeys(kind.values()):
         for number in range(50):
             os.makedirs(f"{path}/{number}/x")
-    program = f"from pyoci.cgroups import manager; manager.remove({kind!r})"
+    program = f"from pyoci.cgroups import removal; removal.remove({kind!r})"
     both = [subprocess.Popen([sys.executable, "-c", program], cwd=os.getcwd()) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]

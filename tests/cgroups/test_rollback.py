@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, removal
 from pyoci.cgroups.limits import limits
 from pyoci.cgroups.rollback import Saved
 from pyoci.cgroups.systemd import limits as systemd_limits
@@ -101,7 +101,7 @@ def law(paths: dict[str, str]) -> None:
         assert contents(paths) == before
 
     check()
-    manager.remove(paths)
+    removal.remove(paths)
 
 
 def test_put_back(planned: dict[str, str], sleeper: Callable[[], int]) -> None:
@@ -121,7 +121,7 @@ def test_the_weight_of_an_idle_cgroup(planned: dict[str, str], idle: tuple[int, 
     assert saved is not None and contents(paths) != before
     saved.put_back()
     assert contents(paths) == before
-    manager.remove(paths)
+    removal.remove(paths)
 
 
 def test_systemd_is_told_of_the_weight_again(v1: dict[str, str]) -> None:
@@ -132,7 +132,7 @@ def test_systemd_is_told_of_the_weight_again(v1: dict[str, str]) -> None:
     saved = Saved(paths, writes)
     limits.apply(paths, writes)
     assert [str(one) for one in systemd_limits.wanted(saved.writes(paths, writes), start=False)] == ["CPUShares=333"]
-    manager.remove(paths)
+    removal.remove(paths)
 
 
 def test_systemd_is_told_that_there_was_no_cpuset(v1: dict[str, str]) -> None:
@@ -144,7 +144,7 @@ def test_systemd_is_told_that_there_was_no_cpuset(v1: dict[str, str]) -> None:
     limits.apply(paths, writes)
     [before] = systemd_limits.wanted(saved.writes(paths, writes), start=False)
     assert (before.name, before.value) == ("AllowedCPUs", ("ay", b""))
-    manager.remove(paths)
+    removal.remove(paths)
 
 
 def test_what_cannot_be_put_back_is_a_warning(v1: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +153,6 @@ def test_what_cannot_be_put_back_is_a_warning(v1: dict[str, str], capfd: pytest.
     writes = limits.plan(read_resources(Node({"pids": {"limit": 5}}, "")), False)
     saved = Saved(paths, writes)
     limits.apply(paths, writes)
-    manager.remove(paths)
+    removal.remove(paths)
     saved.put_back()
     assert "Setting back cgroup configs failed due to error: " in capfd.readouterr().err

@@ -253,6 +253,20 @@ def test_debug_adds_the_traceback(run_cli: Run, tmp_path: Path) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert "internal error: KeyError" in done.stderr and "Traceback (most recent call last)" in done.stderr
+    for form in ("text", "json"):
+        flags = ["--debug", "--log", str(tmp_path / form), "--log-format", form]
+        done = subprocess.run(
+            [sys.executable, "-c", program.replace("'--debug'", str(flags)[1:-1])],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert "internal error: KeyError" in done.stderr and "Traceback" not in done.stderr
+        trace, error = (tmp_path / form).read_text().splitlines()
+        assert "Traceback (most recent call last)" in trace and "debug" in trace
+        assert "internal error: KeyError" in error and "Traceback" not in error
     done = run_cli("--debug", "--log", "log.json", "--log-format", "json", "--root", "/", "list")
     assert "Traceback" not in done.stderr
     entries = [json.loads(line) for line in (tmp_path / "log.json").read_text().splitlines()]

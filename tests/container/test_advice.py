@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pyoci import environment
 from pyoci import os as pyoci_os
 from pyoci.cli.list import containers
 from pyoci.container import advice, state
@@ -27,7 +28,7 @@ def hint(done: Done) -> str:
 
 @pytest.fixture
 def runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pyoci_os, "variable", lambda name: str(tmp_path / "xdg"))
+    monkeypatch.setattr(environment, "variable", lambda name: str(tmp_path / "xdg"))
     return tmp_path / "xdg"
 
 
@@ -57,7 +58,7 @@ def test_where_one_of_the_name_is(runtime_directory: Path, tmp_path: Path, place
 
 def test_without_a_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's own containers are below it; root needs none."""
-    monkeypatch.setattr(pyoci_os, "variable", lambda name: "")
+    monkeypatch.setattr(environment, "variable", lambda name: "")
     for uid, told in ((0, False), (1000, True)):
         monkeypatch.setattr(pyoci_os, "geteuid", lambda uid=uid: uid)
         assert ("$XDG_RUNTIME_DIR is not set" in advice.missing("/run/pyoci", "pyoci-web").hint) == told
@@ -83,7 +84,7 @@ def test_a_root_that_a_user_may_not_open(variable: str, monkeypatch: pytest.Monk
         ):
             Path(path).mkdir(mode=mode)
         os.setresuid(1000, 1000, 1000)
-        monkeypatch.setattr(pyoci_os, "variable", lambda name: variable)
+        monkeypatch.setattr(environment, "variable", lambda name: variable)
         roots = ("/run/pyoci", "/run/pyoci/x", "/run/open")
         loads = [said(partial(state.load, root, "a")) for root in roots]
         return [*loads, said(lambda: containers("/run/pyoci", False)), said(lambda: containers("/run/pyoci/x", True))]

@@ -8,18 +8,23 @@ import traceback
 from collections.abc import Callable
 from errno import EIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from pyoci import channel
 from pyoci.container import create
 from pyoci.container.inputs import create_inputs
 from pyoci.container.options import CreateOptions
-from pyoci.errors import Error
+from pyoci.container.process.handshake import Handshake
+from pyoci.errors import Error, StepError
 from pyoci.plan import create as plan
 from pyoci.plan.plan import Plan
+from pyoci.steps.host.context import HostContext
+from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.launch import WaitForStart
 from pyoci.steps.step import Context, Step
+from pyoci.undo import Undo
 from tests.container import tracer
 from tests.container.box import Box
 from tests.container.test_hooks import shell
@@ -102,7 +107,7 @@ class Broken:
                 steps[self.index - number] = break_step(steps[self.index - number])
             number += len(steps)
             phases[phase] = tuple(steps)
-        return Plan(**(made.__dict__ | phases))
+        return made.replace(**phases)
 
 
 def break_step(step: Step) -> Step:
@@ -194,3 +199,17 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
     assert 1 <= late <= 6
     kinds = len({type(step) for step in steps})
     tell(f"each of {len(steps)} steps of {kinds} kinds failed, {late} of them in start, snapshot equal")
+
+
+def test_what_was_said_before_the_end_is_heard() -> None:
+    """The error of a process that ended before we spoke comes behind its warnings and its lines of --debug."""
+    ours, theirs = channel.pair()
+    theirs.send_debug("Mount", "/mounts/0", "mount")
+    theirs.send("error", *channel.encode_error(StepError("no such thing", step="Mount")))
+    theirs.close()
+    context = HostContext(ours, Undo(), InitContext(theirs))
+    with pytest.raises(StepError, match="no such thing"):
+        Handshake(cast(Plan, None), context, lambda name, descriptor: None)._send("go")
+    with pytest.raises(channel.Closed):
+        Handshake(cast(Plan, None), context, lambda name, descriptor: None)._send("go")
+    ours.close()

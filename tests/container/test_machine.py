@@ -10,7 +10,7 @@ import pytest
 
 from pyoci import config
 from pyoci.container import machine
-from pyoci.plan.mounts import clean
+from pyoci.pathname import clean
 
 KINDS = "nodev\tproc\nnodev\ttmpfs\nnodev\tfuse\n\text4\n"
 HINT = "the source of a bind mount has to be on this host"

@@ -89,7 +89,7 @@ def test_a_run_that_fails_spares_the_next_container_of_the_name(box: Box) -> Non
     """Who removes the container that it has made may be late as well: what decides is when it was made."""
     assert box("create", "--bundle", str(box.bundle("sleep")), "a").returncode == 0
     container = state.load(str(box.root), "a")
-    delete.remove(state.Container(**{**container.__dict__, "created": "2001-01-01T00:00:00Z"}))
+    delete.remove(container.replace(created="2001-01-01T00:00:00Z"))
     assert box.status("a") == "created"
     delete.remove(container)
     assert not (box.root / "a").exists()

@@ -277,7 +277,7 @@ def test_undoing_a_create_spares_a_cgroup_that_was_made_anew(
     container = state.load(str(box.root), "a")
     process = stranger(cgroups(box))
     anew = {name: inode + 1 for name, inode in container.cgroup_ids.items()}
-    another = state.Container(**{**container.__dict__, "cgroup_ids": anew})
+    another = container.replace(cgroup_ids=anew)
     create._kill_members(another)
     assert not kill_cgroup(another)
     with pytest.raises(subprocess.TimeoutExpired):

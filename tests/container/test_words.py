@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.container.box import Box
+from tests.container.box import Box, Done
 from tests.container.exec.started import process_file, refused, started
 
 pytestmark = pytest.mark.root
 
+DEBUG = ("--debug", "--log-format", "json")
 DENIES = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}
 
 
@@ -67,7 +68,7 @@ def test_exec_into_a_cgroup_that_takes_no_processes(either_box: Box) -> None:
 
 @pytest.mark.parametrize("form", ["stderr", "text", "json"])
 def test_debug(box: Box, form: str) -> None:
-    """What will be done, by whom, with which flags; where the log goes, and nowhere in the container's streams."""
+    """What is done, by whom, with which flags; where the log goes, and nowhere in the container's streams."""
     bundle = box.bundle("report", change=lambda config: config["linux"].update(seccomp=DENIES))
     log = box.directory / "log"
     flags = () if form == "stderr" else ("--log", str(log), "--log-format", form)
@@ -83,12 +84,13 @@ def test_debug(box: Box, form: str) -> None:
     else:
         assert all(" level=debug msg=" in line for line in lines)
         assert 'msg="seccomp filter flags: 4"' in said
+        assert 'msg="container: mount proc on /proc" step=MountFilesystem pointer=/mounts/0' in said
     text = "\n".join(lines)
     for one in (
         "seccomp filter flags: 4",
         "host: make ",
         "container: mount proc on /proc",
-        "container: exec /reporter",
+        "container: detach from the runtime",
     ):
         assert one in text, text
     without = box("run", "--bundle", str(bundle), "a")
@@ -102,3 +104,26 @@ def test_debug_tells_the_affinity_with_which_a_process_of_exec_begins(box: Box) 
     done = box("--debug", "exec", "--process", file, "c")
     assert done.returncode == 0
     assert re.search(rf"nsexec.*: affinity: {1 << cpu:#x}\b", done.stderr), done.stderr
+
+
+def test_debug_tells_of_every_step_in_its_order(box: Box) -> None:
+    """As the plan has them: of the container's process until the runtime ends, of exec until there is a program."""
+    bundle = box.bundle("report", change=lambda config: config["linux"].update(seccomp=DENIES))
+    plan = json.loads(box("plan", "--format", "json", "--bundle", str(bundle), "a").stdout)["steps"]
+    told = steps(box(*DEBUG, "create", "--bundle", str(bundle), "a"))
+    for side in ("host", "container"):
+        planned = iter([(one["step"], one["pointer"], f"{side}: {one['description']}") for one in plan])
+        own = [one for one in told if one[2].startswith(f"{side}: ")]
+        assert len(own) > 3
+        assert all(one in planned for one in own), own
+    assert [one[2] for one in told if one[2].startswith("container: ")][-1] == "container: detach from the runtime"
+    assert box("start", "a").returncode == 0
+    started(box)
+    assert steps(box(*DEBUG, "exec", "c", "/reporter", "exit", "0"))[-1][2] == "container: exec /reporter"
+
+
+def steps(done: Done) -> list[tuple[str, str, str]]:
+    """Step, pointer and message of the lines about steps."""
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    return [(line["step"], line.get("pointer", ""), line["msg"]) for line in lines if "step" in line]

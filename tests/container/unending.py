@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyoci.kernel.clone import clone
-
-CLONE_NEWPID = 0x20000000
+from pyoci.kernel.constants import CLONE_NEWPID
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel import mount
+from pyoci.kernel.constants import AT_FDCWD
 from tests.isolation import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, in_namespace
 
 pytestmark = pytest.mark.root
@@ -30,7 +31,7 @@ def test_an_error_comes_back_whole() -> None:
     assert (caught.value.message, caught.value.pointer, caught.value.errno) == ("no", "/x", 5)
 
     with pytest.raises(FileNotFoundError) as missing:
-        in_namespace(lambda: mount.clone_tree(mount.AT_FDCWD, b"/none"), 0)
+        in_namespace(lambda: mount.clone_tree(AT_FDCWD, b"/none"), 0)
     assert missing.value.__notes__[0].startswith('open_tree(-100, "/none"')
 
 

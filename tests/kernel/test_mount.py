@@ -13,6 +13,7 @@ import pytest
 from pyoci.errors import system_call
 from pyoci.kernel import mount
 from pyoci.kernel.constants import (
+    AT_FDCWD,
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
@@ -101,8 +102,8 @@ def test_a_clone_with_and_without_what_is_mounted_below(point: Path) -> None:
     def body() -> list[str]:
         put(mount.new_filesystem("tmpfs"), point / "source/below")
         (point / "source/below/file").write_text("")
-        put(mount.clone_tree(mount.AT_FDCWD, os.fsencode(point / "source")), point / "one")
-        put(mount.clone_tree(mount.AT_FDCWD, os.fsencode(point / "source"), recursive=True), point / "all")
+        put(mount.clone_tree(AT_FDCWD, os.fsencode(point / "source")), point / "one")
+        put(mount.clone_tree(AT_FDCWD, os.fsencode(point / "source"), recursive=True), point / "all")
         return [",".join(os.listdir(point / name / "below")) for name in ("one", "all")]
 
     assert in_namespace(body) == ["", "file"]
@@ -139,7 +140,7 @@ def test_propagation(point: Path, kind: int, tags: list[str]) -> None:
         top = os.open(point, os.O_PATH)
         mount.set_attributes(top, propagation=MS_SHARED)
         (point / "peer").mkdir()
-        put(mount.clone_tree(mount.AT_FDCWD, os.fsencode(point)), point / "peer")
+        put(mount.clone_tree(AT_FDCWD, os.fsencode(point)), point / "peer")
         mount.set_attributes(top, propagation=kind)
         return [tag.partition(":")[0] for tag in mountinfo(str(point))[0]["propagation"]]
 
@@ -152,7 +153,7 @@ def test_owners_through_an_id_map(point: Path) -> None:
 
     def body() -> tuple[int, int, int]:
         user = user_namespace("0 1000 10\n")
-        tree = mount.clone_tree(mount.AT_FDCWD, os.fsencode(point))
+        tree = mount.clone_tree(AT_FDCWD, os.fsencode(point))
         mount.set_idmap(tree, user)
         put(tree, point)
         status = (point / "file").stat()

@@ -9,6 +9,7 @@ from errno import EINVAL
 import pytest
 
 from pyoci.kernel import namespace
+from pyoci.kernel.constants import INITIAL_USER_INODE
 from tests.isolation import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
@@ -64,7 +65,7 @@ def test_the_initial_user_namespace() -> None:
     assert in_namespace(namespace.in_user_namespace, CLONE_NEWUSER)
     # A full map proves nothing.
     assert in_namespace(namespace.in_user_namespace, CLONE_NEWUSER, "0 0 4294967295\n")
-    if kind("user") == f"user:[{namespace.INITIAL_USER_INODE}]":
+    if kind("user") == f"user:[{INITIAL_USER_INODE}]":
         assert not namespace.in_user_namespace()
 
 

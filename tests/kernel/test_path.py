@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyoci.kernel import mount, path
+from pyoci.kernel.constants import RESOLVE_NO_SYMLINKS
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_magic_links_are_refused() -> None:
 def test_links_can_be_refused(root: int, tree: Path) -> None:
     os.symlink("inner", tree / "link")
     with pytest.raises(OSError) as caught:
-        path.open_in_root(root, b"link", os.O_PATH, path.RESOLVE_NO_SYMLINKS)
+        path.open_in_root(root, b"link", os.O_PATH, RESOLVE_NO_SYMLINKS)
     assert caught.value.errno == ELOOP
     assert caught.value.filename == b"link"
     assert caught.value.__notes__[0].startswith("openat2(")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyoci.kernel import mount, path, procfs
-from pyoci.kernel.constants import PROC_SUPER_MAGIC
+from pyoci.kernel.constants import AT_FDCWD, PROC_SUPER_MAGIC
 from tests.isolation import CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, in_namespace
 
 pytestmark = pytest.mark.root
@@ -74,7 +74,7 @@ def test_refused_and_covered_is_an_error(cover_with: str) -> None:
         if cover_with == "tmpfs":
             cover("/proc", mount.new_filesystem("tmpfs"))
         else:
-            cover("/proc", mount.clone_tree(mount.AT_FDCWD, b"/proc/sys"))
+            cover("/proc", mount.clone_tree(AT_FDCWD, b"/proc/sys"))
         procfs.open_private()
 
     with pytest.raises(OSError, match="not the root of a procfs"):
@@ -111,7 +111,7 @@ def test_write_refuses_what_is_mounted_over_the_file() -> None:
         own = Path(f"/proc/{os.getpid()}")
         procfs.write(proc, "self/comm", "first")
         before = (own / "comm").read_text()
-        cover(str(own / "comm"), mount.clone_tree(mount.AT_FDCWD, os.fsencode(own / "timerslack_ns")))
+        cover(str(own / "comm"), mount.clone_tree(AT_FDCWD, os.fsencode(own / "timerslack_ns")))
         refused = ""
         try:
             procfs.write(proc, "self/comm", "12345")

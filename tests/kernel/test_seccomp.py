@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from pyoci.errors import system_call
-from pyoci.kernel import seccomp
+from pyoci.kernel import constants, seccomp
+
+LOG, SPEC_ALLOW, TSYNC = (
+    constants.SECCOMP_FILTER_FLAG_LOG,
+    constants.SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    constants.SECCOMP_FILTER_FLAG_TSYNC,
+)
+NEW_LISTENER = constants.SECCOMP_FILTER_FLAG_NEW_LISTENER
+WAIT_KILLABLE_RECV = constants.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 
 ALLOW, KILL_PROCESS, ERRNO, USER_NOTIF = 0x7FFF0000, 0x80000000, 0x50000, 0x7FC00000
 
@@ -76,9 +84,7 @@ def test_a_listener_is_the_result() -> None:
 
     def body() -> int:
         no_new_privs()
-        return int(
-            os.readlink(f"/proc/self/fd/{prepared.load(seccomp.FLAG_NEW_LISTENER)}") != "anon_inode:seccomp notify"
-        )
+        return int(os.readlink(f"/proc/self/fd/{prepared.load(NEW_LISTENER)}") != "anon_inode:seccomp notify")
 
     assert child(body) == 0
 
@@ -108,18 +114,18 @@ def test_a_size_that_the_structure_cannot_say(bpf: bytes) -> None:
 
 
 def test_flags_supported() -> None:
-    for flag in (0, seccomp.FLAG_LOG, seccomp.FLAG_SPEC_ALLOW, seccomp.FLAG_LOG | seccomp.FLAG_TSYNC):
+    for flag in (0, LOG, SPEC_ALLOW, LOG | TSYNC):
         assert seccomp.flags_supported(flag)
     assert not seccomp.flags_supported(1 << 30)
-    assert not seccomp.flags_supported(seccomp.FLAG_LOG | 1 << 30)
+    assert not seccomp.flags_supported(LOG | 1 << 30)
     newer = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (5, 19)
-    assert seccomp.flags_supported(seccomp.FLAG_WAIT_KILLABLE_RECV) == newer
+    assert seccomp.flags_supported(WAIT_KILLABLE_RECV) == newer
 
 
 @pytest.mark.parametrize("bpf", [always(ALLOW), always(KILL_PROCESS), always(ERRNO), always(ALLOW) * 4096])
 def test_check_accepts_and_leaves_the_caller_alone(bpf: bytes) -> None:
     before = status_lines()
-    seccomp.check(bpf, seccomp.FLAG_SPEC_ALLOW)
+    seccomp.check(bpf, SPEC_ALLOW)
     assert status_lines() == before
 
 
@@ -131,7 +137,10 @@ def status_lines() -> list[str]:
 
 def test_check_does_not_wait_for_an_agent() -> None:
     """A filter that notifies of everything, its own end included, would wait for ever if it had a listener."""
-    seccomp.check(always(USER_NOTIF), seccomp.FLAG_NEW_LISTENER | seccomp.FLAG_WAIT_KILLABLE_RECV)
+    seccomp.check(
+        always(USER_NOTIF),
+        NEW_LISTENER | WAIT_KILLABLE_RECV,
+    )
 
 
 @pytest.mark.parametrize(

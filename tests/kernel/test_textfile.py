@@ -5,59 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.kernel import textfile
-from pyoci.kernel.constants import MS_BIND
-from pyoci.kernel.libc import c_char_p, c_ulong, c_void_p, function
-from tests.isolation import in_namespace
 
 # What Python takes for the end of a line or for a blank and the kernel does not, and what is no UTF-8.
 ODD = ["\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\u3000", "\udcff\udc80"]
 lines = st.lists(st.binary().map(lambda line: line.replace(b"\n", b"\r")))
-paths = st.binary(min_size=1).map(lambda path: b"/" + path.replace(b"\0", b"-"))
 MAPPINGS = 4000  # of two kinds by turns, so that each is a line of its own
-ESCAPED = b" \t\n\\"  # by mountinfo: fs/proc_namespace.c
 
 
 @given(lines)
 def test_lines_come_back(expected: list[bytes]) -> None:
     assert textfile.lines(b"".join(line + b"\n" for line in expected)) == expected
-
-
-@given(st.lists(st.tuples(st.sampled_from(["proc", "fuse.x"]), paths, paths), min_size=1))
-def test_mounts_come_back(expected: list[tuple[str, bytes, bytes]]) -> None:
-    mountinfo = b"".join(
-        b"25 30 0:23 %b %b rw shared:9 - %b /dev/a ro,a=b\n" % (escaped(root), escaped(point), kind.encode())
-        for kind, root, point in expected
-    )
-    found = [(kind, os.fsencode(root), os.fsencode(point)) for kind, root, point, _ in textfile.mounts(mountinfo)]
-    assert found == expected
-    assert {options for *_, options in textfile.mounts(mountinfo)} == {"ro,a=b"}
-
-
-def escaped(path: bytes) -> bytes:
-    return b"".join(b"\\%03o" % byte if byte in ESCAPED else bytes((byte,)) for byte in path)
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("odd", [*ODD, " ", "\n", "\t", "\\", "#", "\\040", " - "], ids=ascii)
-def test_the_kernel_s_own_mountinfo(tmp_path: Path, odd: str) -> None:
-    point = f"{tmp_path}/a{odd}b"
-    os.mkdir(point)
-
-    def body() -> list[str]:
-        bind = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_void_p)
-        bind(os.fsencode(point), os.fsencode(point), None, MS_BIND, None)
-        return [at for _, _, at, _ in textfile.mounts(textfile.read("/proc/self/mountinfo"))]
-
-    seen = in_namespace(body)
-    assert seen.count(point) == 1
-    assert all(at.startswith("/") for at in seen)
 
 
 def test_a_file_of_many_pages_comes_whole() -> None:

@@ -127,5 +127,5 @@ def test_the_table_finds_a_wrong_order() -> None:
     swapped = list(good.finish)
     one, other = names.index("SetUser"), names.index("SetCapabilities")
     swapped[one], swapped[other] = swapped[other], swapped[one]
-    bad = Plan(**{**good.__dict__, "finish": tuple(swapped)})
+    bad = good.replace(finish=tuple(swapped))
     assert any("SetCapabilities" in line for line in violations(bad))

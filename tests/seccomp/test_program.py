@@ -16,14 +16,14 @@ import pytest
 
 from pyoci.config.seccomp import Seccomp, SyscallArg, SyscallRule
 from pyoci.errors import StepError
-from pyoci.kernel import libseccomp
+from pyoci.kernel import constants, libseccomp
 from pyoci.kernel import seccomp as kernel
 from pyoci.seccomp import cache
 from pyoci.seccomp import program as seccomp
 from pyoci.seccomp.program import program
 from tests.seccomp.model import default_profile
 
-LOG, SPEC_ALLOW = kernel.FLAG_LOG, kernel.FLAG_SPEC_ALLOW
+LOG, SPEC_ALLOW = constants.SECCOMP_FILTER_FLAG_LOG, constants.SECCOMP_FILTER_FLAG_SPEC_ALLOW
 ALLOW_ALL = Seccomp(default_action="SCMP_ACT_ALLOW")
 
 

@@ -76,7 +76,7 @@ def rounded(writes: tuple[Write, ...]) -> tuple[Write, ...]:
 
 
 def _with_text(write: Write, text: str) -> Write:
-    return type(write)(**{**write.__dict__, "text": text})
+    return write.replace(text=text)
 
 
 def _per_second(quota: int, period: int) -> int:

@@ -15,6 +15,7 @@ from pyoci.cgroups.systemd import names as systemd_names
 from pyoci.cgroups.systemd.bus import Bus, Refused
 from pyoci.errors import Error, StepError
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.log import log
 
 TYPE_CHECKING = False
@@ -164,7 +165,7 @@ def abandon(unit: Unit) -> None:
     try:
         with Bus(unit) as bus:
             try:
-                bus.call("KillUnit", "ssi", unit.name, "all", 9)
+                bus.call("KillUnit", "ssi", unit.name, "all", SIGKILL)
             except Refused:
                 pass
             _stop(bus, unit.name)

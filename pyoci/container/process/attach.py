@@ -23,4 +23,4 @@ def through_systemd(plan: Plan, container: Container, path: str, refused: Error,
     below = path.removeprefix(container.cgroups[""])
     maps = (attach.AttachToUnit(members=container.unit, below=below, path=path, required=required),)
     first = (sync.Send(kind="unshared"), sync.Await(kind="go"), *plan.first)
-    return Plan(**{**plan.__dict__, "first": first, "maps": maps})
+    return plan.replace(first=first, maps=maps)

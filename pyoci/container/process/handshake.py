@@ -8,6 +8,7 @@ from pyoci.container.process import init
 from pyoci.errors import Error, os_error_text
 from pyoci.kernel import signals, textfile
 from pyoci.kernel.clone import assert_single_thread
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import has_ended, pidfd_send_signal, wait_status
 from pyoci.log import log
 from pyoci.steps.host.cgroups import close_tasks
@@ -52,7 +53,7 @@ class Handshake:
         """Make the process and its maps; `born` is called as soon as it has a pid. The process waits for `go`."""
         plan, context = self.plan, self.context
         if log.debugging:
-            _debug(plan)
+            _debug()
         assert_single_thread()
         if plan.two_stage or plan.helper:
             self.before = children()
@@ -211,8 +212,7 @@ class Handshake:
 
                 sources.map_for(context, message)
                 continue
-            if message.kind == "warning":
-                log.warning(message.fields[0])
+            if _logged(message):
                 continue
             if message.kind == "identity":
                 context.identity = identity.record(tuple(message.fields[0].split(",")), message.descriptors)
@@ -228,8 +228,8 @@ class Handshake:
         try:
             self.context.channel.send(kind)
         except channel.Closed:
-            self.context.channel.receive()
-            raise
+            while True:  # what it said before comes first
+                _logged(self.context.channel.receive())
 
     def _expect(self, kind: str) -> None:
         message = self._receive(self.context.pidfd)
@@ -244,11 +244,21 @@ class Handshake:
         return killed or Error("the container's process died before it was ready", hint="see the kernel's log (dmesg)")
 
 
-def _debug(plan: Plan) -> None:
-    """For --debug: all that will be done and by whom, and in runc's words, which its tests look for, on which of the
-    first 64 CPUs the process begins: those that we have now."""
-    for side, step in plan.steps():
-        log.debug(f"{side}: {step.describe()}")
+def _logged(message: channel.Message) -> bool:
+    """Write what the container's process has for the log; False if it is something else."""
+    if message.kind == "warning":
+        log.warning(message.fields[0])
+    elif message.kind == "debug":
+        name, pointer, text = message.fields
+        log.step(name, pointer, text, side="container")
+    else:
+        return False
+    return True
+
+
+def _debug() -> None:
+    """For --debug, in runc's words, which its tests look for: on which of the first 64 CPUs the process begins. Those
+    are the ones that we have now."""
     mask = sum(1 << cpu for cpu in os.sched_getaffinity(0) if cpu < 64)
     log.debug(f"nsexec[{os.getpid()}]: affinity: {mask:#x}")
 
@@ -264,7 +274,7 @@ def end(pid: int, pidfd: int, before: set[int] | None = None) -> None:
     before: our children when it was cloned, if it may have made one for us that we do not know yet.
     """
     try:
-        pidfd_send_signal(pidfd, 9)
+        pidfd_send_signal(pidfd, SIGKILL)
     except ProcessLookupError:
         pass
     if has_ended(pidfd, _SOON) or (_release(pid, before) and has_ended(pidfd, _AT_LAST)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyoci import os
 from pyoci.container.process import init
 from pyoci.kernel import prctl, signals
-from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT
+from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGHUP, SIGINT, SIGTERM
 from pyoci.kernel.process import pidfd_open
+from pyoci.log import log
 from pyoci.steps.host.context import HostContext
 from pyoci.steps.init import sync
 from pyoci.steps.init.context import InitContext, InitStep, run
@@ -33,8 +34,9 @@ def _main(
     handover = context.handover
     assert handover is not None
     try:
+        log.relay = context.channel.send_debug
         signals.forget_wakeup()
-        signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
+        signals.handle((SIGTERM, SIGINT, SIGHUP), lambda number: os._exit(128 + number))
         run((sync.StartSession(),), context)  # a terminal's ^C is for the runtime, which forwards it
         prctl.set_name(NAME)
         own = pidfd_open(os.getpid())
@@ -50,6 +52,7 @@ def _main(
     os.chdir("/")  # no file system stays busy because of us
     prctl.set_dumpable(False)
     context.trace = -1
+    log.silence()  # the channel is that process's
     try:
         run(steps, context)
     except BaseException as error:

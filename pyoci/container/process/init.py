@@ -9,7 +9,9 @@ from pyoci import channel, os
 from pyoci.container.state import WAITING_NAME
 from pyoci.errors import CloneError, Error, os_error_text
 from pyoci.kernel import prctl, process, signals
-from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
+from pyoci.kernel.clone import clone
+from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGHUP, SIGINT, SIGKILL, SIGTERM
+from pyoci.log import log
 from pyoci.steps.init import launch
 from pyoci.steps.init.context import InitContext, InitStep, run
 from pyoci.steps.init.namespaces import why_refused
@@ -76,15 +78,16 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
 
 def _guard(context: InitContext, body: Callable[[], object]) -> None:
     try:
+        log.relay = context.channel.send_debug
         seal_imports()
-        prctl.set_parent_death_signal(signals.SIGKILL)
+        prctl.set_parent_death_signal(SIGKILL)
         if context.handover is not None:
             context.handover.await_begin()
         _close_the_runtimes(context)
         prctl.set_name(WAITING_NAME)
         os.umask(0)  # modes of mount points and devices are meant as they are written; process.user.umask comes later
         signals.forget_wakeup()
-        signals.handle((signals.SIGTERM, signals.SIGINT, signals.SIGHUP), lambda number: os._exit(128 + number))
+        signals.handle((SIGTERM, SIGINT, SIGHUP), lambda number: os._exit(128 + number))
         body()
     except channel.Closed:
         os._exit(1)

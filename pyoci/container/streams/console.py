@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import _socket
 import stat
-import struct
 from errno import ECONNRESET, EPIPE
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.errors import Error
+from pyoci.kernel import rights
 from pyoci.steps.init.rootfs import is_null
 
 TYPE_CHECKING = False
@@ -39,9 +39,8 @@ def connect(path: str, option: str) -> _socket.socket:
 
 def send(sock: _socket.socket, payload: str, descriptor: int, option: str) -> None:
     """One message: `payload` and exactly one descriptor. Raises Error."""
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor))
     try:
-        sock.sendmsg([payload.encode()], [rights], _socket.MSG_NOSIGNAL)
+        rights.send(sock, payload.encode(), descriptor)
     except OSError as error:
         raise Error(
             f"sendmsg: {(error.strerror or str(error)).lower()}",
@@ -154,8 +153,8 @@ class ConsoleOwner:
 
 def listen_fds() -> int:
     """Descriptors of socket activation, if they are meant for this process (sdlisten_fds(3))."""
-    count = os.variable("LISTEN_FDS")
-    if os.variable("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+    count = environment.variable("LISTEN_FDS")
+    if environment.variable("LISTEN_PID") != str(os.getpid()) or not (count.isascii() and count.isdigit()):
         return 0
     return int(count)
 

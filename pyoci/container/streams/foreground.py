@@ -7,6 +7,7 @@ import select
 from pyoci import os
 from pyoci.container.streams.console import ConsoleOwner
 from pyoci.kernel import process, signals
+from pyoci.kernel.constants import SIGCHLD, SIGKILL, SIGPIPE, SIGSTOP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ else:
     import _signal  # the signal module imports enum
 
 # Not forwarded: about our own children, our own terminal's size, urgent data.
-_KEPT = (signals.SIGCHLD, signals.SIGWINCH, signals.SIGURG, 9, 19)
-_SIGWINCH = signals.SIGWINCH
-_JOB = (signals.SIGTTIN, signals.SIGTTOU)
+_KEPT = (SIGCHLD, SIGWINCH, SIGURG, SIGKILL, SIGSTOP)
+_JOB = (SIGTTIN, SIGTTOU)
 
 
 class Foreground:
@@ -34,7 +34,7 @@ class Foreground:
         self.before: list[Any] | None = None
         self._early: list[int] = []
         self._piped = False  # SIGPIPE has come, and it may be one of our own
-        spared = (*_KEPT, *_JOB, *signals.ENDING, signals.SIGPIPE)
+        spared = (*_KEPT, *_JOB, *signals.ENDING, SIGPIPE)
         signals.handle(tuple(int(n) for n in _signal.valid_signals() if n not in spared and n < 65), self._forward)
 
     def begin(self, pid: int, pidfd: int, owner: ConsoleOwner) -> None:
@@ -46,8 +46,8 @@ class Foreground:
         self.wake, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         _signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
         signals.handle(signals.ENDING, self._forward)
-        signals.handle((signals.SIGPIPE,), self._forward if self.master >= 0 else self._note_pipe)
-        signals.handle((signals.SIGCHLD,), lambda number: None)  # wakes us, to reap
+        signals.handle((SIGPIPE,), self._forward if self.master >= 0 else self._note_pipe)
+        signals.handle((SIGCHLD,), lambda number: None)  # wakes us, to reap
         for number in self._early:
             self._forward(number)
         if self.master >= 0:
@@ -80,7 +80,7 @@ class Foreground:
         self._piped = False
         own = [pump.take_broken() for pump in pumps]
         if not any(own):
-            self._forward(signals.SIGPIPE)
+            self._forward(SIGPIPE)
 
     def _attach(self) -> None:
         """Put the caller's terminal into raw mode and give the container's its size; a newline stays what it is."""
@@ -94,8 +94,8 @@ class Foreground:
                 break
         else:
             return
-        self._resize(_SIGWINCH)
-        signals.handle((_SIGWINCH,), self._resize)
+        self._resize(SIGWINCH)
+        signals.handle((SIGWINCH,), self._resize)
         try:
             self.before = terminal.make_raw(self.local)
         except OSError:  # hung up, or ours to read from only

@@ -13,9 +13,10 @@ import select
 import struct
 from time import monotonic
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.container.state import Container
 from pyoci.errors import os_error_text
+from pyoci.kernel import rights
 from pyoci.kernel.process import pidfd_open
 from pyoci.log import log
 
@@ -41,7 +42,7 @@ class Relay:
 
     def __init__(self, container: Container) -> None:
         self.container = container
-        self.target = os.variable("NOTIFY_SOCKET") if container.notify else ""
+        self.target = environment.variable("NOTIFY_SOCKET") if container.notify else ""
         self.directory = self.pidfd = -1
         self.sock: Any = None
         self.ready = False  # READY=1 has come
@@ -168,8 +169,7 @@ def _wait_until_taken(sender: _socket.socket) -> None:
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
         try:
-            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, writing.to_bytes(4, "little"))
-            sender.sendmsg([b"BARRIER=1"], [rights])
+            rights.send(sender, b"BARRIER=1", writing)
         finally:
             os.close(writing)
         poll = select.poll()

@@ -16,9 +16,9 @@ import fcntl
 
 from pyoci import channel, os
 from pyoci.errors import Error, StepError
-from pyoci.kernel.clone import CLONE_FILES, CLONE_PARENT, clone
+from pyoci.kernel.clone import clone
+from pyoci.kernel.constants import CLONE_FILES, CLONE_PARENT, SIGKILL
 from pyoci.kernel.process import close_all_but, pidfd_send_signal
-from pyoci.kernel.signals import SIGKILL
 from pyoci.kernel.spawn import Unready, be_born
 from pyoci.steps.listener.handover import Handover, appears, ask, lowest_free
 

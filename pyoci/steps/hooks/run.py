@@ -5,10 +5,11 @@ from __future__ import annotations
 import select
 import time
 
-from pyoci import channel, os
+from pyoci import channel, environment, os
 from pyoci.config.hooks import Hook
 from pyoci.errors import HookError
 from pyoci.kernel import program_file
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.ending import ending
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal
@@ -90,7 +91,7 @@ def _run(
     if hook.env is not None:
         env = hook.env
     elif env is None:
-        env = tuple(f"{name}={value}" for name, value in os.variables().items())
+        env = tuple(f"{name}={value}" for name, value in environment.variables().items())
     image = Image(hook.args or (hook.path,), env, spare=0)
     pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(3)]
     ours = [pipes[0][1], pipes[1][0], pipes[2][0]]
@@ -174,10 +175,10 @@ class _Conversation:
     def kill(self) -> None:
         """The hook, and what it has started as far as that is in the process group that it began in."""
         try:
-            os.killpg(self.pid, 9)
+            os.killpg(self.pid, SIGKILL)
         except OSError:
             pass
-        pidfd_send_signal(self.pidfd, 9)  # it may have gone to another group
+        pidfd_send_signal(self.pidfd, SIGKILL)  # it may have gone to another group
 
     def _step(self, deadline: float | None) -> bool:
         """Handle what is ready before `deadline`; whether the hook has ended."""

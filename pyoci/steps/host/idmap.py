@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from errno import EPERM
 
-from pyoci import os
+from pyoci import environment, os
 from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
 from pyoci.kernel import procfs, textfile
 from pyoci.kernel.clone import clone
+from pyoci.kernel.constants import CLONE_NEWUSER, SIGKILL
 from pyoci.kernel.execute import Image
 from pyoci.kernel.process import pidfd_send_signal, wait_status
 from pyoci.kernel.spawn import spawn
 from pyoci.steps.host.context import HostContext, HostStep
 from pyoci.steps.step import failed
-
-CLONE_NEWUSER = 0x10000000
 
 _HELPERS = {"uid": "newuidmap", "gid": "newgidmap"}
 
@@ -64,7 +63,7 @@ class WriteIdMappings(HostStep):
     @staticmethod
     def _help(kind: str, pid: int, mappings: tuple[IdMapping, ...]) -> None:
         name = _HELPERS[kind]
-        path = _find(name)
+        path = environment.find_program(name)
         if not path:
             raise Error(
                 f"cannot map {kind}s: {name} is not installed",
@@ -72,11 +71,11 @@ class WriteIdMappings(HostStep):
                 hint="install the package uidmap, or map only your own id",
             )
         arguments = (name, str(pid), *text(mappings, " ").split(" "))
-        environment = tuple(f"{name}={value}" for name, value in os.variables().items() if name == "PATH")
+        inherited = tuple(f"{name}={value}" for name, value in environment.variables().items() if name == "PATH")
         reading, writing = os.pipe2(os.O_CLOEXEC)
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         try:
-            child, pidfd = spawn(os.fsencode(path), Image(arguments, environment, spare=0), (null, writing, writing))
+            child, pidfd = spawn(os.fsencode(path), Image(arguments, inherited, spare=0), (null, writing, writing))
         finally:
             os.close(writing)
             os.close(null)
@@ -89,15 +88,6 @@ class WriteIdMappings(HostStep):
                 pointer=f"/linux/{kind}Mappings",
                 hint=f"the ranges must be allowed in /etc/sub{kind}",
             )
-
-
-def _find(name: str) -> str:
-    """The helper's absolute path along our PATH; never in the container."""
-    for directory in os.variable("PATH", "/usr/bin:/bin").split(":"):
-        path = f"{directory}/{name}"
-        if directory.startswith("/") and os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 def _ranges(map: str, proc: int) -> list[str]:
@@ -170,6 +160,6 @@ class OpenIdMapping(HostStep):
         finally:
             os.close(reading)
             os.close(writing)
-            pidfd_send_signal(pidfd, 9)
+            pidfd_send_signal(pidfd, SIGKILL)
             os.close(pidfd)
             wait_status(pid)

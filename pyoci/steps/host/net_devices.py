@@ -116,4 +116,4 @@ def _restore(link: Link) -> None:
     found = links.find(link.name)
     if found is not None:
         lost = tuple(one for one in link.addresses if one not in found.addresses)
-        links.receive(links.Link(**{**link.__dict__, "addresses": lost}), link.name, up=link.up)
+        links.receive(link.replace(addresses=lost), link.name, up=link.up)

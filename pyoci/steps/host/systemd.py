@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, processes
 from pyoci.cgroups.hierarchies import Layout
 from pyoci.cgroups.systemd.names import Unit
 from pyoci.cgroups.systemd.properties import Wanted
@@ -78,7 +78,7 @@ class CompleteCgroup(HostStep):
     def execute(self, context: HostContext) -> None:
         manager.adopt(context.cgroups, context.pid, context.undo, domain_limits=self.domain_limits)
         context.cgroups_new = True  # the unit is: systemd has no two of one name
-        context.undo.add(manager.kill, context.cgroups)
+        context.undo.add(processes.kill, context.cgroups)
 
 
 class DelegateCgroup(HostStep):

@@ -13,7 +13,7 @@ from errno import EPERM
 from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import StepError
-from pyoci.kernel import mount, textfile
+from pyoci.kernel import mount, mountinfo, textfile
 from pyoci.kernel.constants import (
     MOUNT_ATTR__ATIME,
     MOUNT_ATTR_NOATIME,
@@ -25,6 +25,14 @@ from pyoci.kernel.constants import (
     MOUNT_ATTR_RDONLY,
     MOUNT_ATTR_RELATIME,
     MOUNT_ATTR_STRICTATIME,
+    ST_NOATIME,
+    ST_NODEV,
+    ST_NODIRATIME,
+    ST_NOEXEC,
+    ST_NOSUID,
+    ST_NOSYMFOLLOW,
+    ST_RDONLY,
+    ST_RELATIME,
 )
 from pyoci.steps.step import Step
 
@@ -37,15 +45,14 @@ _ATIMES = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME  # one thing to mount(2): al
 
 # The names of errors are runc's: those of mount(2). statfs(2) says what a mount has, mountinfo the same in words.
 _BITS = (
-    (MOUNT_ATTR_RDONLY, "MS_RDONLY", 0x1, b"ro"),
-    (MOUNT_ATTR_NOSUID, "MS_NOSUID", 0x2, b"nosuid"),
-    (MOUNT_ATTR_NODEV, "MS_NODEV", 0x4, b"nodev"),
-    (MOUNT_ATTR_NOEXEC, "MS_NOEXEC", 0x8, b"noexec"),
-    (MOUNT_ATTR_NOATIME, "MS_NOATIME", 0x400, b"noatime"),
-    (MOUNT_ATTR_NODIRATIME, "MS_NODIRATIME", 0x800, b"nodiratime"),
-    (MOUNT_ATTR_NOSYMFOLLOW, "MS_NOSYMFOLLOW", 0x2000, b"nosymfollow"),
+    (MOUNT_ATTR_RDONLY, "MS_RDONLY", ST_RDONLY, b"ro"),
+    (MOUNT_ATTR_NOSUID, "MS_NOSUID", ST_NOSUID, b"nosuid"),
+    (MOUNT_ATTR_NODEV, "MS_NODEV", ST_NODEV, b"nodev"),
+    (MOUNT_ATTR_NOEXEC, "MS_NOEXEC", ST_NOEXEC, b"noexec"),
+    (MOUNT_ATTR_NOATIME, "MS_NOATIME", ST_NOATIME, b"noatime"),
+    (MOUNT_ATTR_NODIRATIME, "MS_NODIRATIME", ST_NODIRATIME, b"nodiratime"),
+    (MOUNT_ATTR_NOSYMFOLLOW, "MS_NOSYMFOLLOW", ST_NOSYMFOLLOW, b"nosymfollow"),
 )
-_ST_RELATIME = 0x1000
 _CHOICES = {MOUNT_ATTR_NOATIME: "MS_NOATIME", MOUNT_ATTR_RELATIME: "MS_RELATIME"}
 _CHOICES |= {MOUNT_ATTR_STRICTATIME: "MS_STRICTATIME"}
 
@@ -62,7 +69,7 @@ def of(tree: int) -> int:
     """MOUNT_ATTR_* of the mount that a descriptor is on. A read-only file system counts as a read-only mount."""
     flags = os.fstatvfs(tree).f_flag
     found = sum(attribute for attribute, _, bit, _ in _BITS if flags & bit)
-    return found if found & MOUNT_ATTR_NOATIME or flags & _ST_RELATIME else found | MOUNT_ATTR_STRICTATIME
+    return found if found & MOUNT_ATTR_NOATIME or flags & ST_RELATIME else found | MOUNT_ATTR_STRICTATIME
 
 
 def locks(attributes: int) -> int:
@@ -165,15 +172,14 @@ def _check_tree(view: View, step: Step, tree: int, wanted: Mount, place: int, lo
         raise _refused(step, wanted, f"cannot change locked atime flags {_atimes(before)}", point)
 
 
-class Mounted:
-    """One line of mountinfo."""
+class Mounted(mountinfo.Mount):
+    """A mount and its MOUNT_ATTR_*."""
 
-    __slots__ = ("attributes", "id", "parent", "point")
+    __slots__ = ("attributes",)
 
     def __init__(self, line: bytes) -> None:
-        id, parent, _, _, self.point, options = line.split(b" ", 6)[:6]
-        self.id, self.parent = int(id), int(parent)
-        words = options.split(b",")
+        super().__init__(line)
+        words = self.options
         self.attributes = sum(attribute for attribute, _, _, word in _BITS if word in words)
         if b"noatime" not in words and b"relatime" not in words:
             self.attributes |= MOUNT_ATTR_STRICTATIME

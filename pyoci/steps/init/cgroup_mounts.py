@@ -7,7 +7,14 @@ from errno import EBUSY, ENOENT, EPERM
 from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount
-from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MS_SLAVE
+from pyoci.kernel.constants import (
+    AT_FDCWD,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_RDONLY,
+    MS_SLAVE,
+)
 from pyoci.steps.init import targets
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.mounts import set_propagation
@@ -53,7 +60,7 @@ class MountCgroup2(InitStep):
 def _bind(source: str, wanted: Mount, label: str) -> int:
     """A bind of a part of the host's cgroup tree with all attributes; an empty read-only tmpfs if it is gone."""
     try:
-        tree = mount.clone_tree(mount.AT_FDCWD, source.encode(), recursive=True)
+        tree = mount.clone_tree(AT_FDCWD, source.encode(), recursive=True)
     except OSError as error:
         if error.errno != ENOENT:
             raise

@@ -13,7 +13,7 @@ from pyoci import os
 from pyoci.config.linux import Device
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
-from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.targets import encode
 from pyoci.steps.step import failed
@@ -112,7 +112,7 @@ class MakeDevice(InitStep):
         """A detached mount of the host's node of this name, which has to be the device that is meant."""
         one = self.device
         try:
-            tree = mount.clone_tree(mount.AT_FDCWD, one.path.encode("utf-8", "surrogateescape"))
+            tree = mount.clone_tree(AT_FDCWD, one.path.encode("utf-8", "surrogateescape"))
         except FileNotFoundError as error:
             hint = "no node can be made in a user namespace: the host's of the same name is bound, and there is none"
             raise failed(self, error, hint) from None
@@ -136,7 +136,7 @@ class MakeLink(InitStep):
 
     path: str
     target: str
-    replace: bool = False
+    overwrite: bool = False
 
     def describe(self) -> str:
         return f"link {self.path} to {self.target}"
@@ -144,7 +144,7 @@ class MakeLink(InitStep):
     def execute(self, context: InitContext) -> None:
         directory, name = parent(context, self.path)
         try:
-            if self.replace:
+            if self.overwrite:
                 try:
                     os.unlink(name, dir_fd=directory)
                 except FileNotFoundError:

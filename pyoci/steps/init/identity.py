@@ -8,6 +8,7 @@ from pyoci import os
 from pyoci.config.capabilities import Capabilities
 from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import capability, keyring, prctl, textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.rootfs import is_null
 
@@ -145,7 +146,7 @@ class SetUser(InitStep):
         prctl.set_keep_capabilities(False)
         # A change of ids clears both: the kernel makes the process dumpable as fs.suid_dumpable says.
         prctl.set_dumpable(False)
-        prctl.set_parent_death_signal(9)
+        prctl.set_parent_death_signal(SIGKILL)
 
     def _set_groups(self, context: InitContext) -> None:
         try:

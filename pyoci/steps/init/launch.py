@@ -7,6 +7,7 @@ import fcntl
 from pyoci import channel, os
 from pyoci.errors import os_error_text
 from pyoci.kernel import process, program_file, signals
+from pyoci.kernel.constants import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import failed
 
@@ -48,7 +49,7 @@ class DieOnSignals(InitStep):
         return "end on TERM, INT, HUP and QUIT while waiting"
 
     def execute(self, context: InitContext) -> None:
-        ending = (signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT)
+        ending = (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
         signals.handle(ending, lambda number: os._exit(128 + number))
 
 

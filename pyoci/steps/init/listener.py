@@ -7,8 +7,8 @@ import _socket
 from pyoci import channel, os
 from pyoci.errors import Error, StepError
 from pyoci.kernel import textfile
+from pyoci.kernel.constants import SIGKILL
 from pyoci.kernel.process import pidfd_send_signal
-from pyoci.kernel.signals import SIGKILL
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.launch import report_error
 from pyoci.steps.listener.agent import POINTER, Agent

@@ -10,7 +10,17 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.mount_options import split_data
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, textfile
-from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_RDONLY, MS_REC, MS_SLAVE
+from pyoci.kernel.constants import (
+    AT_FDCWD,
+    MOUNT_ATTR_RDONLY,
+    MS_DIRSYNC,
+    MS_LAZYTIME,
+    MS_MANDLOCK,
+    MS_RDONLY,
+    MS_REC,
+    MS_SLAVE,
+    MS_SYNCHRONOUS,
+)
 from pyoci.near import did_you_mean
 from pyoci.steps.init import attributes, targets
 from pyoci.steps.init.context import InitContext, InitStep
@@ -20,7 +30,7 @@ from pyoci.steps.step import Step, failed
 VIRTUAL = frozenset(("tmpfs", "proc", "sysfs", "mqueue", "devpts", "cgroup", "cgroup2"))
 
 # What mount(2) takes for the flags that fsconfig(2) takes by name.
-_LEGACY_FLAGS = {"sync": 0x10, "mand": 0x40, "dirsync": 0x80, "lazytime": 1 << 25}
+_LEGACY_FLAGS = {"sync": MS_SYNCHRONOUS, "mand": MS_MANDLOCK, "dirsync": MS_DIRSYNC, "lazytime": MS_LAZYTIME}
 
 
 def set_propagation(tree: int, wanted: Mount) -> None:
@@ -102,7 +112,7 @@ class MountFilesystem(InitStep):
                 raise refused(context, self, wanted, error) from error
         # A user namespace that does not own the network namespace gets no sysfs of its own: the host's, then, with
         # every attribute that was asked for. What is mounted below (cgroups above all) is nothing to write to.
-        tree = mount.clone_tree(mount.AT_FDCWD, b"/sys", recursive=True)
+        tree = mount.clone_tree(AT_FDCWD, b"/sys", recursive=True)
         mount.set_attributes(tree, propagation=MS_SLAVE, recursive=True)
         mount.set_attributes(tree, wanted.attr_set | MOUNT_ATTR_RDONLY, wanted.attr_clr, recursive=True)
         if not wanted.attr_set & MOUNT_ATTR_RDONLY:

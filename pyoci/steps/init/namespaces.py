@@ -7,12 +7,10 @@ from errno import EAGAIN, ENOSPC, EPERM
 from pyoci import os
 from pyoci.config.namespaces import Namespace
 from pyoci.kernel import namespace, prctl
-from pyoci.kernel.constants import CLONE_NEWUSER, NAMESPACE_FILES
+from pyoci.kernel.constants import CLONE_NEWUSER, NAMESPACE_FILES, SIGKILL
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import failed
-
-SIGKILL = 9
 
 
 class JoinNamespace(InitStep):

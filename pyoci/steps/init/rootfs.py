@@ -6,13 +6,8 @@ import stat
 from errno import EACCES
 
 from pyoci import os
-from pyoci.kernel import mount, path, textfile
-from pyoci.kernel.constants import (
-    MOUNT_ATTR_RDONLY,
-    MS_PRIVATE,
-    MS_REC,
-    MS_SLAVE,
-)
+from pyoci.kernel import mount, mountinfo, path, textfile
+from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SLAVE, RESOLVE_NO_SYMLINKS
 from pyoci.kernel.procfs import open_private
 from pyoci.steps.init.context import InitContext, InitStep
 
@@ -94,8 +89,8 @@ def open_rootfs(name: str) -> int:
     """By its name without links, which was looked up when the plan was made: whoever may change a directory above it
     shall not lead us elsewhere since. Raises OSError (ELOOP).
     """
-    flags, resolve = os.O_PATH | os.O_DIRECTORY, path.RESOLVE_NO_SYMLINKS
-    return path.openat2(mount.AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
+    flags, resolve = os.O_PATH | os.O_DIRECTORY, RESOLVE_NO_SYMLINKS
+    return path.openat2(AT_FDCWD, name.encode("utf-8", "surrogateescape"), flags, resolve)
 
 
 class PivotRoot(InitStep):
@@ -136,8 +131,9 @@ class MoveRoot(InitStep):
 
     def execute(self, context: InitContext) -> None:
         inside = self.path + "/"
-        for kind, _, point, _ in reversed(textfile.mounts(textfile.read("self/mountinfo", context.proc))):
-            if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
+        for one in reversed(mountinfo.mounts(textfile.read("self/mountinfo", context.proc))):
+            point = mountinfo.unescape(one.point)
+            if one.kind in ("proc", "sysfs") and not (point + "/").startswith(inside):
                 _cover(os.fsencode(point))
         os.fchdir(context.root)
         mount.move_here_to_root()

@@ -9,11 +9,11 @@ from pyoci import os
 from pyoci.config.filesystem import Mount
 from pyoci.errors import StepError, os_error_text
 from pyoci.kernel import procfs, textfile
+from pyoci.kernel.constants import SELINUX_MAGIC
 from pyoci.kernel.path import filesystem_type
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.mounts import MountFilesystem
 
-_MAGIC = 0xF97CFF8C  # selinuxfs
 PLACE = "/sys/fs/selinux"
 # Without a context= of their own: each file of proc and sysfs has its label from the policy, mqueue takes an attribute.
 UNLABELLED = ("proc", "sysfs", "mqueue")
@@ -24,7 +24,7 @@ def labelled(mount: Mount, label: str) -> Mount:
     """The mount of a new file system with the label, unless it names one itself or its type takes none."""
     if not label or mount.type in UNLABELLED or any(item.startswith(_CONTEXTS) for item in mount.data):
         return mount
-    return Mount(**{**mount.__dict__, "data": (*mount.data, f"context={label}")})
+    return mount.replace(data=(*mount.data, f"context={label}"))
 
 
 def enabled(proc: int) -> bool:
@@ -34,7 +34,7 @@ def enabled(proc: int) -> bool:
     except OSError:
         return False
     try:
-        if filesystem_type(place) != _MAGIC:
+        if filesystem_type(place) != SELINUX_MAGIC:
             return False
     finally:
         os.close(place)

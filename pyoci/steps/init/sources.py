@@ -6,7 +6,7 @@ from __future__ import annotations
 import stat
 from errno import ESTALE, EXDEV
 
-from pyoci import os
+from pyoci import os, pathname
 from pyoci.config.filesystem import Mount
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import MS_SLAVE
@@ -14,7 +14,6 @@ from pyoci.steps.init import attributes, binds, targets
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import Step
 
-_MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 ON_THIS_HOST = "the source of a bind mount has to be on this host"
 
 
@@ -78,7 +77,7 @@ def _open(source: str, rootfs: str, proc: int) -> int | str:
             error.add_note(f"{ON_THIS_HOST}: {missing(source)}")
             raise
     else:
-        if os.readlink(f"self/fd/{place}", dir_fd=proc) == os.path.abspath(source):
+        if os.readlink(f"self/fd/{place}", dir_fd=proc) == pathname.absolute(source):
             return place  # no link on the way
         found = through_root(source, rootfs)
         if found is None:
@@ -138,7 +137,7 @@ def through_root(source: str, rootfs: str) -> tuple[str, str] | None:
         if not stat.S_ISLNK(status.st_mode):
             continue
         links += 1
-        if links > _MAX_LINKS or here.startswith("/proc/"):  # links of procfs lead where their text does not say
+        if links > path.MAX_LINKS or here.startswith("/proc/"):  # links of procfs lead where their text does not say
             return None
         target = os.readlink(here)
         here = "" if target.startswith("/") else here.rpartition("/")[0]

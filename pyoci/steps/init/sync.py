@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyoci import os
 from pyoci.errors import Error
 from pyoci.kernel import prctl
+from pyoci.log import log
 from pyoci.steps.init.context import InitContext, InitStep
 
 
@@ -51,6 +52,7 @@ class Detach(InitStep):
         return "detach from the runtime"
 
     def execute(self, context: InitContext) -> None:
+        log.silence()
         prctl.set_parent_death_signal(0)
         context.channel.send("waiting")
         context.channel.close()

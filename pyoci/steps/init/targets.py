@@ -8,7 +8,7 @@ from errno import ELOOP, ENOENT, ENOTDIR
 from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path
-from pyoci.kernel.constants import PROC_SUPER_MAGIC
+from pyoci.kernel.constants import PROC_SUPER_MAGIC, RESOLVE_NO_SYMLINKS
 from pyoci.kernel.path import filesystem_type
 from pyoci.steps.init.context import InitContext
 from pyoci.steps.step import Step
@@ -52,10 +52,10 @@ def find_ordinary_directory(context: InitContext, step: Step, kind: str, destina
     flags = os.O_PATH | os.O_DIRECTORY
     try:
         try:
-            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)
+            return path.open_in_root(context.root, name, flags, RESOLVE_NO_SYMLINKS)
         except FileNotFoundError:
             os.close(path.ensure(context.root, name, directory=True))
-            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)
+            return path.open_in_root(context.root, name, flags, RESOLVE_NO_SYMLINKS)
     except OSError as error:
         if error.errno not in (ELOOP, ENOTDIR, ENOENT):
             raise

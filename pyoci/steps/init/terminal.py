@@ -11,10 +11,10 @@ import stat
 from pyoci import os
 from pyoci.errors import StepError
 from pyoci.kernel import mount, path, terminal
+from pyoci.kernel.constants import DEVPTS_SUPER_MAGIC
 from pyoci.kernel.path import filesystem_type
 from pyoci.steps.init.context import InitContext, InitStep
 
-_DEVPTS_MAGIC = 0x1CD1
 _PTMX_INODE = 2
 
 
@@ -50,7 +50,7 @@ class OpenTerminal(InitStep):
         try:
             status = os.fstat(found)
             real = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(5, 2) and status.st_ino == _PTMX_INODE
-            if not real or filesystem_type(found) != _DEVPTS_MAGIC:
+            if not real or filesystem_type(found) != DEVPTS_SUPER_MAGIC:
                 raise self._refused("/dev/pts/ptmx is not the multiplexer of a devpts", 0)
             return os.open(f"self/fd/{found}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=context.proc)
         finally:

@@ -10,6 +10,7 @@ from errno import ENAMETOOLONG
 from pyoci import os
 from pyoci.errors import StepError, system_call
 from pyoci.jsonfile import dumps
+from pyoci.kernel import rights
 from pyoci.record import Record
 from pyoci.steps.hooks.state import VERSION, HookState
 
@@ -102,7 +103,6 @@ def unreachable(path: str, errno: int) -> StepError:
 
 
 def _send_all(sock: _socket.socket, data: bytes, descriptor: int) -> None:
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", descriptor))
-    sent = sock.sendmsg([data], [rights], _socket.MSG_NOSIGNAL)
+    sent = rights.send(sock, data, descriptor)
     if sent < len(data):
         sock.sendall(data[sent:], _socket.MSG_NOSIGNAL)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, processes, removal
 from pyoci.cgroups.devices import devices
 from pyoci.cgroups.devices import rules as device_rules
 from pyoci.config.resources import DeviceRule
@@ -61,7 +61,7 @@ def tried(planned: dict[str, str]) -> set[Access]:
             mount("none", "/mnt", "tmpfs")
             for major, minor in NODES:
                 os.mknod(f"/mnt/{major}:{minor}", 0o20600, os.makedev(major, minor))
-            manager.join(planned, os.getpid())
+            processes.join(planned, os.getpid())
             for major, minor in NODES:
                 for letters, mode in MODES.items():
                     if _may(_opening, f"/mnt/{major}:{minor}", mode):
@@ -111,7 +111,7 @@ def decides_as_the_reference(planned: dict[str, str]) -> None:
         assert tried(planned) == expected(reference)
 
     check()
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_v1_decides_as_the_reference(v1: dict[str, str]) -> None:
@@ -128,7 +128,7 @@ def test_default_list_on_v1(v1: dict[str, str]) -> None:
     with open(f"{v1['devices']}/devices.list") as file:
         lines = [line.strip() for line in file]
     assert lines[:3] == ["c *:* m", "b *:* m", "c 1:3 rwm"] and len(lines) == 11
-    manager.remove(v1)
+    removal.remove(v1)
 
 
 def ids(planned: dict[str, str]) -> list[int]:
@@ -151,7 +151,7 @@ def test_one_program_that_is_replaced(in_v2: InV2) -> None:
         assert bpf.open_program(first[0]) is None, "the old one is still alive"
         assert tried(planned) == set()
         assert os.listdir("/proc/self/fd") == before
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -172,14 +172,14 @@ def test_no_moment_without_a_filter(in_v2: InV2) -> None:
         for number in range(300):
             rules = DEFAULT if number % 2 else (*DEFAULT, *many_rules(number))
             manager.apply_devices(planned, rules, Undo())
-        manager.kill(planned, signal.SIGTERM)
+        os.kill(child, signal.SIGTERM)
         with open(reading) as file:
             counted = file.read()
         os.waitpid(child, 0)
         denied, allowed, rounds = map(int, counted.split())
         assert (denied, allowed) == (0, rounds)
         assert rounds > 300, "too slow to notice anything"
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -207,7 +207,7 @@ def _try_on(planned: dict[str, str], report: int) -> None:
         mount("none", "/mnt", "tmpfs")
         os.mknod("/mnt/denied", 0o20600, os.makedev(10, 229))
         os.mknod("/mnt/allowed", 0o20600, os.makedev(1, 3))
-        manager.join(planned, os.getpid())
+        processes.join(planned, os.getpid())
         os.write(report, b" ")
         while not end:
             denied += _may(_opening, "/mnt/denied", os.O_RDWR)
@@ -234,7 +234,7 @@ def test_any_number_of_old_programs(in_v2: InV2, old: int) -> None:
         manager.apply_devices(planned, DEFAULT, Undo())
         assert len(ids(planned)) == 1
         assert ("c", 1, 3, "rw") in tried(planned)
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -248,7 +248,7 @@ def test_everything_allowed_needs_no_program(in_v2: InV2) -> None:
         manager.apply_devices(planned, ALLOW_ALL, Undo())
         assert len(ids(planned)) == 1
         assert len(tried(planned)) == len(NODES) * 4
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -261,14 +261,14 @@ def test_undone_where_the_cgroup_stays(in_v2: InV2) -> None:
             assert len(ids(planned)) == 1
             undo.run()
         assert ids(planned) == []
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
 
 NO_CAPABILITY = """
 import os, sys
-from pyoci.cgroups import device_rules, manager
+from pyoci.cgroups import manager
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import StepError
 from pyoci.kernel import libc
@@ -310,7 +310,7 @@ def test_v2_without_the_capability(
         done = subprocess.run(command, capture_output=True, text=True, env=for_anybody)
         assert done.stdout.strip() == verdict, done.stderr
         assert ids(planned) == []
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)
 
@@ -322,7 +322,7 @@ def test_v1_without_the_capability(v1: dict[str, str], for_anybody: dict[str, st
     command = [sys.executable, "-P", "-c", NO_CAPABILITY, repr((planned, userns, False))]
     done = subprocess.run(command, capture_output=True, text=True, env=for_anybody)
     assert done.stdout.startswith(verdict), (done.stdout, done.stderr)
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def test_a_v1_parent_that_denies(v1: dict[str, str]) -> None:
@@ -336,8 +336,8 @@ def test_a_v1_parent_that_denies(v1: dict[str, str]) -> None:
         manager.apply_devices(child, (*DENY_ALL, rule), Undo())
     assert (caught.value.pointer, caught.value.errno) == ("/linux/resources/devices/1", 1)
     assert 'devices.allow", "c 1:3 r")' in caught.value.call
-    manager.remove(child)
-    manager.remove(parent)
+    removal.remove(child)
+    removal.remove(parent)
 
 
 def test_no_hierarchy_for_devices() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, removal
 from pyoci.cgroups.limits import hints
 from pyoci.errors import StepError
 from pyoci.undo import Undo
@@ -70,7 +70,7 @@ def test_v1(v1: dict[str, str], resources: dict[str, Any], hint: str) -> None:
     try:
         assert said(v1, resources).startswith(hint.format(parent=parent, **values))
     finally:
-        manager.remove(v1)
+        removal.remove(v1)
 
 
 def test_one_above_that_allows_less(v1: dict[str, str]) -> None:
@@ -81,7 +81,7 @@ def test_one_above_that_allows_less(v1: dict[str, str]) -> None:
         text = f"{v1['cpu']} allows less, 5000 microseconds of each 10000: give no more, or raise that"
         assert said(below, {"cpu": {"quota": 60000, "period": 100000}}) == text
     finally:
-        manager.remove(v1)
+        removal.remove(v1)
 
 
 def test_more_memory_than_memory_and_swap(v1: dict[str, str]) -> None:
@@ -91,7 +91,7 @@ def test_more_memory_than_memory_and_swap(v1: dict[str, str]) -> None:
         text = f"more than the limit of memory and swap together, memory.swap, which is {MB} in whole pages: raise that"
         assert said(v1, {"memory": {"limit": 2 * MB}}) == f"{text} too"
     finally:
-        manager.remove(v1)
+        removal.remove(v1)
 
 
 def test_a_controller_that_is_not_mounted() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, removal
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit, limit_pids
@@ -39,7 +39,7 @@ NAME = f"{DISK['major']}:{DISK['minor']}"
 def made(v1: dict[str, str]) -> Iterator[dict[str, str]]:
     manager.create(v1, Undo())
     yield v1
-    manager.remove(v1)
+    removal.remove(v1)
 
 
 def content(cgroup: dict[str, str], file: str) -> str:
@@ -132,7 +132,7 @@ def test_any_bandwidth_after_any_other(made: dict[str, str]) -> None:
     with pytest.raises(StepError) as caught:
         limit(inner, {"cpu": {"period": 1000}})  # what is left of the quota is too much for it
     assert (caught.value.pointer, caught.value.errno) == ("/linux/resources/cpu/period", 22)
-    manager.remove(inner)
+    removal.remove(inner)
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -236,6 +236,6 @@ def test_hugepages_of_v2(in_v2: Callable[[Callable[[dict[str, str]], None]], Non
             limit(planned, {"hugepageLimits": [{"pageSize": "3MB", "limit": 4 * MB}]})
         assert caught.value.pointer == "/linux/resources/hugepageLimits/0"
         assert "hugetlb.3MB.max: no such file or directory" in caught.value.message
-        manager.remove(planned)
+        removal.remove(planned)
 
     in_v2(body)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import hierarchies, manager, paths
+from pyoci.cgroups import hierarchies, manager, paths, removal
 from pyoci.errors import StepError
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit
@@ -24,7 +24,7 @@ def made(planned: dict[str, str]) -> Iterator[dict[str, str]]:
     assert planned.keys() == {""}, "this lane shall have cgroup version 2 alone"
     manager.create(planned, Undo())
     yield planned
-    manager.remove(planned)
+    removal.remove(planned)
 
 
 def shown(cgroup: dict[str, str], file: str) -> str:
@@ -145,7 +145,7 @@ def test_refused(made: dict[str, str]) -> None:
             assert caught.value.pointer == f"/linux/resources/{pointer}"
             assert text in caught.value.message
         sleeper.kill()
-    assert manager.wait_empty(made, 10)
+    assert removal.wait_empty(made, 10)
 
 
 def test_a_controller_that_was_not_passed_on(name: str) -> None:

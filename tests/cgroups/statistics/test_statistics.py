@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import manager
+from pyoci.cgroups import manager, processes, removal
 from pyoci.cgroups.files import Directory
 from pyoci.cgroups.statistics import statistics, v2
 from pyoci.cgroups.statistics.shape import Statistics, members
@@ -144,12 +144,12 @@ def busy() -> Iterator[int]:
 def test_a_real_cgroup(planned: dict[str, str], busy: int) -> None:
     """What is counted of one process, its memory, the CPUs it may use."""
     manager.create(planned, Undo())
-    manager.join(planned, busy)
+    processes.join(planned, busy)
     until(lambda: statistics.read(planned)["cpu"].get("usage", {}).get("total"), "it has used the CPU")
     found = statistics.read(planned)
     os.kill(busy, 9)
-    manager.wait_empty(planned, 10)
-    manager.remove(planned, 10)
+    removal.wait_empty(planned, 10)
+    removal.remove(planned, 10)
     assert found["pids"] == {"current": 1}
     assert found["memory"]["usage"]["limit"] >= 2**62
     assert found["memory"]["raw"]
@@ -169,11 +169,11 @@ def test_v2_without_controllers(
 
     def body(paths: dict[str, str]) -> None:
         manager.create(paths, Undo())
-        manager.join(paths, pid)
+        processes.join(paths, pid)
         found = statistics.read(paths)
         os.kill(pid, 9)
-        manager.wait_empty(paths, 10)
-        manager.remove(paths, 10)
+        removal.wait_empty(paths, 10)
+        removal.remove(paths, 10)
         assert found["pids"] == {"current": 1}
         assert found["memory"].keys() <= {"psi"}
         assert found["cpu"].keys() <= {"usage", "psi"}
@@ -199,8 +199,8 @@ def test_a_threaded_cgroup(
             Path(threaded, "cgroup.procs").read_text()
         found = statistics.read({"": str(threaded)})
         os.kill(pid, 9)
-        manager.wait_empty(paths, 10)
-        manager.remove(paths, 10)
+        removal.wait_empty(paths, 10)
+        removal.remove(paths, 10)
         assert found["pids"] == {"current": 1}
 
     in_v2(body)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.cgroups import freezer, manager, processes
+from pyoci.cgroups import freezer, manager, processes, removal
 from pyoci.cgroups.systemd import update
 from pyoci.cgroups.systemd.bus import Refused
 from pyoci.cgroups.systemd.names import Unit
@@ -30,7 +30,7 @@ PROPERTIES = (Wanted(name="TasksMax", value=("t", 5)),)
 def cgroup(v1: dict[str, str], sleeper: Callable[[], int]) -> dict[str, str]:
     paths = {"freezer": v1["freezer"]}
     manager.create(paths, Undo())
-    manager.join(paths, sleeper())
+    processes.join(paths, sleeper())
     return paths
 
 
@@ -62,9 +62,9 @@ def frozen(cgroup: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> list[bool
 
 
 def end(cgroup: dict[str, str]) -> None:
-    manager.kill(cgroup)
-    assert manager.wait_empty(cgroup, 10)
-    manager.remove(cgroup)
+    processes.kill(cgroup)
+    assert removal.wait_empty(cgroup, 10)
+    removal.remove(cgroup)
 
 
 @pytest.mark.parametrize("refuses", [False, True])
@@ -114,7 +114,7 @@ def test_device_rules_are_written_after_systemd(v1: dict[str, str], monkeypatch:
     monkeypatch.setattr(update, "Bus", Emptying)
     update.set_properties(UNIT, PROPERTIES, devices, rules)
     assert (Path(devices["devices"]) / "devices.list").read_text() == "c *:229 rw\n"
-    manager.remove(devices)
+    removal.remove(devices)
 
 
 def test_one_that_does_not_freeze_is_changed_all_the_same(

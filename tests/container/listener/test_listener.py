@@ -14,6 +14,7 @@ import pytest
 
 from pyoci.cli import spec
 from pyoci.kernel import seccomp
+from pyoci.kernel.constants import SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 from tests.container.box import SOON, Box, until
 from tests.container.exec.test_merging import exits, only_needed
 from tests.container.listener.agent import GETPPID, Agent, Answer, Change, Make, answered, filtered, read
@@ -29,7 +30,8 @@ OPENAT, EXECVE = 257, 59
 WAIT_KILLABLE = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"
 
 killable = pytest.mark.skipif(
-    not seccomp.flags_supported(seccomp.FLAG_WAIT_KILLABLE_RECV), reason="Linux has WAIT_KILLABLE_RECV since 5.19"
+    not seccomp.flags_supported(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
+    reason="Linux has WAIT_KILLABLE_RECV since 5.19",
 )
 
 

@@ -274,7 +274,7 @@ def test_a_flood_does_not_keep_us(tmp_path: Path) -> None:
 
     relay = Flooded(Container(root="/r", id="c", bundle="/b", rootfs="/b", created="", annotations={}, cgroups={}))
     relay.target, relay.ready = str(manager.path), True
-    relay.container = Container(**{**relay.container.__dict__, "pid": os.getpid()})
+    relay.container = relay.container.replace(pid=os.getpid())
     sender, relay.sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     relay.sock.setblocking(False)
     before = signal.signal(signal.SIGALRM, too_late)

@@ -21,8 +21,8 @@ MUTATIONS = (
         ),
         (
             "nothing escapes a kill by forking",
-            "            if not _kill_file(paths):\n                _freeze(paths, frozen=True)\n",
-            "            if not _kill_file(paths):\n",
+            "        if not _kill_file(paths):\n            _freeze(paths, frozen=True)\n",
+            "        _kill_file(paths)\n",
             "cgroups/test_processes.py::test_kill_by_freezing",
         ),
         (
@@ -70,11 +70,14 @@ MUTATIONS = (
             "    return [os.fsencode(line) for line in os.fsdecode(content).splitlines()]",
             "security/test_names.py",
         ),
+    ),
+    *at(
+        "pyoci/kernel/mountinfo.py",
         (
             "fields of mountinfo are split at its blanks only",
-            'fields, kind = before.split(b" "), after.partition(b" ")[0]',
-            'fields, kind = before.split(), after.partition(b" ")[0]',
-            "kernel/test_textfile.py::test_mounts_come_back",
+            'before.split(b" ", 6)[:6]',
+            "before.split()[:6]",
+            "kernel/test_mountinfo.py::test_mounts_come_back",
         ),
     ),
     *at(

@@ -45,7 +45,7 @@ MUTATIONS = (
         "pyoci/steps/init/targets.py",
         (
             "procfs and sysfs go to ordinary directories",
-            "            return path.open_in_root(context.root, name, flags, path.RESOLVE_NO_SYMLINKS)\n        except",
+            "            return path.open_in_root(context.root, name, flags, RESOLVE_NO_SYMLINKS)\n        except",
             "            return path.open_in_root(context.root, name, flags)\n        except",
             "security/test_proc.py::test_a_link_on_the_way_to_a_kernel_filesystem",
         ),
@@ -123,7 +123,7 @@ MUTATIONS = (
         ),
         (
             "the root file system has no link in its name",
-            "flags, resolve = os.O_PATH | os.O_DIRECTORY, path.RESOLVE_NO_SYMLINKS",
+            "flags, resolve = os.O_PATH | os.O_DIRECTORY, RESOLVE_NO_SYMLINKS",
             "flags, resolve = os.O_PATH | os.O_DIRECTORY, 0",
             "steps/init/test_rootfs.py::test_a_link_above_the_root",
         ),
@@ -141,7 +141,7 @@ MUTATIONS = (
         ),
         (
             "without pivot_root(2) no full procfs stays behind",
-            'if kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
+            'if one.kind in ("proc", "sysfs") and not (point + "/").startswith(inside):',
             "if False:",
             "steps/init/test_move_root.py::test_no_new_procfs_after_a_move",
         ),
@@ -250,7 +250,7 @@ MUTATIONS = (
         "pyoci/steps/init/terminal.py",
         (
             "the multiplexer is devpts's own",
-            "            if not real or filesystem_type(found) != _DEVPTS_MAGIC:",
+            "            if not real or filesystem_type(found) != DEVPTS_SUPER_MAGIC:",
             "            if False:",
             "security/test_terminal.py::test_a_trap_in_place_of_the_multiplexer",
         ),

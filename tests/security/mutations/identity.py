@@ -132,8 +132,8 @@ MUTATIONS = (
         ),
         (
             "exec keeps the container's AppArmor profile",
-            '"apparmor_profile": process.apparmor_profile or own.apparmor_profile,',
-            '"apparmor_profile": process.apparmor_profile,',
+            "apparmor_profile=process.apparmor_profile or own.apparmor_profile,",
+            "apparmor_profile=process.apparmor_profile,",
             "container/exec/test_merging.py",
         ),
     ),
@@ -219,7 +219,7 @@ MUTATIONS = (
         ),
         (
             "the process still ends with the runtime",
-            "        prctl.set_parent_death_signal(9)",
+            "        prctl.set_parent_death_signal(SIGKILL)",
             "        pass",
             "steps/init/test_identity.py::test_the_process_stays_hidden_and_dies_with_the_runtime",
         ),

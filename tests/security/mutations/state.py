@@ -206,7 +206,7 @@ MUTATIONS = (
         ),
         (
             "cgroups are absolute and without dots",
-            '            if path[:1] != "/" or path == "/" or os.path.abspath(path) != path:',
+            '            if path[:1] != "/" or path == "/" or pathname.absolute(path) != path:',
             "            if False:",
             "container/test_damaged.py::test_every_member_as_something_else",
         ),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyoci import config
+from pyoci import config, environment
 from pyoci.cli import spec
 from pyoci.config.namespaces import IdMapping
 from pyoci.errors import Error, StepError
@@ -132,7 +132,7 @@ def test_helpers_are_not_looked_for_in_relative_directories(monkeypatch: pytest.
     helper(tmp_path, "newuidmap", "exit 0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", ".:")
-    assert idmap._find("newuidmap") == ""
+    assert environment.find_program("newuidmap") == ""
 
 
 def test_root_does_not_ask_helpers() -> None:

@@ -20,7 +20,7 @@ from pyoci.container.create import create
 from pyoci.container.delete import delete
 from pyoci.container.options import CreateOptions
 from pyoci.errors import Error, StepError
-from pyoci.kernel import resctrl, textfile
+from pyoci.kernel import constants, resctrl, textfile
 from pyoci.plan import create as plan
 from pyoci.plan import exec
 from pyoci.plan.inputs import ExecInputs
@@ -212,7 +212,7 @@ def test_a_machine_without_resctrl(box: Box) -> None:
 
 def test_where_it_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resctrl, "PLACE", str(tmp_path))
-    monkeypatch.setattr(resctrl, "filesystem_type", lambda descriptor: resctrl._MAGIC)
+    monkeypatch.setattr(resctrl, "filesystem_type", lambda descriptor: constants.RDTGROUP_SUPER_MAGIC)
     assert resctrl.find() == str(tmp_path)
     monkeypatch.setattr(resctrl, "filesystem_type", lambda descriptor: 0)
     assert resctrl.find() == "", "mountinfo has none"

@@ -16,7 +16,7 @@ from pyoci import channel
 from pyoci.container.process.handshake import Handshake
 from pyoci.errors import Error, StepError
 from pyoci.kernel import mount as kernel
-from pyoci.kernel.constants import MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
+from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID
 from pyoci.kernel.signals import Interrupts
 from pyoci.steps.host.context import HostContext
 from pyoci.steps.host.sources import OpenSource
@@ -117,7 +117,7 @@ def test_a_second_mount_of_the_root_is_the_host_s(rootfs: Path, tmp_path: Path) 
     (rootfs / "link-to-mnt").symlink_to("/mnt")
 
     def prepare() -> None:
-        put(kernel.clone_tree(kernel.AT_FDCWD, os.fsencode(rootfs)), other)
+        put(kernel.clone_tree(AT_FDCWD, os.fsencode(rootfs)), other)
         put(kernel.new_filesystem("tmpfs"), other / "own")
         (other / "own/file").write_text("the host's mount")
 

@@ -85,7 +85,7 @@ def test_a_link_in_place_of_dev_leads_nowhere_else(rootfs: Path, target: str) ->
     """CVE-2026-41579, CVE-2026-47766."""
     outside = rootfs.parent / "outside"
     os.symlink(target.format(outside=outside), rootfs / "dev")
-    steps = [device("/dev/null"), MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True)]
+    steps = [device("/dev/null"), MakeLink(path="/dev/ptmx", target="pts/ptmx", overwrite=True)]
     at_root(rootfs, lambda made: carry_out(made, *steps))
     assert os.listdir(outside) == []
     [found] = rootfs.rglob("null")
@@ -204,7 +204,7 @@ def test_ptmx_is_replaced_and_other_links_are_not(rootfs: Path, kind: str) -> No
             os.mknod(rootfs / "dev" / name, 0o20666, os.makedev(5, 2))
     before = node(rootfs / "dev/fd")
     steps = [
-        MakeLink(path="/dev/ptmx", target="pts/ptmx", replace=True),
+        MakeLink(path="/dev/ptmx", target="pts/ptmx", overwrite=True),
         MakeLink(path="/dev/fd", target="/proc/self/fd"),
     ]
     at_root(rootfs, lambda made: carry_out(made, *steps))

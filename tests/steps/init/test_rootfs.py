@@ -14,7 +14,7 @@ import pytest
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import namespace
-from pyoci.kernel.constants import MOUNT_ATTR_NODEV, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
+from pyoci.kernel.constants import AT_FDCWD, MOUNT_ATTR_NODEV, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 from pyoci.steps.init.context import InitContext
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.rootfs import (
@@ -69,7 +69,7 @@ def test_what_the_host_mounts_below_the_root_later(rootfs: Path, parent: int, se
     """Slave (rootfsPropagation slave, rslave): it appears in the container. Private: it does not."""
 
     def body() -> bool:
-        tree = kernel.clone_tree(kernel.AT_FDCWD, os.fsencode(rootfs))
+        tree = kernel.clone_tree(AT_FDCWD, os.fsencode(rootfs))
         kernel.set_attributes(tree, propagation=MS_SHARED)
         put(tree, rootfs)
         ready, go = os.pipe(), os.pipe()
@@ -95,7 +95,7 @@ def test_what_the_host_mounts_below_the_root_later(rootfs: Path, parent: int, se
 
 def test_nothing_that_the_container_mounts_appears_on_the_host(rootfs: Path) -> None:
     def body() -> int:
-        tree = kernel.clone_tree(kernel.AT_FDCWD, os.fsencode(rootfs))
+        tree = kernel.clone_tree(AT_FDCWD, os.fsencode(rootfs))
         kernel.set_attributes(tree, propagation=MS_SHARED)
         put(tree, rootfs)
         before = len(mountinfo())

@@ -14,6 +14,7 @@ from pyoci.cli import spec
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
 from pyoci.kernel import procfs
+from pyoci.kernel.constants import SELINUX_MAGIC
 from pyoci.plan import create
 from pyoci.steps.init import selinux
 from pyoci.steps.init.cgroup_mounts import MountCgroup1
@@ -78,9 +79,9 @@ def proc(tmp_path: Path) -> int:
 @pytest.mark.parametrize(
     ("label", "magic", "expected"),
     [
-        (b"system_u:system_r:unconfined_t:s0\0", selinux._MAGIC, True),
-        (b"kernel\0", selinux._MAGIC, False),  # no policy is loaded
-        (b"", selinux._MAGIC, False),
+        (b"system_u:system_r:unconfined_t:s0\0", SELINUX_MAGIC, True),
+        (b"kernel\0", SELINUX_MAGIC, False),  # no policy is loaded
+        (b"", SELINUX_MAGIC, False),
         (b"unconfined\n", 0x01021994, False),  # AppArmor, and a tmpfs in the place
     ],
 )

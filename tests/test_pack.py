@@ -236,7 +236,7 @@ def test_what_is_held_needs_no_file(finder: pack.Finder, damage: str) -> None:
     path = Path(finder.path)
     there = {name for piece in ("trust", "main", "run") for name in PIECES[piece]}
     expected = {name: finder.code(name) for name in LATE["run"] if name not in PIECES}
-    started = finder.load("started")
+    supervise = finder.load("supervise")
     finder.hold("run")
     if damage == "gone":
         path.unlink()
@@ -244,7 +244,7 @@ def test_what_is_held_needs_no_file(finder: pack.Finder, damage: str) -> None:
         path.write_bytes(b"" if damage == "truncated" else b"x" * len(DATA))
     assert len(expected) > 40 and not expected.keys() & there
     assert {name: finder.code(name) for name in expected} == expected
-    assert finder.load("started") == started
+    assert finder.load("supervise") == supervise
     assert finder.find_spec("pyoci.config") is None  # not held: its own file is there for it
 
 

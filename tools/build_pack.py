@@ -30,10 +30,10 @@ PIECES = {
         name: ("trust", "cli.main", f"cli.{name}")
         for name in ("create", "run", "exec", "start", "state", "kill", "delete")
     },
-    "started": ("trust", "cli.main", "cli.run", "container.supervise"),
+    "supervise": ("trust", "cli.main", "cli.run", "container.supervise"),
 }
 # Needed after its own piece, besides modules of their own.
-LATE_PIECES = {"run": ["started"]}
+LATE_PIECES = {"run": ["supervise"]}
 # Over before anybody notices that they have begun: reading everything that they may import would be most of their work.
 QUICK = ("state", "list", "features", "help", "version")
 

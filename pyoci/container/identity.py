@@ -20,7 +20,6 @@ from pyoci.cgroups.files import ROOT
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
 from pyoci.kernel import namespace, textfile
-from pyoci.kernel.constants import NAMESPACE_FILES
 from pyoci.record import Record
 from pyoci.steps.host.context import HostContext
 
@@ -86,7 +85,7 @@ def find(container: Container, context: HostContext) -> Place:
 
 
 def _file(kind: str) -> str:
-    return NAMESPACE_FILES.get(kind, kind)
+    return namespace.FILES.get(kind, kind)
 
 
 def _inode(status: Any) -> list[int]:

@@ -227,12 +227,12 @@ _NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
 
 
 def to_json(container: Container) -> dict[str, Any]:
-    from pyoci.kernel.constants import NAMESPACE_FILES  # reading, which every command does, is done without
+    from pyoci.kernel.namespace import FILES  # reading, which every command does, is done without
 
     texts = [f"{name}={value}" for name, value in container.annotations.items()]
     paths = {}
     for kind, path in container.namespaces:
-        file = NAMESPACE_FILES.get(kind, kind)
+        file = FILES.get(kind, kind)
         own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
         paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
     rdt = {"intel_rdt_path": container.rdt_path, "intel_rdt_mon_path": container.rdt_monitor}

@@ -58,7 +58,7 @@ class _Run:
             raise
 
     def _prepare(self) -> None:
-        pack.preload("started")
+        pack.preload("supervise")
         from pyoci.container import supervise  # noqa: F401
         from pyoci.container.streams import foreground
 

@@ -150,6 +150,3 @@ PATH_MAX = 4096
 
 # namespaces(7): the inode of /proc/PID/ns/user for the first user namespace
 INITIAL_USER_INODE = 0xEFFFFFFD
-
-# Below /proc/PID/ns, for the types of linux.namespaces whose names are other ones there.
-NAMESPACE_FILES = {"mount": "mnt", "network": "net"}

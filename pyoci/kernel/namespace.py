@@ -11,7 +11,9 @@ from pyoci.kernel.libc import c_int, function
 _setns = function("setns", c_int, c_int)
 _unshare = function("unshare", c_int)
 
-# include/linux/proc_ns.h: the inode of the initial user namespace (the same number on every machine).
+# Below /proc/PID/ns, for the types of linux.namespaces whose names are other ones there.
+FILES = {"mount": "mnt", "network": "net"}
+
 _NS_GET_USERNS = 0xB701  # include/uapi/linux/nsfs.h
 
 

@@ -90,7 +90,7 @@ def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[
     if config.linux.seccomp is not None:
         from pyoci.steps.host.seccomp import CompileFilter
 
-        steps.append(CompileFilter(seccomp=config.linux.seccomp))
+        steps.append(CompileFilter(seccomp=config.linux.seccomp, told=True))
     steps += process.agent()
     if inputs.cgroups:
         steps.append(

@@ -194,7 +194,7 @@ def test_other_runtimes_containers_are_left_alone(
 
 @pytest.mark.parametrize("file", FILES[:1], ids=lambda file: file.stem)
 def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, file: Path) -> None:
-    """The other file of a container, config.json: every member as something else is refused, or harmless."""
+    """The other file of a container, saved-config.json: every member as something else is refused, or harmless."""
     write(filled(file, 4194303, 7, CGROUPS))
     directory = tmp_path / "root/a"
     descriptor = os.open(directory, os.O_RDONLY)
@@ -219,7 +219,7 @@ def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, 
             except ConfigError:  # a number that no JSON of ours has
                 continue
             except DamagedError as error:
-                assert error.message.startswith(f"{directory}/config.json#/"), error.message
+                assert error.message.startswith(f"{directory}/saved-config.json#/"), error.message
                 refused += 1
                 continue
             assert read_config(found["config"]).linux is not None

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parents[2]
 READ = """
 import json, sys
 from pyoci import jsonfile
-from pyoci.cgroups import statistics
+from pyoci.cgroups.statistics import statistics
 print(jsonfile.dumps({"type": "stats", "id": sys.argv[1], "data": statistics.read(json.loads(sys.argv[2]))}))
 """
 

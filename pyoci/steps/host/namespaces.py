@@ -9,7 +9,6 @@ from pyoci.config.linux import Sysctl, sysctl_name
 from pyoci.config.namespaces import FLAGS, Namespace
 from pyoci.errors import StepError
 from pyoci.kernel import namespace
-from pyoci.kernel.constants import NAMESPACE_FILES
 from pyoci.steps.host.context import HostContext, HostStep
 from pyoci.steps.step import failed
 
@@ -42,7 +41,7 @@ class OpenNamespace(HostStep):
             raise self._other(found)
         if self.sysctl is not None:
             type = self.namespace.type
-            own = os.stat(f"self/ns/{NAMESPACE_FILES.get(type, type)}", dir_fd=context.proc)
+            own = os.stat(f"self/ns/{namespace.FILES.get(type, type)}", dir_fd=context.proc)
             if os.path.samestat(own, os.fstat(descriptor)):
                 raise self._hosts(self.sysctl)
 
@@ -58,7 +57,7 @@ class OpenNamespace(HostStep):
 
     def _hint(self) -> str:
         type = self.namespace.type
-        file = NAMESPACE_FILES.get(type, type)
+        file = namespace.FILES.get(type, type)
         return f"a {type} namespace is a file like /proc/PID/ns/{file}, or one that such a file is bound on"
 
     def _hosts(self, sysctl: Sysctl) -> StepError:

@@ -7,7 +7,7 @@ from errno import EAGAIN, ENOSPC, EPERM
 from pyoci import os
 from pyoci.config.namespaces import Namespace
 from pyoci.kernel import namespace, prctl
-from pyoci.kernel.constants import CLONE_NEWUSER, NAMESPACE_FILES, SIGKILL
+from pyoci.kernel.constants import CLONE_NEWUSER, SIGKILL
 from pyoci.kernel.network import loopback_up
 from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.step import failed
@@ -86,7 +86,7 @@ class SendIdentity(InitStep):
 
     def execute(self, context: InitContext) -> None:
         flags = os.O_RDONLY | os.O_CLOEXEC
-        files = [f"self/ns/{NAMESPACE_FILES.get(kind, kind)}" for kind in self.kinds]
+        files = [f"self/ns/{namespace.FILES.get(kind, kind)}" for kind in self.kinds]
         opened = [os.open(file, flags, dir_fd=context.proc) for file in files]
         names = list(self.kinds)
         if self.root:

@@ -233,10 +233,10 @@ def test_imports_nothing_beyond_its_own_modules() -> None:
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import pyoci.config, pyoci.jsonfile\n"
         "bare = set(sys.modules)\n"
-        "from pyoci.config import schema; schema.check({'ociVersion': '1'})\n"
+        "from pyoci.config.schema import schema; schema.check({'ociVersion': '1'})\n"
         "print(sorted(set(sys.modules) - bare))"
     )
     root = str(Path(pyoci.__file__).parent.parent)
     command = [sys.executable, "-I", "-S", "-c", script, root]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['pyoci.config.schema.schema', 'pyoci.config.schema.table']"
+    assert done.stdout.strip() == "['pyoci.config.schema', 'pyoci.config.schema.schema', 'pyoci.config.schema.table']"

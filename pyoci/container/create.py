@@ -1,4 +1,4 @@
-"""create: from a bundle to a process that waits for start (runtime.md, "Create"; DESIGN 4.1).
+"""create: from a bundle to a process that waits for start (runtime.md, "Create").
 
 Whatever fails, or a signal that ends the runtime, undoes all that was made, newest first: process, cgroups, directory.
 What SIGKILL leaves is on record in state.json before it is made, so that `delete --force` finds it.

@@ -1,4 +1,4 @@
-"""exec: one more process in a container that exists (DESIGN 4.2). Whatever fails leaves nothing: there is a process, or
+"""exec: one more process in a container that exists. Whatever fails leaves nothing: there is a process, or
 there is none.
 """
 

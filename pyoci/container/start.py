@@ -1,4 +1,4 @@
-"""start: let the container's process become its program (runtime.md, "Start"; DESIGN 4.4)."""
+"""start: let the container's process become its program (runtime.md, "Start")."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The plan is closed: between clone and execve nothing happens that is not one of its steps.
 
     host        prepare     before there is a process: cgroups, sources of bind mounts, the filter
-    stage 1     first       only when namespaces are joined that act on children only (DESIGN 4.2)
+    stage 1     first       only when namespaces are joined that act on children only
     host        maps        written while stage 1, or the container's process, waits
     host        admit       what only the runtime may do to the process before it hides
     container   inside      namespaces, mounts, devices, then `mounted`
@@ -93,7 +93,7 @@ def _is_new(namespace: Namespace | None) -> bool:
 
 
 class _Shape:
-    """How the container's process comes to its namespaces: by one clone, or in two stages (DESIGN D4)."""
+    """How the container's process comes to its namespaces: by one clone, or in two stages."""
 
     def __init__(self, config: Config) -> None:
         every = config.linux.namespaces

@@ -1,4 +1,4 @@
-"""The plan of exec: the steps of create's process, in a container that exists (DESIGN 4.2). Pure.
+"""The plan of exec: the steps of create's process, in a container that exists. Pure.
 
     host        prepare   the seccomp filter, the cgroups
     stage 1     first     in the host's pid namespace, unseen: joins everything, becomes the user, drops what it can

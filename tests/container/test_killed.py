@@ -38,7 +38,7 @@ def rich(config: dict[str, Any]) -> None:
 
 
 def two_stages(config: dict[str, Any]) -> None:
-    """A user and a time namespace with offsets: DESIGN's second shape of the process."""
+    """A user and a time namespace with offsets: the process is made in two stages."""
     rich(config)
     config["linux"]["namespaces"] += [{"type": "user"}, {"type": "time"}, {"type": "cgroup"}]
     mappings = [{"containerID": 0, "hostID": 0, "size": 65536}]

@@ -29,7 +29,7 @@ SLOW = [HealthCheck.filter_too_much, HealthCheck.too_slow]
 
 # Properties with a default that a plan carries out although config.json does not mention them.
 DEFAULTS = {
-    "/linux/cgroupsPath": "features.md 3.2: the container's id",
+    "/linux/cgroupsPath": "without one it is the container's id, as with runc",
     "/linux/resources/devices": "config-linux.md, Default Devices: they are allowed",
     "/linux/devices": "config-linux.md, Default Devices",
     "/linux/rootfsPropagation": "config-linux.md: the runtime's own; nothing leaks to the host",
@@ -173,7 +173,7 @@ def test_making_a_plan_makes_no_system_call() -> None:
     assert child(forbidden=False) == 7
 
 
-# -- shapes (DESIGN D4, 4.2) -----------------------------------------------------------------------------------------
+# -- shapes -----------------------------------------------------------------------------------------
 
 NEW = ""
 JOINED = "/proc/1/ns/x"

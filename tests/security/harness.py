@@ -37,7 +37,7 @@ _ALL = [f"CAP_{name}" for name in ("CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "M
 # the runtime's care stands between the container and the canary.
 #   root    no user namespace anywhere
 #   userns  the container has one
-#   nested  the runtime itself is in one, where it may mount but not open sources beforehand (DESIGN D5)
+#   nested  the runtime itself is in one, where it may mount but not open sources beforehand
 MODES = ("root", "userns", "nested")
 
 

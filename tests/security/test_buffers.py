@@ -1,4 +1,4 @@
-"""SEC-34: the kernel writes nothing beyond the memory that it is given (BPF_PROG_QUERY of Linux 6.17 to 7.2 did).
+"""The kernel writes nothing beyond the memory that it is given (BPF_PROG_QUERY of Linux 6.17 to 7.2 did).
 
 Every buffer of pyoci.kernel.libc is put between guards here, and every call that has one is made.
 """

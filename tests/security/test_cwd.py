@@ -1,4 +1,4 @@
-"""SEC-40: making process.cwd makes nothing outside the root (CVE-2026-55686, CVE-2024-21626)."""
+"""Making process.cwd makes nothing outside the root (CVE-2026-55686, CVE-2024-21626)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEC-05, SEC-15, SEC-16: which files of the host a container can reach by descriptor: those that the caller meant.
+"""Which files of the host a container can reach by descriptor: those that the caller meant.
 
 CVE-2024-21626, CVE-2016-9962.
 """
@@ -216,7 +216,7 @@ def out_of_the_root(done: Done) -> bool:
 @pytest.mark.parametrize("way", ["directly", "by a link"])
 @pytest.mark.parametrize("preserve", [0, 4])
 def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str, preserve: int) -> None:
-    """SEC-14: process.cwd = /proc/self/fd/N, with a directory of the host open as every N and as our own."""
+    """process.cwd = /proc/self/fd/N, with a directory of the host open as every N and as our own."""
     bundle = any_arena.bundle("cat file dir/file ../canary/file; readlink /proc/self/cwd")
     config = json.loads((bundle / "config.json").read_text())
     numbers = [*range(3, 17), LAST] if way == "directly" and not preserve else range(3, 8)

@@ -1,4 +1,4 @@
-"""SEC-21: /dev of the image is a link. Nothing is made, removed or mounted where it leads outside of the root.
+"""/dev of the image is a link. Nothing is made, removed or mounted where it leads outside of the root.
 
 CVE-2026-41579. The canary tree holds the names that a runtime replaces: ptmx, console, fd, null, tty, pts, shm.
 """

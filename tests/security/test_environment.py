@@ -1,4 +1,4 @@
-"""SEC-28, SEC-39: nothing in the caller's environment changes what the runtime does, or reaches the container."""
+"""Nothing in the caller's environment changes what the runtime does, or reaches the container."""
 
 from __future__ import annotations
 

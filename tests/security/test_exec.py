@@ -1,4 +1,4 @@
-"""The exec halves of SEC-02, 03, 07, 14 and 16: what a container can see, and reach, of a process that joins it.
+"""exec: what a container can see, and reach, of a process that joins it.
 
 CVE-2016-9962, CVE-2019-5736, CVE-2019-16884, CVE-2024-21626.
 """
@@ -101,7 +101,7 @@ NOTHING: Callable[[dict[str, Any]], object] = lambda config: None  # noqa: E731
 def test_what_the_container_sees(
     arena: Arena, change: Callable[[dict[str, Any]], object], flags: tuple[str, ...], more: int
 ) -> None:
-    """SEC-02: CAP_SYS_PTRACE and no user namespace, while many execs run, with two hundred directories of the host open
+    """CAP_SYS_PTRACE and no user namespace, while many execs run, with two hundred directories of the host open
     in the caller. Whatever the container catches has its mount namespace, root and capabilities, and one socket."""
     watch = Watch(arena, change, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH | more)
     share = EXECS if change is NOTHING and not flags else EXECS // 20
@@ -119,7 +119,7 @@ def test_what_the_container_sees(
 
 @pytest.mark.parametrize("change", [NOTHING, a_filter])
 def test_what_a_container_without_sys_ptrace_sees(arena: Arena, change: Callable[[dict[str, Any]], object]) -> None:
-    """SEC-02: nothing but programs. No process on its way there may be looked into: it is not dumpable, though it has
+    """Nothing but programs. No process on its way there may be looked into: it is not dumpable, though it has
     the container's user and no capability that the container has not."""
 
     def plain(config: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ def test_what_a_container_without_sys_ptrace_sees(arena: Arena, change: Callable
 
 
 def test_the_caller_s_terminal(arena: Arena) -> None:
-    """SEC-23, CVE-2016-10124: whoever may trace a process that has the caller's terminal can type on it (TIOCSTI)."""
+    """CVE-2016-10124: whoever may trace a process that has the caller's terminal can type on it (TIOCSTI)."""
     watch = Watch(arena, NOTHING, SYS_PTRACE | DAC_OVERRIDE | DAC_READ_SEARCH)
     master, slave = pty.openpty()
 
@@ -223,7 +223,7 @@ def running(arena: Arena, change: Callable[[dict[str, Any]], object] | None = No
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_executable_of_the_runtime(any_arena: Arena, pyoci: str, target: str) -> None:
-    """SEC-03: /proc/self/exe as the program. It can be executed, with the image's loader, and never written to."""
+    """/proc/self/exe as the program. It can be executed, with the image's loader, and never written to."""
     with running(any_arena) as rootfs:
         lay(rootfs, interpreter_of(pyoci))
         done = any_arena("exec", "c", TARGETS[target], "x")
@@ -232,7 +232,7 @@ def test_the_executable_of_the_runtime(any_arena: Arena, pyoci: str, target: str
 
 
 def test_the_executable_of_the_runtime_seen_by_others(arena: Arena, pyoci: str) -> None:
-    """SEC-03: the container's first process opens every /proc/PID/exe, and tries to write once that has ended."""
+    """The container's first process opens every /proc/PID/exe, and tries to write once that has ended."""
     bundle = arena.bundle("/overwrite", "600s", change=may_look)
     lay(bundle / "rootfs", interpreter_of(pyoci))
     assert arena("run", "--detach", "--bundle", str(bundle), "c").stderr == ""
@@ -248,7 +248,7 @@ def test_the_executable_of_the_runtime_seen_by_others(arena: Arena, pyoci: str) 
 
 @pytest.mark.parametrize("way", ["a directory", "covered by the container"])
 def test_proc_is_not_the_container_s(arena: Arena, way: str) -> None:
-    """SEC-07: a container whose /proc is a directory of the image, from the beginning or because it has mounted that
+    """A container whose /proc is a directory of the image, from the beginning or because it has mounted that
     over its procfs; exec writes and reads its own."""
 
     def change(config: dict[str, Any]) -> None:
@@ -279,7 +279,7 @@ def test_proc_is_not_the_container_s(arena: Arena, way: str) -> None:
 
 @pytest.mark.parametrize("way", ["directly", "by a link"])
 def test_a_working_directory_named_by_descriptor(any_arena: Arena, way: str) -> None:
-    """SEC-14: exec --cwd /proc/self/fd/N, with a directory of the host open as every N and as our own."""
+    """exec --cwd /proc/self/fd/N, with a directory of the host open as every N and as our own."""
     script = "cat file dir/file ../canary/file; readlink /proc/self/cwd"
     with running(any_arena) as rootfs, inherited(any_arena.canary) as options:
         numbers = [*range(3, 17), LAST] if way == "directly" else [3, 4, 5, 6, 7]
@@ -310,7 +310,7 @@ def test_a_working_directory_in_another_mount_namespace(arena: Arena) -> None:
 
 @pytest.mark.parametrize("way", ["directly", "by a link", "by a script"])
 def test_a_program_named_by_descriptor(any_arena: Arena, way: str) -> None:
-    """SEC-16: args[0] = /proc/self/fd/N, with a program of the host open as every N: it is never executed."""
+    """args[0] = /proc/self/fd/N, with a program of the host open as every N: it is never executed."""
     program = any_arena.directory / "program-of-the-host"
     shutil.copy(any_arena.reporter, program)
     with running(any_arena) as rootfs, inherited(program) as options:
@@ -330,7 +330,7 @@ def test_a_program_named_by_descriptor(any_arena: Arena, way: str) -> None:
 
 @pytest.mark.parametrize("text", ["", ":", "1:", ":1", "-1", "+1", "4294967295", "4294967296", " 1", "1_0", "١", "1e3"])
 def test_ids_are_ascii_digits(arena: Arena, text: str) -> None:
-    """SEC-01, SEC-35: nothing is taken for 0, or looked up as a name."""
+    """Nothing is taken for 0, or looked up as a name."""
     with running(arena) as rootfs:
         (rootfs / "etc/passwd").write_text(f"{text}:x:0:0::/:/bin/sh\n")
         done = arena("exec", "--user", text, "c", "/bin/id", "-u")
@@ -338,7 +338,7 @@ def test_ids_are_ascii_digits(arena: Arena, text: str) -> None:
 
 
 def test_a_capability_is_not_inheritable(arena: Arena) -> None:
-    """SEC-12: exec --cap (CVE-2022-29162)."""
+    """exec --cap (CVE-2022-29162)."""
     with running(arena):
         done = arena("exec", "--cap", "CAP_NET_RAW", "c", "/bin/grep", "Cap", "/proc/self/status")
         sets = {line.split(":")[0]: int(line.split()[1], 16) for line in done.stdout.splitlines()}
@@ -348,7 +348,7 @@ def test_a_capability_is_not_inheritable(arena: Arena) -> None:
 
 @pytest.mark.parametrize("sub", ["..", "../{}-evil", "/../{}-evil", "a/../../{}-evil"])
 def test_no_sibling_s_cgroup(arena: Arena, sub: str) -> None:
-    """SEC-37: a cgroup whose name begins like the container's is not below it."""
+    """A cgroup whose name begins like the container's is not below it."""
     with running(arena):
         paths = json.loads((arena.root / "c/state.json").read_text())["cgroup_paths"]
         evil = [f"{path}-evil" for path in dict.fromkeys(paths.values())]

@@ -1,4 +1,4 @@
-"""SEC-03, SEC-04: the host's interpreter is the container's /proc/self/exe for a while, and cannot be written to.
+"""The host's interpreter is the container's /proc/self/exe for a while, and cannot be written to.
 
 CVE-2019-5736. Whoever breaks the seal sees these tests fail; they write back what they read, so nothing else breaks.
 """

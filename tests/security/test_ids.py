@@ -1,4 +1,4 @@
-"""SEC-35: a number that is no id never becomes one, least of all 0 (CVE-2026-30892, runc's cut to 32 bits)."""
+"""A number that is no id never becomes one, least of all 0 (CVE-2026-30892, runc's cut to 32 bits)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEC-27: once the root or the namespaces have changed, nothing is loaded by name (CVE-2019-14271, CVE-2026-41567)."""
+"""Once the root or the namespaces have changed, nothing is loaded by name (CVE-2019-14271, CVE-2026-41567)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEC-18: files are masked with the null device, or the create fails. CVE-2025-31133."""
+"""Files are masked with the null device, or the create fails. CVE-2025-31133."""
 
 from __future__ import annotations
 

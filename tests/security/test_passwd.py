@@ -1,4 +1,4 @@
-"""SEC-36: an /etc/passwd that is a trap costs neither time nor memory, and HOME is "/" then (trap 110)."""
+"""An /etc/passwd that is a trap costs neither time nor memory, and HOME is "/" then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEC-07, SEC-08, SEC-19: /proc and /sys are what they seem, and what is written below /proc reaches nothing else.
+"""/proc and /sys are what they seem, and what is written below /proc reaches nothing else.
 
 CVE-2019-16884, CVE-2019-19921, CVE-2023-27561, CVE-2023-28642, CVE-2025-52881.
 """

@@ -83,7 +83,7 @@ BINDS = {
 @pytest.mark.parametrize("options", BINDS, ids=",".join)
 @pytest.mark.parametrize("submount", ["", "/sub"])
 def test_a_mount_inside_a_bind_of_a_shared_mount(any_arena: Arena, options: tuple[str, ...], submount: str) -> None:
-    """DESIGN D5: a bind is a slave unless it asks to be shared; `submount` is a shared mount below the source."""
+    """A bind is a slave unless it asks to be shared; `submount` is a shared mount below the source."""
     if options == ("bind",):
         submount = ""  # is not part of it; and in a user namespace the kernel refuses to show what it covers
     with host(any_arena) as outside:

@@ -1,4 +1,4 @@
-"""SEC-48: what is asked for read-only is read-only, or there is no container."""
+"""What is asked for read-only is read-only, or there is no container."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_what_nobody_asked_for_is_writable(any_arena: Arena, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", [root, path, masked_directory])
 def test_without_a_mount_namespace(any_arena: Arena, tmp_path: Path, kind: Any) -> None:
-    """Refused: it would be done to the host (trap 112)."""
+    """Refused: it would be done to the host."""
     arena = any_arena
 
     def usual(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""SEC-24: a name leads nowhere but to a directory below --root, and that directory is nobody else's."""
+"""A name leads nowhere but to a directory below --root, and that directory is nobody else's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SEC-10, SEC-17: where mounts go: static and raced links in the root file system and in shared volumes.
+"""Where mounts go: static and raced links in the root file system and in shared volumes.
 
 CVE-2021-30465, CVE-2024-45310 and their kind. `a` is the attacked name. A link may lead anywhere inside the root: there
 the mount must be, or the create has failed; outside nothing is made and nothing is mounted.

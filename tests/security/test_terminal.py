@@ -1,4 +1,4 @@
-"""SEC-20: the terminal is the container's own devpts's, whatever the image has in its place. CVE-2025-52565."""
+"""The terminal is the container's own devpts's, whatever the image has in its place. CVE-2025-52565."""
 
 from __future__ import annotations
 

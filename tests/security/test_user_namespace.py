@@ -1,4 +1,4 @@
-"""SEC-46: whether the runtime is in a user namespace is told by the namespace, not by its id map (trap 122)."""
+"""Whether the runtime is in a user namespace is told by the namespace, not by its id map."""
 
 from __future__ import annotations
 

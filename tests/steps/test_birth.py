@@ -1,4 +1,4 @@
-"""Handshake: what the program inherits is the same whoever has started the runtime (DESIGN 4.3)."""
+"""Handshake: what the program inherits is the same whoever has started the runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""exec: how a process comes into a container that exists (DESIGN 4.2).
+"""exec: how a process comes into a container that exists.
 
 Stage 1 does all of this, in the host's pid namespace, where the container cannot see it. Its child is the first process
 that the container can see; by then nothing of the host is left but the channel.

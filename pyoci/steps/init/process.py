@@ -73,7 +73,7 @@ def home(uid: int) -> bytes:
     """The home directory of `uid` in /etc/passwd; "/" if there is none, or no file that is safe to read.
 
     The file is the image's: it may be a FIFO, a device, a directory or endless. It is opened without blocking, must
-    be a regular file of at most 10 MiB, and lines over 64 KiB end the search (SEC-36).
+    be a regular file of at most 10 MiB, and lines over 64 KiB end the search.
     """
     try:
         descriptor = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)

@@ -204,7 +204,7 @@ class MakeReadOnly(InitStep):
 
 
 class MakeWorkingDirectory(InitStep):
-    """Make process.cwd if it is missing, owned by root, before the root becomes read-only (SEC-40)."""
+    """Make process.cwd if it is missing, owned by root, before the root becomes read-only."""
 
     pointer: str = "/process/cwd"
     path: str

@@ -308,7 +308,7 @@ def test_the_cgroups_that_are_seen(user: Rootless) -> None:
 
 @pytest.mark.parametrize("cgroup", ["own", "host"])
 def test_what_is_delegated_cannot_be_changed_from_inside(delegated: Rootless, cgroup: str) -> None:
-    """SEC-13, CVE-2023-25809: the cgroups are the user's, who is root in there; what keeps them is the mount."""
+    """CVE-2023-25809: the cgroups are the user's, who is root in there; what keeps them is the mount."""
     change = without("cgroup") if cgroup == "host" else changes()
     seen = looked(delegated, change)
     kind, options = mounted(seen, "/sys/fs/cgroup")[-1]

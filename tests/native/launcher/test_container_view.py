@@ -1,4 +1,4 @@
-"""What a container could reach through the process that waits for `start` (SEC-03, SEC-04, SEC-05)."""
+"""What a container could reach through the process that waits for `start`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The commands that make containers run from an executable through which the host's cannot be changed
-(SEC-03, SEC-04, SEC-05: the launcher's part)."""
+(the launcher's part)."""
 
 from __future__ import annotations
 

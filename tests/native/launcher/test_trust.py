@@ -1,4 +1,4 @@
-"""Files that others may write are not run (SEC-29, the launcher's part)."""
+"""Files that others may write are not run (the launcher's part)."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def test_a_hook_that_does_not_read(box: Box, log: Log) -> None:
     whole_life(box, bundle)
 
 
-# environment (trap 103)
+# environment
 
 KEPT = {"PATH": os.environ["PATH"], "HOME": "/root", "USER": "somebody"}
 SECRET = {"SECRET": "swordfish", "PYTHONPATH": "/swordfish", "LD_LIBRARY_PATH": "/swordfish"}
@@ -247,7 +247,7 @@ def test_a_failure_in_create(box: Box, log: Log, kind: str, command: str) -> Non
 @pytest.mark.parametrize("command", ["start", "run", "detached"])
 @pytest.mark.parametrize("kind", ["startContainer", "poststart"])
 def test_a_failure_in_start(box: Box, log: Log, kind: str, command: str) -> None:
-    """start leaves a stopped container, run none; after startContainer the program has not run (trap 101)."""
+    """start leaves a stopped container, run none; after startContainer the program has not run."""
     hooks = {kind: failing(log, kind), "poststop": [log.shell(f"echo x > {log.directory}/poststop")]}
     bundle = log.bundle("write", "/log/program", "x", ",", "sleep", **hooks)
     if command == "start":
@@ -335,7 +335,7 @@ def test_timeout(box: Box, log: Log, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["createRuntime", "poststart"])
 def test_a_grandchild_that_holds_the_output(box: Box, log: Log, kind: str) -> None:
-    """The hook has ended, that counts: nobody waits for the end of its output, nor for its timeout (trap 104)."""
+    """The hook has ended, that counts: nobody waits for the end of its output, nor for its timeout."""
     bundle = log.bundle(**{kind: [log.shell(f"sleep 20 & echo $! > {log.directory}/pid", timeout=10)]})
     seconds, done = took(box, "create", "--bundle", bundle, "a")
     assert done.stderr == ""

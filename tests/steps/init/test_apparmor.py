@@ -68,7 +68,7 @@ def test_the_program_has_the_profile(box: Box, no_new_privileges: bool) -> None:
 
 @pytest.mark.parametrize("name", ["pyoci-nobody", "pyoci-inner x", "unconfined_foo", "pyoci-inner//&pyoci-nobody"])
 def test_a_profile_that_is_not_loaded(box: Box, name: str) -> None:
-    """Also names that begin like one that is, or like none (SEC-44)."""
+    """Also names that begin like one that is, or like none."""
     done = box("run", "--bundle", str(box.bundle("report", change=confined(name))), "a")
     said = done.stderr.splitlines()
     assert done.returncode == 1

@@ -123,7 +123,7 @@ def test_v2_without_a_namespace_shows_the_hosts_tree(v2_box: Box) -> None:
 
 
 def test_v2_where_a_mount_is_refused_the_own_cgroup_is_bound(v2_box: Box) -> None:
-    """In a user namespace whose cgroup namespace is the host's: EPERM, then a bind (trap 50)."""
+    """In a user namespace whose cgroup namespace is the host's: EPERM, then a bind."""
 
     def change(config: Config) -> None:
         config["linux"]["namespaces"].append({"type": "user"})

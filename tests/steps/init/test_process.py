@@ -48,7 +48,7 @@ def seen(done: Done) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("env", [["A=1"], [], None], ids=["some", "empty", "absent"])
 def test_home_from_the_image(box: Box, uid: int, home: str, env: list[str] | None) -> None:
-    """Appended, also when config.json has no env at all (trap 109)."""
+    """Appended, also when config.json has no env at all."""
     given = process(env=env) if env is not None else without("env")
     done = run(box, changes(given, process(user={"uid": uid, "gid": uid})), {"etc/passwd": PASSWD})
     assert seen(done)["env"] == [*(env or []), f"HOME={home}"]

@@ -341,7 +341,7 @@ def test_read_only_root(look: Look, options: tuple[str, ...]) -> None:
     + [("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable"), ("runbindable", "unbindable")],
 )
 def test_root_propagation(box: Box, name: str | None, tag: str) -> None:
-    """All eight values (trap 114), with the rootfs on a shared mount of the host."""
+    """All eight values, with the rootfs on a shared mount of the host."""
 
     def change(config: Config) -> None:
         writable(config)

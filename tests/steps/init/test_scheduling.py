@@ -247,7 +247,7 @@ def affinity(initial: str, final: str) -> ExecCpuAffinity:
     ],
 )
 def test_exec_affinity(initial: str, final: str, cpus: set[int] | None) -> None:
-    """Both, one, or none: with neither, every CPU, whatever the caller has (trap 38)."""
+    """Both, one, or none: with neither, every CPU, whatever the caller has."""
     wanted = affinity(initial, final)
     everything = os.sched_getaffinity(0)
 

@@ -224,7 +224,7 @@ def test_resize(box: Box) -> None:
 
 
 def test_input_of_the_terminal_does_not_reach_the_callers(box: Box) -> None:
-    """TIOCSTI by the program types into its own terminal, not into the shell that started it (SEC-23)."""
+    """TIOCSTI by the program types into its own terminal, not into the shell that started it."""
     bundle = box.bundle("report", ",", "echo", change=with_terminal())
     caller = Foreground(box, bundle)
     try:

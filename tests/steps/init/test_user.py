@@ -141,7 +141,7 @@ def test_an_id_that_is_not_mapped(box: Box, member: str) -> None:
 @pytest.mark.parametrize("caller", [0o077, 0o000])
 @pytest.mark.parametrize(("given", "expected"), [(None, 0o022), (0o027, 0o027), (0, 0)])
 def test_umask(look: Look, caller: int, given: int | None, expected: int, own_mounts: bool) -> None:
-    """process.user.umask, else 022; never the caller's, also without a mount namespace (trap 111)."""
+    """process.user.umask, else 022; never the caller's, also without a mount namespace."""
     user = {"uid": 0, "gid": 0} | ({} if given is None else {"umask": given})
     bare = changes(no_mounts, namespaces("pid", "ipc", "uts", "network"))
     seen = look(changes(process(user=user), *(() if own_mounts else (bare,))), preexec_fn=lambda: os.umask(caller))

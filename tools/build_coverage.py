@@ -194,11 +194,11 @@ def steps(raw: Raw) -> set[tuple[str, str]]:
     found = set()
     for layout in LAYOUTS:
         read = config.read(_complete(raw, layout.version))
-        if read.process is not None and not read.process.args:  # which the rules refuse
+        if read.process is None or not read.process.args:  # which the rules refuse, or nothing to execute
             continue
         try:
             made = create.make(read, _around(read, layout))
-            entered = exec.make(read, EXEC_INPUTS)
+            entered = exec.make(read.process, read, EXEC_INPUTS)
         except (Error, AssertionError):  # without this property there is no such container
             continue
         found |= {_seen(step) for _, step in (*made.steps(), *entered.steps())}

@@ -29,7 +29,7 @@ from pyoci.undo import Undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyoci.config import Config
+    from pyoci.config.process import Process
     from pyoci.config.seccomp import Seccomp
     from pyoci.container.streams.foreground import Foreground
 
@@ -78,10 +78,11 @@ class _Execution:
         container, kept = state.load_config(options.root, options.id)
         container = _checked(container, options.ignore_paused)
         config = exec_process.config(options.process, container.bundle, kept)
-        assert config.process is not None
+        wanted = config.process
+        assert wanted is not None  # config() has read one
         placed = _place(container, options.cgroup)
         check_preserved(options.preserve_fds)
-        self.terminal.check(config.process.terminal)
+        self.terminal.check(wanted.terminal)
         pidfd_socket = console.connect(options.pidfd_socket, "--pidfd-socket") if options.pidfd_socket else None
         self.interrupts.install()
         with Undo() as undo:
@@ -89,10 +90,10 @@ class _Execution:
             context = contexts.begin(options.root, self.interrupts, undo)
             self._open(container, context)
             try:
-                inputs = self._inputs(container, placed, not kept["no_new_keyring"], config, context)
+                inputs = self._inputs(container, placed, not kept["no_new_keyring"], wanted, context)
             except (FileNotFoundError, ProcessLookupError):  # what is read by its pid: it has ended meanwhile
                 raise self._ended(context) from None
-            plan = exec.make(config, inputs)
+            plan = exec.make(wanted, config, inputs)
             contexts.follow(plan, context)
             run(plan.prepare, context)
             self.terminal.separate(inputs.pipes, inputs.owner, context.init)
@@ -135,10 +136,9 @@ class _Execution:
         )
 
     def _inputs(
-        self, container: Container, placed: dict[str, str], own_keyring: bool, config: Config, context: HostContext
+        self, container: Container, placed: dict[str, str], own_keyring: bool, wanted: Process, context: HostContext
     ) -> ExecInputs:
         options = self.options
-        assert config.process is not None
         listen = listen_fds()
         enough = options.preserve_fds + listen + 64 < getrlimit(RLIMIT_NOFILE)[0]
         file_limit = None if enough else raise_file_limit()  # before the first of many descriptors is opened
@@ -149,11 +149,11 @@ class _Execution:
         fallback = ""
         if not options.cgroup and set(placed) == {""}:
             fallback = identity.cgroup_below(container, context.proc)
-        if config.process.user.additional_gids and not place.set_groups:
+        if wanted.user.additional_gids and not place.set_groups:
             from pyoci.container import groups
 
-            groups.without(config.process.user)
-        umask = config.process.user.umask
+            groups.without(wanted.user)
+        umask = wanted.user.umask
         return ExecInputs(
             id=container.id,
             joins=place.joins,
@@ -176,7 +176,7 @@ class _Execution:
             bundle=container.bundle,
             annotations=container.annotations,
             privileged=privileged,
-            pipes=foreign_streams(config.process, options.detach, mapped="user" in place.joins),
+            pipes=foreign_streams(wanted, options.detach, mapped="user" in place.joins),
             owner=place.owner,
         )
 

@@ -49,13 +49,11 @@ NO_PROCESS = Process(args=(), cwd="/")
 
 def make(config: Config, inputs: CreateInputs) -> Plan:
     """The Plan for create. Raises ConfigError for what only the combination with `inputs` makes wrong."""
-    if config.process is None:  # required for start only: the container is made and waits
-        config = config.replace(process=NO_PROCESS)
-    assert config.process is not None
+    wanted = config.process or NO_PROCESS  # required for start only: the container is made and waits
     state = HookState(id=inputs.id, bundle=inputs.bundle, annotations=config.annotations)
     shape = _Shape(config)
     mounts = Mounts(config, inputs)
-    process = ProcessPlan(config, config.process, inputs, may_set_groups(config, inputs.host), state)
+    process = ProcessPlan(config, wanted, inputs, may_set_groups(config, inputs.host), state)
     hooks = config.hooks
     early = _hooks("prestart", hooks.prestart, state) + _hooks("createRuntime", hooks.create_runtime, state)
     synchronize = (sync.Send(kind="mounted"), sync.Await(kind="hooked")) if early else ()
@@ -65,19 +63,19 @@ def make(config: Config, inputs: CreateInputs) -> Plan:
         private_pid=_is_new(config.linux.namespace("pid")),
         prepare=_prepare(config, inputs, shape, mounts, process),
         first=shape.first(inputs),
-        maps=_maps(config, inputs, shape),
-        admit=_admit(config, shape, inputs) + process.name(),
+        maps=_maps(config, wanted, inputs, shape),
+        admit=_admit(config, wanted, shape, inputs) + process.name(),
         inside=shape.enter(inputs) + process.session() + mounts.make() + synchronize,
         mounted=early,
         finish=(
             *_container_hooks(hooks.create_container, state),
-            *mounts.switch(process.terminal()),
+            *mounts.switch(process.terminal(), wanted.cwd),
             _send_identity(config),
             *process.finish(),
         ),
         launch=process.launch(),
         preserved=process.keep,
-        argv=config.process.args,
+        argv=wanted.args,
         env=process.environment(),
         helper=process.helper(),
     )
@@ -183,8 +181,7 @@ def _prepare(
     config: Config, inputs: CreateInputs, shape: _Shape, mounts: Mounts, process: ProcessPlan
 ) -> tuple[HostStep, ...]:
     steps: list[HostStep] = [_open_namespace(config, one) for one in shape.joined]
-    assert config.process is not None
-    steps += required(config.process, config.linux)
+    steps += required(process.process, config.linux)
     if config.linux.seccomp is not None:
         from pyoci.steps.host.seccomp import CompileFilter
 
@@ -242,7 +239,7 @@ def _limits(config: Config, inputs: CreateInputs) -> tuple[tuple[HostStep, ...],
     return (SetLimits(pointer=pointer, writes=writes, ignored=ignored),), limits.needs_domain(writes)
 
 
-def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[HostStep, ...]:
+def _maps(config: Config, wanted: Process, inputs: CreateInputs, shape: _Shape) -> tuple[HostStep, ...]:
     """What is written while the process that made the user and time namespaces waits."""
     steps: list[HostStep] = []
     if _is_new(shape.user):
@@ -259,18 +256,17 @@ def _maps(config: Config, inputs: CreateInputs, shape: _Shape) -> tuple[HostStep
     if config.linux.time_offsets:
         steps.append(host.SetTimeOffsets(offsets=config.linux.time_offsets))
     if shape.waits:
-        steps += _oom_score(config)
+        steps += _oom_score(wanted)
     return tuple(steps)
 
 
-def _oom_score(config: Config) -> tuple[HostStep, ...]:
+def _oom_score(wanted: Process) -> tuple[HostStep, ...]:
     """Before the process hides: in two stages that is stage 1, which passes it on."""
-    assert config.process is not None
-    value = config.process.oom_score_adj
+    value = wanted.oom_score_adj
     return () if value is None else (host.SetOomScoreAdj(value=value),)
 
 
-def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[HostStep, ...]:
+def _admit(config: Config, wanted: Process, shape: _Shape, inputs: CreateInputs) -> tuple[HostStep, ...]:
     steps: list[HostStep] = []
     if inputs.unit is not None:
         from pyoci.plan import systemd as plan_systemd
@@ -281,11 +277,10 @@ def _admit(config: Config, shape: _Shape, inputs: CreateInputs) -> tuple[HostSte
         from pyoci.steps.host import idmap
 
         steps.append(idmap.CheckIdMappings(uid_mappings=linux.uid_mappings, gid_mappings=linux.gid_mappings))
-    assert config.process is not None
     if not shape.waits:
-        steps += _oom_score(config)
-    if config.process.rlimits:
-        steps.append(host.RaiseHardLimits(rlimits=config.process.rlimits))
+        steps += _oom_score(wanted)
+    if wanted.rlimits:
+        steps.append(host.RaiseHardLimits(rlimits=wanted.rlimits))
     if "" in inputs.cgroups and shape.two_stage and inputs.unit is None:
         steps.append(cgroups.MoveToCgroup())
     if inputs.rdt is not None:

@@ -44,19 +44,17 @@ NAMESPACES = {
 }
 
 
-def make(config: Config, inputs: ExecInputs) -> Plan:
-    """The Plan for exec. `config.process` is the process; of the rest, what the container was created with counts."""
-    wanted = config.process
-    assert wanted is not None
+def make(wanted: Process, config: Config, inputs: ExecInputs) -> Plan:
+    """The Plan for exec of the process `wanted`. config: what the container was created with."""
     process = ProcessPlan(config, wanted, inputs, inputs.set_groups, _state(config, inputs))
-    early = _filters_early(config, inputs)
+    early = _filters_early(wanted, config, inputs)
     process.filter_loaded_early = early
     return Plan(
         two_stage=True,
         clone_flags=0,
         private_pid=False,
         prepare=_prepare(config, inputs, process),
-        first=_first(config, inputs, process) + (_filter(config) if early else ()),
+        first=_first(config, inputs, process) + (_filter(wanted) if early else ()),
         maps=(),
         admit=(
             *_admit(config, wanted, inputs),
@@ -85,8 +83,8 @@ def _state(config: Config, inputs: ExecInputs) -> HookState | None:
 
 
 def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[HostStep, ...]:
-    assert config.process is not None
-    steps = [*required(config.process, config.linux)]
+    wanted = process.process
+    steps = [*required(wanted, config.linux)]
     if config.linux.seccomp is not None:
         from pyoci.steps.host.seccomp import CompileFilter
 
@@ -101,7 +99,7 @@ def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[
                 asked=inputs.asked_cgroups,
             )
         )
-    affinity = config.process.exec_cpu_affinity
+    affinity = wanted.exec_cpu_affinity
     if affinity is not None and affinity.initial:
         from pyoci.steps.host import scheduling
 
@@ -112,18 +110,17 @@ def _prepare(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[
 
 def _admit(config: Config, wanted: Process, inputs: ExecInputs) -> tuple[HostStep, ...]:
     limits: tuple[HostStep, ...] = (host.RaiseHardLimits(rlimits=wanted.rlimits),) if wanted.rlimits else ()
-    return limits + _scheduled_by_pid(config, inputs)
+    return limits + _scheduled_by_pid(wanted, config, inputs)
 
 
-def _who_schedules(config: Config, inputs: ExecInputs) -> str:
+def _who_schedules(wanted: Process, inputs: ExecInputs) -> str:
     """Which process sets the scheduler: "stage 1", "stage 2", "runtime", or "" if there is none to set.
 
     Stage 1, as root of the container's namespaces, and its child is born with it; who is not root of the machine could
     not schedule another user's process. But a process with a deadline cannot fork: that one is the runtime's to set.
     And what is reset by a fork is for stage 2 where the runtime may not.
     """
-    wanted = config.process
-    if wanted is None or wanted.scheduler is None:
+    if wanted.scheduler is None:
         return ""
     if wanted.scheduler.policy == "SCHED_DEADLINE":
         return "runtime"
@@ -132,16 +129,13 @@ def _who_schedules(config: Config, inputs: ExecInputs) -> str:
     return "stage 1"
 
 
-def _scheduled(where: str, config: Config, inputs: ExecInputs) -> tuple[InitStep, ...]:
+def _scheduled(where: str, wanted: Process, config: Config, inputs: ExecInputs) -> tuple[InitStep, ...]:
     """The step that sets the scheduler, if it is this process that takes it."""
-    if config.process is None or _who_schedules(config, inputs) != where:
-        return ()
-    return scheduler(config.process, config.linux)
+    return scheduler(wanted, config.linux) if _who_schedules(wanted, inputs) == where else ()
 
 
-def _scheduled_by_pid(config: Config, inputs: ExecInputs) -> tuple[HostStep, ...]:
-    wanted = config.process
-    if wanted is None or wanted.scheduler is None or _who_schedules(config, inputs) != "runtime":
+def _scheduled_by_pid(wanted: Process, config: Config, inputs: ExecInputs) -> tuple[HostStep, ...]:
+    if wanted.scheduler is None or _who_schedules(wanted, inputs) != "runtime":
         return ()
     from pyoci.steps.host.scheduling import ScheduleProcess
 
@@ -188,22 +182,21 @@ def _first(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[In
             terminal.OpenTerminal(size=wanted.console_size, uid=wanted.user.uid),
             terminal.TakeStreams(),
         ]
-    steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", config, inputs)
+    steps += profile(wanted) + process.no_new_privileges() + _scheduled("stage 1", wanted, config, inputs)
     steps += process.attributes() + process.become_user()
     steps.append(enter.CloseHostDescriptors(keep=process.keep))
     return tuple(steps)
 
 
-def _filters_early(config: Config, inputs: ExecInputs) -> bool:
+def _filters_early(wanted: Process, config: Config, inputs: ExecInputs) -> bool:
     """Whether stage 1 can and should load the filter.
 
     Then CAP_SYS_ADMIN need not be kept for it any longer. And stage 1 can send the filter's listener, if it has one:
     where the program's process loads it, that shares its descriptors with a helper, and what is visible to a container
     that may trace it had better share none.
     """
-    wanted, filter = config.process, config.linux.seccomp
-    assert wanted is not None
-    if filter is None or _scheduled("stage 2", config, inputs):
+    filter = config.linux.seccomp
+    if filter is None or _who_schedules(wanted, inputs) == "stage 2":
         return False
     if not filter.notifies() and (wanted.no_new_privileges or wanted.capabilities is None):
         return False
@@ -212,10 +205,8 @@ def _filters_early(config: Config, inputs: ExecInputs) -> bool:
     return allows_exec(filter)
 
 
-def _filter(config: Config) -> tuple[InitStep, ...]:
+def _filter(wanted: Process) -> tuple[InitStep, ...]:
     """The last steps of stage 1."""
-    wanted = config.process
-    assert wanted is not None
     load = enter.LoadFilterEarly()
     if wanted.capabilities is None or wanted.no_new_privileges:
         return (load,)
@@ -237,4 +228,4 @@ def _inside(config: Config, inputs: ExecInputs, process: ProcessPlan) -> tuple[I
 
         steps.append(terminal.ControlTerminal())
     steps += [identity.SetUmask(umask=inputs.umask), sync.Await(kind="go")]
-    return (*steps, *_scheduled("stage 2", config, inputs), *process.find_program())
+    return (*steps, *_scheduled("stage 2", process.process, config, inputs), *process.find_program())

@@ -261,7 +261,7 @@ class Mounts:
         steps += [devices.MakeLink(path=path, target=target) for path, target in links]
         return tuple(steps)
 
-    def switch(self, terminal: tuple[InitStep, ...]) -> tuple[InitStep, ...]:
+    def switch(self, terminal: tuple[InitStep, ...], cwd: str) -> tuple[InitStep, ...]:
         """The root switch and what comes after it, up to read-only; `terminal` while /dev can still be written."""
         steps: list[InitStep] = []
         if not self.private:
@@ -275,8 +275,7 @@ class Mounts:
             steps.append(rootfs.SetFinalPropagation(propagation=self.propagation))
         if not self.dev_is_bound:
             steps.append(rootfs.ReopenStandardStreams())
-        assert self.config.process is not None
-        steps.append(rootfs.MakeWorkingDirectory(path=self.config.process.cwd))
+        steps.append(rootfs.MakeWorkingDirectory(path=cwd))
         steps += terminal
         for one in self.mounts:
             if self._read_only_later(one):

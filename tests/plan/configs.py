@@ -17,8 +17,8 @@ from pyoci.config.rules import rules
 from pyoci.config.schema import schema
 from pyoci.errors import Error
 from pyoci.host import Host
-from pyoci.plan import create
-from pyoci.plan.inputs import CreateInputs
+from pyoci.plan import create, exec
+from pyoci.plan.inputs import CreateInputs, ExecInputs
 from pyoci.plan.plan import Plan
 from tests.config.corpus import CONFIGS
 
@@ -64,6 +64,12 @@ DEVICES: list[Raw] = [
 ]
 PROPAGATION = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "unbindable", "runbindable"]
 TYPES = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"]
+
+
+def entering(whole: config.Config, inputs: ExecInputs) -> Plan:
+    """The plan of exec for the process that stands in a whole config."""
+    assert whole.process is not None
+    return exec.make(whole.process, whole, inputs)
 
 
 def around(raw: Raw, **changes: Any) -> CreateInputs:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from pyoci import config
 from pyoci.config.process import Process
-from pyoci.plan import exec
 from pyoci.plan.exec import NAMESPACES
 from pyoci.plan.inputs import ExecInputs
 from pyoci.plan.plan import Plan
@@ -18,6 +17,7 @@ from pyoci.steps.host.scheduling import ScheduleProcess
 from pyoci.steps.host.seccomp import CompileFilter
 from pyoci.steps.init import enter, identity, launch, scheduling
 from pyoci.steps.step import Step
+from tests.plan.configs import entering
 
 SETS = {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]}
 SCHEDULERS = (
@@ -125,7 +125,7 @@ def plans(draw: st.DrawFn) -> tuple[Process, Plan, ExecInputs]:
         preserve=draw(st.integers(0, 3)),
         privileged=draw(st.booleans()),
     )
-    return whole.process, exec.make(whole, inputs), inputs
+    return whole.process, entering(whole, inputs), inputs
 
 
 def name(step: Step) -> str:
@@ -162,7 +162,7 @@ def test_the_order_is_about_steps_that_there_are() -> None:
             cgroups={"": "/sys/fs/cgroup/c"},
             keyring="_ses.c.1",
         )
-        names |= {name(step) for _, step in exec.make(whole, inputs).steps()}
+        names |= {name(step) for _, step in entering(whole, inputs).steps()}
     assert {word for row in BEFORE for word in row[:2]} <= names
 
 
@@ -213,7 +213,7 @@ def test_who_sends_a_listener(call: str, early: bool, no_new_privileges: bool, s
     seccomp["syscalls"] = [{"names": [call], "action": "SCMP_ACT_NOTIFY"}]  # type: ignore[assignment]
     process = {"args": ["a"], "cwd": "/", "noNewPrivileges": no_new_privileges, "capabilities": sets}
     whole = config.read({"process": process, "linux": {"seccomp": seccomp}})
-    plan = exec.make(whole, ExecInputs(id="c", joins=(), set_groups=True, chroot=True, umask=0, cgroups={}))
+    plan = entering(whole, ExecInputs(id="c", joins=(), set_groups=True, chroot=True, umask=0, cgroups={}))
     assert filtered_early(plan) is early
     assert ("SendListener" in [name(step) for step in plan.admit]) is early
     assert [name(step) for step in plan.helper] == ([] if early else ["HandOverListener"])
@@ -257,7 +257,7 @@ def test_home(first: bool) -> None:
     raw = {"args": ["a"], "cwd": "/", "env": ["HOME=/x"] if first else ["HOME="]}
     whole = config.read({"process": raw})
     inputs = ExecInputs(id="c", joins=(), set_groups=True, chroot=False, umask=0, cgroups={})
-    plan = exec.make(whole, inputs)
+    plan = entering(whole, inputs)
     assert any(name(step) == "SetHome" for step in plan.first) is not first
     assert plan.env == (("HOME=/x",) if first else ())
     assert isinstance(plan.launch[-1], launch.ExecuteProgram)

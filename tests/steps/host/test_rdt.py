@@ -22,7 +22,6 @@ from pyoci.container.options import CreateOptions
 from pyoci.errors import Error, StepError
 from pyoci.kernel import constants, resctrl, textfile
 from pyoci.plan import create as plan
-from pyoci.plan import exec
 from pyoci.plan.inputs import ExecInputs
 from pyoci.rdt import group as rdt_group
 from pyoci.steps.host.context import HostContext, run
@@ -31,7 +30,7 @@ from pyoci.steps.init.context import InitContext
 from pyoci.undo import Undo
 from tests.container.box import Box
 from tests.isolation import in_namespace
-from tests.plan.configs import around, read
+from tests.plan.configs import around, entering, read
 from tests.rdt.tree import SCHEMATA, fill, mount
 from tests.steps.look import process
 
@@ -292,7 +291,7 @@ def test_a_process_of_exec_joins_both() -> None:
         ({"rdt_path": "/r/a"}, [("/r/a",)]),
         ({"rdt_path": "/r/a", "rdt_monitor": "/r/a/mon_groups/a"}, [("/r/a", "/r/a/mon_groups/a")]),
     ):
-        made = exec.make(config.read(raw), inputs(**members, **more))
+        made = entering(config.read(raw), inputs(**members, **more))
         assert [step.paths for step in made.admit if isinstance(step, JoinRdtGroup)] == paths
 
 

@@ -2,7 +2,7 @@
  *
  * Executes   INTERPRETER -I -S -B -X utf8 PACKAGE/start.cpython-3xx.pyc ARGS...
  * A file, not the directory: running a directory imports runpy and costs 4.5 ms more (docs/measurements.md). Where the
- * build made no such file for this interpreter, it is PACKAGE/__main__.py, 0.7 ms slower.
+ * build made no such file for this interpreter, it is PACKAGE/__main__.py, 0.6 ms slower.
  *
  * What the Python side gets:
  *   argv          as the caller wrote it, without argv[0]

@@ -67,8 +67,11 @@ def _freeze_v2(directory: Directory, deadline: float, interrupts: Interrupts | N
 
 
 def _freeze_v1(directory: Directory, deadline: float, interrupts: Interrupts | None) -> None:
-    """v1 has no event, and in the state FREEZING it may stay for good if processes appear meanwhile: a fork under way,
-    or one that is moved into it. Asking again reaches those; to begin afresh, now and then, does what that does not.
+    """Freeze, and ask again until all is frozen: v1 tells of no event.
+
+    A cgroup may stay in the state FREEZING for good if a process appears in it meanwhile, by a fork that was under way
+    or because somebody has moved it there. Writing FROZEN once more reaches such a process. Where that is not enough,
+    thawing and freezing anew is: that is done now and then.
     """
     poll = _poll(interrupts)
     tries = pause = 0

@@ -1,4 +1,6 @@
-"""clone3(2): the one place where a process is made.
+"""Processes that go on in Python: made by clone3(2), or by clone(2) below a filter that refuses the other.
+
+Only a process that does nothing but try a filter is made elsewhere, by fork(2) (kernel/seccomp.py).
 
 The child is a fork of this interpreter, so CPython must be told before and after, with the
 GIL held: without PyOS_BeforeFork CPython 3.13 aborts, and with the GIL released a child made while a second thread

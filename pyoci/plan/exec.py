@@ -6,10 +6,13 @@
     container   inside    the first process that the container can see: session, terminal
     container   launch    execve
 
-What is a privilege belongs to stage 1 (or, by pid, to the runtime, in `admit`); its child has only what the program may
-have. Only where a filter allows next to nothing and is to be loaded without noNewPrivileges, it is the child that loads
-it, right before execve, and has CAP_SYS_ADMIN until then. So with a filter's listener: stage 1 gives it to the runtime,
-unless the agent is to answer what the child calls, which then shares its descriptors with a helper.
+Whatever takes a privilege is done by stage 1, or by the runtime, which names the process by its pid (`admit`). The
+child of stage 1 has from its beginning no more than the program may have. There is one exception: a filter that is to
+be loaded without noNewPrivileges, which takes CAP_SYS_ADMIN, and that would not allow what stage 1 has still to do. The
+child loads such a filter itself, right before execve, and keeps the capability until then.
+
+A filter may have a listener. If stage 1 loads the filter, it gives the listener to the runtime, which sends it to the
+agent. If the child loads it, a helper that shares the child's descriptors sends it (steps/listener/handover.py).
 """
 
 from __future__ import annotations

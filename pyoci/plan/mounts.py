@@ -1,7 +1,7 @@
 """The part of a plan that makes the container's file system: root, mounts, devices, links, masks. Pure.
 
 Steps that few containers need are imported where they are planned: before the process exists, after which no import is
-possible, and only when they are needed, since each module costs 0.1 ms.
+possible, and only when they are needed, since each module costs 0.03 ms.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ class Mounts:
         return MS_PRIVATE if MS_PRIVATE in wanted else MS_SLAVE
 
     def sources(self) -> tuple[HostStep, ...]:
-        """Opening the sources of bind mounts, before the clone when the runtime may.
+        """Open the sources of bind mounts before the clone, if the runtime is privileged.
 
-        Those with mappings in any case: the ids are the runtime's, and only who has privileges over the file system may
-        map them. For root of a user namespace that is a mount of its own (a tmpfs, an overlay of podman's).
+        A source whose ids are mapped is opened here in any case. Its mappings are in terms of the ids that the runtime
+        sees, and the kernel maps a mount only for somebody who is privileged over its file system: root of a user
+        namespace is that for file systems which were mounted in it, such as a tmpfs, or podman's overlay.
         """
         privileged = self.inputs.host.privileged()
         steps: list[HostStep] = []

@@ -82,7 +82,7 @@ def label(wanted: Process) -> tuple[InitStep, ...]:
 
 
 def scheduler(wanted: Process, linux: Linux) -> tuple[InitStep, ...]:
-    """Of a process of exec who sets it depends (plan/exec.py)."""
+    """The process sets its own scheduler. For exec, plan/exec.py decides who does: a stage, or the runtime."""
     if wanted.scheduler is None:
         return ()
     from pyoci.steps.init import scheduling

@@ -6,9 +6,9 @@ first: denied), and exceptions from that. So both versions decide alike.
 * A rule for all devices and all access sets what holds, and forgets everything before it.
 * Any other rule of type "a" stands for one of type "c" and one of type "b".
 * A rule that says otherwise than what holds is an exception.
-* A rule that says what holds takes its access away from the same exception. From narrower ones too if it denies; if
-  it allows, a narrower denial stays, as on v1, where runc's and our own `c *:* m` at the end of the list would
-  otherwise lift it.
+* A rule that says what holds anyway takes its access away from an exception for the same device. If it denies, it does
+  the same to exceptions for narrower devices. If it allows, narrower denials stay: so it is on v1, and `c *:* m`, which
+  runc and we put at the end of the list, must not lift them.
 * A rule that would have to make a hole in a wider exception is an error, as in runc: v1 cannot express it and ignores
   it silently.
 

@@ -104,7 +104,10 @@ class Handshake:
         run(plan.admit, context)
 
     def _second(self, first: int, pidfd: int) -> tuple[int, int]:
-        """Wait for stage 1 to make the container's process. Its own end is awaited later: _reap_stage_one()."""
+        """Wait until stage 1 has made the container's process; pid and pidfd of that.
+
+        Stage 1 ends by itself afterwards. Nobody waits for that here; _reap_stage_one() does later.
+        """
         context = self.context
         context.pid = first
         try:

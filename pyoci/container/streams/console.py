@@ -72,8 +72,11 @@ def foreign_streams(process: Process | None, detach: bool, mapped: bool) -> tupl
 
 
 class ConsoleOwner:
-    """What becomes of the terminal's master: sent to --console-socket, or kept by a run in the foreground; there, and
-    without a terminal, of the caller's streams."""
+    """Who gets what the program reads and writes.
+
+    With a terminal: its master is sent to --console-socket, or kept by a command in the foreground. Without one, a
+    command in the foreground may put pipes between the program and the caller's streams.
+    """
 
     def __init__(self, socket: str, detach: bool) -> None:
         self.detach = detach

@@ -60,10 +60,11 @@ class EnterRoot(InitStep):
 class JoinContainer(InitStep):
     """setns(2) by the descriptors that the runtime has compared with what create recorded (container/identity.py).
 
-    It takes root and working directory from the mount namespace. A pid namespace acts on children only.
+    With the mount namespace the process gets that namespace's root directory. A pid namespace counts for children only.
 
-    The container has to be there still: what was read of it by its pid would else be another process's, and a container
-    without a namespace to join not a container at all, but the host.
+    Afterwards the container's first process must still be there. If it is gone, what was read under its pid may have
+    been another process's; and if the container had no namespace of its own, we would now be on the host, and nowhere
+    else.
     """
 
     pointer: str = "/linux/namespaces"

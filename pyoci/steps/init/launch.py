@@ -118,7 +118,10 @@ class ExecuteProgram(InitStep):
 
 
 def close_from(first: int, context: InitContext) -> None:
-    """Close all from `first` on but what the helper shares, whose numbers are fixed; execve(2) closes that."""
+    """Close all descriptors from `first` on.
+
+    If a helper shares our table, the ones that it uses stay: it knows them by their numbers. execve(2) closes them.
+    """
     if context.handover is None:
         process.close_from(first)
     else:

@@ -4,13 +4,14 @@ The process that loads the filter can send nothing afterwards: nothing but execv
 call which the agent has to answer. Nobody can fetch the descriptor either: the process is non-dumpable. So the runtime
 makes a helper first, and the helper makes the container's process, with CLONE_FILES: the two have one table of
 descriptors until execve(2), and what the filter's load returns in one of them the other can send. The helper stays on
-the host's side, with the runtime's namespaces and identity, and waits for `start`; it ends before the program's first
-instruction that the agent could care about is answered, and with the container's process at the latest.
+the host's side, with the runtime's namespaces and identity, and waits for `start`. It ends as soon as the agent has the
+listener: nothing that the program calls can be answered before. If the container's process ends first, so does the
+helper.
 
 With exec most filters do without all that: SendListener (steps/host/listener.py).
 
     runtime -> helper               agent PID   the container is created; its process in the runtime's namespace
-    helper -> container's process   begin       the helper has done its part of the birth
+    helper -> container's process   begin       the helper has done its part of making it (stage 1 says it to stage 2)
     container's process -> helper   arm         the filter comes next
     helper -> container's process   armed       connected to the agent; or an error
 

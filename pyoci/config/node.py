@@ -6,6 +6,7 @@ little and makes `read` safe for any caller. Absent and null are the same, as fo
 
 from __future__ import annotations
 
+from pyoci.config.schema import reasons
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
 
@@ -176,13 +177,11 @@ def failure(pointer: str, reason: str, hint: str = "") -> ConfigError:
 
 
 def missing(node: Node, key: str) -> ConfigError:
-    return failure(node.pointer, f"{key!r} is missing", "the specification requires it")
+    return failure(node.pointer, reasons.missing(key), "the specification requires it")
 
 
 def wrong_type(pointer: str, wanted: str, value: object) -> ConfigError:
     """The error for a value that is no `wanted`, a type's name in JSON schema; in the words of the schema's walker."""
-    from pyoci.config.schema import schema  # only here: who reads hooks alone (delete) need not load the schema
-
     if type(value) is int and not -(2**70) < value < 2**70:  # Python refuses to print more than 4,300 digits
         value = float("inf")
-    return failure(pointer, schema.wrong_type(wanted, value))
+    return failure(pointer, reasons.wrong_type(wanted, value))

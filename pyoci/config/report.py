@@ -23,7 +23,7 @@ from jsonschema.validators import extend
 
 from pyoci.config import advice, keys, suggestions
 from pyoci.config.rules import rules
-from pyoci.config.schema import schema
+from pyoci.config.schema import reasons, schema
 from pyoci.config.schema.documents import DOCUMENTS
 from pyoci.config.schema.table import CONFIG
 from pyoci.config.sound import Sound
@@ -81,7 +81,7 @@ def _place_of(found: Violation) -> str:
     key, is_missing, _ = found.reason.rpartition(" is missing")
     return (
         f"{found.pointer}/{escape(key[1:-1])}"
-        if is_missing and found.reason == schema.missing(key[1:-1])
+        if is_missing and found.reason == reasons.missing(key[1:-1])
         else found.pointer
     )
 
@@ -126,7 +126,7 @@ def from_error(error: ConfigError) -> Violation:
 def _pattern(validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
     """The keyword `pattern` as ECMA 262 reads it: `$` is the very end, where Python's also stands before a newline."""
     if validator.is_type(value, "string") and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
-        yield ValidationError(schema.not_like(pattern, value))
+        yield ValidationError(reasons.not_like(pattern, value))
 
 
 _Validator: Any = extend(Draft4Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
@@ -172,16 +172,16 @@ def _reason(error: ValidationError) -> str:
     wanted: Any = error.validator_value
     value: Any = error.instance
     if keyword == "type":
-        return schema.wrong_type(str(wanted), value)
+        return reasons.wrong_type(str(wanted), value)
     if keyword == "enum":
-        return schema.not_among(tuple(wanted), value)
+        return reasons.not_among(tuple(wanted), value)
     if keyword in ("minimum", "maximum"):
         bounds: Any = error.schema
-        return schema.not_within(bounds.get("minimum"), bounds.get("maximum"), value)
+        return reasons.not_within(bounds.get("minimum"), bounds.get("maximum"), value)
     if keyword == "required":
-        return schema.missing(next(key for key in wanted if repr(key) in error.message))
+        return reasons.missing(next(key for key in wanted if repr(key) in error.message))
     if keyword == "minItems":
-        return schema.too_few(wanted)
+        return reasons.too_few(wanted)
     return error.message
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.config import report
-from pyoci.config.schema import schema
+from pyoci.config import loader, report
 from pyoci.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"ociVersion": "1.3.0", "root": {"path": "rootfs"}}
@@ -80,5 +79,5 @@ def test_hint(raw: dict[str, Any], hint: str) -> None:
     (violation,) = report.schema_violations(raw)
     assert violation.hint == hint
     with pytest.raises(ConfigError) as caught:
-        schema.check(raw)
+        loader.check(raw)
     assert caught.value.hint == hint

@@ -65,7 +65,7 @@ def capabilities() -> list[str]:
 
 def memory_policy() -> dict[str, list[str]]:
     """The names that linux.memoryPolicy may have; what the kernel makes of them, it says itself."""
-    from pyoci.steps.init.scheduling import MEMORY_FLAGS, MEMORY_MODES
+    from pyoci.kernel.scheduling_names import MEMORY_FLAGS, MEMORY_MODES
 
     return {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)}
 

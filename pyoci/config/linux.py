@@ -7,7 +7,6 @@ from pyoci.config.namespaces import read_mappings, read_namespace, read_time_off
 from pyoci.config.node import INT64, UINT32
 from pyoci.config.resources import Resources, read_resources
 from pyoci.config.seccomp import read_seccomp
-from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
 from pyoci.record import Record
 
@@ -159,18 +158,9 @@ def read_device(node: Node) -> Device:
 
 
 def _propagation(node: Node) -> int:
-    name = node.string("rootfsPropagation")
-    if not name:
+    if not node.string("rootfsPropagation"):
         return 0
-    if name not in PROPAGATION:
-        from pyoci.config.rules.rule import shown  # the rules are not needed for reading
-
-        raise ConfigError(
-            f"rootfsPropagation={shown(name)} is not supported",
-            pointer=node.at("rootfsPropagation"),
-            hint="use one of " + ", ".join(PROPAGATION),
-        )
-    return PROPAGATION[name]
+    return PROPAGATION[node.word("rootfsPropagation", PROPAGATION)]
 
 
 def _sysctl(node: Node) -> tuple[Sysctl, ...]:

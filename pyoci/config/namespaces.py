@@ -40,7 +40,7 @@ class Namespace(Record):
     pointer: str
     type: str  # "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"
     path: str = ""  # "" = a new one
-    flag: int = 0  # CLONE_NEW*; 0 for a type that does not exist (rules.py reports it)
+    flag: int  # CLONE_NEW*
 
 
 class IdMapping(Record):
@@ -62,8 +62,8 @@ class TimeOffset(Record):
 
 
 def read_namespace(node: Node) -> Namespace:
-    type = node.required_string("type")
-    return Namespace(pointer=node.pointer, type=type, path=node.string("path"), flag=FLAGS.get(type, 0))
+    type = node.word("type", FLAGS)
+    return Namespace(pointer=node.pointer, type=type, path=node.string("path"), flag=FLAGS[type])
 
 
 def read_mappings(node: Node, key: str) -> tuple[IdMapping, ...]:

@@ -12,6 +12,7 @@ from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 INT32 = (-(2**31), 2**31 - 1)
@@ -50,6 +51,13 @@ class Node:
         if value is None:
             raise missing(self, key)
         return text(value, self, key)
+
+    def word(self, key: str, allowed: Collection[str]) -> str:
+        """A string that is one of `allowed`; the schema has the same ones, so that only other callers are refused."""
+        value = self.required_string(key)
+        if value not in allowed:
+            raise failure(self.at(key), reasons.not_among(tuple(allowed), value))
+        return value
 
     def boolean(self, key: str) -> bool:
         """A boolean, False when absent."""

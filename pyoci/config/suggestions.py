@@ -33,8 +33,6 @@ def for_word(word: str, allowed: Sequence[str]) -> str:
 
 def for_pattern(pattern: str, text: str) -> str:
     """The same for a string that does not match one of schema.PATTERNS."""
-    if pattern == "^RLIMIT_[A-Z]+$":
-        return for_rlimit(text)
     if pattern == "^[cbup]$":
         known = OTHER_NAMES.get(text.lower(), text[:1].lower() if text.lower().strip() in ("c", "b", "u", "p") else "")
         return f"did you mean {known!r}?" if known in ("c", "b", "u", "p") else ""
@@ -47,7 +45,7 @@ def for_pattern(pattern: str, text: str) -> str:
 
 
 def for_rlimit(name: str) -> str:
-    """The same for a limit that does not exist."""
+    """The same for a limit that does not exist, whose rule asks for it."""
     known = [limit.removeprefix("RLIMIT_") for limit in RLIMITS]
     guess = nearest(name.upper().removeprefix("RLIMIT_"), known)
     return f"did you mean 'RLIMIT_{guess}'?" if guess else ""

@@ -20,10 +20,6 @@ def process(**members: Any) -> dict[str, Any]:
     return {**MINIMAL, "process": {"cwd": "/", "args": ["sh"], **members}}
 
 
-def rlimit(type: str) -> dict[str, Any]:
-    return process(rlimits=[{"type": type, "soft": 1, "hard": 1}])
-
-
 def profile(**members: Any) -> dict[str, Any]:
     return linux(seccomp={"defaultAction": "SCMP_ACT_ALLOW", **members})
 
@@ -51,8 +47,6 @@ def memory(value: Any) -> dict[str, Any]:
         (profile(defaultAction="ALLOW"), "did you mean 'SCMP_ACT_ALLOW'?"),
         (profile(defaultAction="SCMP_ACT_ERNO"), "did you mean 'SCMP_ACT_ERRNO'?"),
         (profile(architectures=["x86_64"]), "did you mean 'SCMP_ARCH_X86_64'?"),
-        (rlimit("NOFILE"), "did you mean 'RLIMIT_NOFILE'?"),
-        (rlimit("rlimit_nofiles"), "did you mean 'RLIMIT_NOFILE'?"),
         (pages("2mb"), "did you mean '2MB'?"),
         (pages("2 MiB"), "did you mean '2MB'?"),
         (pages("large"), ""),

@@ -49,10 +49,6 @@ def violations(config: Config) -> Iterator[ConfigError]:
 def _types(namespaces: tuple[Namespace, ...]) -> Iterator[ConfigError]:
     seen = set()
     for namespace in namespaces:
-        if not namespace.flag:
-            hint = "the types are pid, network, mount, ipc, uts, user, cgroup and time"
-            message = f"namespace {quoted(namespace.type)} does not exist"
-            yield ConfigError(message, pointer=f"{namespace.pointer}/type", hint=hint)
         if namespace.type in seen:
             message = f"malformed spec file: duplicated ns {quoted(namespace.type)}"
             yield ConfigError(message, pointer=namespace.pointer, hint="keep one of them")

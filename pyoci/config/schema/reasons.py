@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 ARTICLES = {"object": "an object", "array": "an array", "integer": "an integer", "boolean": "true or false"}
 LIKE = {  # the schema's patterns -> what each of them wants
-    "^RLIMIT_[A-Z]+$": "a name such as RLIMIT_NOFILE",
     "^[1-9][0-9]*[KMG]B$": "a size such as 2MB",
-    "^[0-9, -]*$": "a list such as 0-3,7",
     "^[cbup]$": "c or u (character device), b (block device) or p (FIFO)",
     "^MB:[^\\n]*$": "one line that begins with MB:",
 }

@@ -42,12 +42,13 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
         raise Error(f"validate needs the Python package {error.name}", hint=hint) from None
     path = os.path.join(directory, "config.json")
     try:
-        raw = jsonfile.read(path, what="config.json")
+        faults: list[ConfigError] = []
+        raw = jsonfile.read(path, what="config.json", faults=faults)
     except ConfigError as error:
         if not os.path.exists(path):
             raise
         return [report.from_error(error)], []
-    violations, warnings, config = report.judged(raw)
+    violations, warnings, config = report.judged(raw, faults)
     return violations, warnings if config is None else [*warnings, *_root(directory, config), *_calls(config)]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
 
+GONE = object()  # stands in an array of objects for one that nobody can read, and which is told of already (sound.py)
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)
 UINT32 = (0, 2**32 - 1)
@@ -117,7 +118,7 @@ class Node:
         """The objects of a member that is an array, none when absent."""
         values = self._array(key)
         pointer = self.at(key) if values else ""
-        return [Node(value, f"{pointer}/{index}") for index, value in enumerate(values)]
+        return [Node(value, f"{pointer}/{index}") for index, value in enumerate(values) if value is not GONE]
 
     def members(self, key: str) -> list[tuple[str, Node]]:
         """The members of a member that is an object of objects, none when absent."""

@@ -83,7 +83,20 @@ def test_a_key_in_two_spellings_is_a_violation() -> None:
     assert [str(found) for found in violations] == [
         "config.json#/linux/resources/CPU: the key is given twice: it is 'cpu' in another case"
     ]
-    assert (warnings, read) == ([], None)
+    assert warnings == [] and read is not None
+
+
+def test_every_key_in_two_spellings_and_what_else_is_wrong() -> None:
+    """Of what stands there twice nothing is said but that."""
+    linux = {"resources": {"cpu": {"idle": 7}, "CPU": 1}, "Namespaces": [], "NAMESPACES": [], "maskedPaths": ["a"]}
+    violations, _, read = report.judged({**GOOD, "hooks": {"poststop": 1}, "HOOKS": {}, "linux": linux})
+    assert [found.pointer for found in violations] == [
+        "/linux/resources/CPU",
+        "/linux/NAMESPACES",
+        "/HOOKS",
+        "/linux/maskedPaths/0",
+    ]
+    assert read is not None
 
 
 def test_every_broken_rule_at_once() -> None:

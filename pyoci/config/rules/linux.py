@@ -35,8 +35,8 @@ def violations(config: Config) -> Iterator[ConfigError]:
     linux = config.linux
     for device in linux.devices:
         yield from _device(device)
-    for index, rule in enumerate(linux.resources.devices):
-        yield from _device_rule(rule, index)
+    for rule in linux.resources.devices:
+        yield from _device_rule(rule)
     if linux.cgroups_path and not printable(linux.cgroups_path):
         yield broken(f"{linux.pointer}/cgroupsPath", "must not contain control characters")
     if not printable(linux.mount_label) or '"' in linux.mount_label:
@@ -65,10 +65,10 @@ def _device(device: Device) -> Iterator[ConfigError]:
             yield broken(f"{pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}")
 
 
-def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
+def _device_rule(rule: DeviceRule) -> Iterator[ConfigError]:
     pointer = rule.pointer
     if not rule.access:
-        message = f"device access at {index} field cannot be empty"
+        message = f"device access at {pointer.rpartition('/')[2]} field cannot be empty"
         yield ConfigError(message, pointer=f"{pointer}/access", hint="write some of rwm (read, write, mknod)")
     elif not set(rule.access) & set("rwm"):
         yield broken(f"{pointer}/access", f"must be made of r, w and m, not be {quoted(rule.access)}")

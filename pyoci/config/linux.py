@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from pyoci.config.seccomp import Seccomp
 
 
+# config-linux.md, "Default Devices": path, major, minor. Every container has them and may use them. In runc's order, in
+# which the rules for them show up in the devices cgroup.
+DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/random", 1, 8),
+    ("/dev/full", 1, 7),
+    ("/dev/tty", 5, 0),
+    ("/dev/zero", 1, 5),
+    ("/dev/urandom", 1, 9),
+)
+
+
 class Path(Record):
     """A path in the container, of maskedPaths or readonlyPaths."""
 

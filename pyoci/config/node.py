@@ -57,7 +57,7 @@ class Node:
         """A string that is one of `allowed`; the schema has the same ones, so that only other callers are refused."""
         value = self.required_string(key)
         if value not in allowed:
-            raise failure(self.at(key), reasons.not_among(tuple(allowed), value))
+            raise broken(self.at(key), reasons.not_among(tuple(allowed), value))
         return value
 
     def boolean(self, key: str) -> bool:
@@ -156,7 +156,7 @@ def text(value: object, node: Node, key: str, index: int | None = None) -> str:
     if "\0" not in value and (value.isascii() or encodable(value)):
         return value
     character = "NUL byte" if "\0" in value else "lone surrogate"
-    raise failure(place(node, key, index), f"must not contain a {character}", "remove it: no argument can hold it")
+    raise broken(place(node, key, index), f"must not contain a {character}", "remove it: no argument can hold it")
 
 
 def whole(value: object, limits: tuple[int, int], node: Node, key: str, index: int | None = None) -> int:
@@ -166,7 +166,7 @@ def whole(value: object, limits: tuple[int, int], node: Node, key: str, index: i
     if limits[0] <= value <= limits[1]:
         return value
     shown = value if -(2**70) < value < 2**70 else "one of many digits"
-    raise failure(place(node, key, index), f"must be between {limits[0]} and {limits[1]}, not {shown}")
+    raise broken(place(node, key, index), f"must be between {limits[0]} and {limits[1]}, not {shown}")
 
 
 def encodable(value: str) -> bool:
@@ -181,16 +181,17 @@ def place(node: Node, key: str, index: int | None) -> str:
     return node.at(key) if index is None else f"{node.at(key)}/{index}"
 
 
-def failure(pointer: str, reason: str, hint: str = "") -> ConfigError:
+def broken(pointer: str, reason: str, hint: str = "") -> ConfigError:
+    """The error for a value that may not be; also of a rule for which runc has no words."""
     return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint)
 
 
 def missing(node: Node, key: str) -> ConfigError:
-    return failure(node.pointer, reasons.missing(key), "the specification requires it")
+    return broken(node.pointer, reasons.missing(key), "the specification requires it")
 
 
 def wrong_type(pointer: str, wanted: str, value: object) -> ConfigError:
     """The error for a value that is no `wanted`, a type's name in JSON schema; in the words of the schema's walker."""
     if type(value) is int and not -(2**70) < value < 2**70:  # Python refuses to print more than 4,300 digits
         value = float("inf")
-    return failure(pointer, reasons.wrong_type(wanted, value))
+    return broken(pointer, reasons.wrong_type(wanted, value))

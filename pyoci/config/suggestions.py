@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyoci import SPEC_VERSION
 from pyoci.config.process import RLIMITS
 from pyoci.near import nearest
 
@@ -53,7 +54,7 @@ def for_rlimit(name: str) -> str:
 
 # What the members that have to be there look like, as far as their names do not tell.
 _MISSING = {
-    "ociVersion": 'write "ociVersion": "1.3.0", the version of the specification that pyoci implements',
+    "ociVersion": f'write "ociVersion": "{SPEC_VERSION}", the version of the specification that pyoci implements',
     "destination": "it is the place of the mount, a path in the container that begins with /",
     "args": 'it is the program and its arguments, each an item of its own: ["/bin/echo", "hello"]',
     "cwd": 'it is where the program begins, such as "/"',

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pyoci.config.node import broken
 from pyoci.config.rules.namespaces import extents
-from pyoci.config.rules.rule import broken, shown
+from pyoci.config.rules.rule import shown
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyoci.config.namespaces import CLOCKS
-from pyoci.config.rules.rule import broken, quoted
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyoci.config import id_list
-from pyoci.config.rules.rule import MAX_ID, broken, printable, quoted, shown
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import MAX_ID, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

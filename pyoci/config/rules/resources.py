@@ -5,7 +5,8 @@ What depends on the version of the machine's cgroups is checked when the plan is
 
 from __future__ import annotations
 
-from pyoci.config.rules.rule import broken, printable, quoted
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import printable, quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

@@ -8,8 +8,9 @@ checked where it is used. An error's message has runc's words where runc has any
 from __future__ import annotations
 
 from pyoci.config.namespaces import FLAGS
+from pyoci.config.node import broken
 from pyoci.config.rules import linux, mounts, namespaces, process, seccomp
-from pyoci.config.rules.rule import broken, quoted
+from pyoci.config.rules.rule import quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

@@ -3,7 +3,7 @@ whether libseccomp knows a name is found out when the filter is made."""
 
 from __future__ import annotations
 
-from pyoci.config.rules.rule import broken
+from pyoci.config.node import broken
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

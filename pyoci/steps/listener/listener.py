@@ -31,12 +31,12 @@ import struct
 import time
 from errno import ENAMETOOLONG, EPROTOTYPE
 
-from pyoci import channel, os
+from pyoci import SPEC_VERSION, channel, os
 from pyoci.errors import Error, StepError, system_call
 from pyoci.jsonfile import dumps
 from pyoci.kernel import textfile
 from pyoci.kernel.process import has_ended, pidfd_send_signal
-from pyoci.steps.hooks.state import VERSION, HookState
+from pyoci.steps.hooks.state import HookState
 from pyoci.steps.init.launch import report_error
 from pyoci.steps.step import Context, Step
 
@@ -276,7 +276,7 @@ class HandOverListener(Step):
 
     def text(self, container: int, pid: int) -> str:
         """The container process state; both as the runtime sees them."""
-        state: dict[str, object] = {"ociVersion": VERSION, "fds": ["seccompFd"], "pid": pid}
+        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid}
         if self.metadata:
             state["metadata"] = self.metadata
         state["state"] = self.state.fields(self.status, container)

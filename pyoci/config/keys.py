@@ -70,7 +70,7 @@ def _settled(
     if node[0] != "object" or type(value) is not dict:
         return value
     _, members, _, extra = node
-    fixed = bool(members) and keys[-1:] != ["timeOffsets"]  # a map in Go; rules_namespaces knows its two keys
+    fixed = bool(members) and keys[-1:] != ["timeOffsets"]  # a map in Go; a rule knows its two keys
     folded: dict[str, str] = {}
     doubtful = set()  # there in two spellings
     result = {}

@@ -50,7 +50,7 @@ class Device(Record):
     pointer: str
     type: str  # "c" (also for the spec's "u"), "b", "p"
     path: str
-    major: int = 0  # -1: absent, which only a FIFO may be (rules.py reports it)
+    major: int = 0  # -1: absent, which only a FIFO may be (a rule reports it)
     minor: int = 0
     mode: int = 0o666  # permission bits only
     uid: int | None = None

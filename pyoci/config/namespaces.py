@@ -56,7 +56,7 @@ class TimeOffset(Record):
     """What is added to one clock in a new time namespace (time_namespaces(7))."""
 
     pointer: str
-    clock: str  # one of CLOCKS; another one that somebody wrote is reported by rules.py
+    clock: str  # one of CLOCKS; another one that somebody wrote is reported by a rule
     secs: int = 0
     nanosecs: int = 0
 

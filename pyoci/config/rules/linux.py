@@ -1,4 +1,4 @@
-"""The rules of the remaining properties of `linux` (rules.py)."""
+"""The rules of the remaining properties of `linux` (rules/rules.py)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODES_WITH_ANY_NODES = ("MPOL_PREFERRED",)  # all others need at least one
 
 
 def violations(config: Config) -> Iterator[ConfigError]:
-    """Every rule about `linux` that `config` breaks and that no other rules_*.py looks after."""
+    """Every rule about `linux` that `config` breaks and that no other file of rules looks after."""
     linux = config.linux
     for device in linux.devices:
         yield from _device(device)

@@ -1,4 +1,4 @@
-"""The rules of `mounts` and of what else needs a mount namespace (rules.py)."""
+"""The rules of `mounts` and of what else needs a mount namespace (rules/rules.py)."""
 
 from __future__ import annotations
 

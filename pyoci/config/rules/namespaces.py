@@ -1,4 +1,4 @@
-"""The rules of namespaces, id mappings and clock offsets (rules.py)."""
+"""The rules of namespaces, id mappings and clock offsets (rules/rules.py)."""
 
 from __future__ import annotations
 

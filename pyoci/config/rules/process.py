@@ -1,4 +1,4 @@
-"""The rules of `process` (rules.py); also for a process.json."""
+"""The rules of `process` (rules/rules.py); also for a process.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the limits in linux.resources (rules.py); imported only for a container that has one.
+"""The rules of the limits in linux.resources (rules/rules.py); imported only for a container that has one.
 
 What depends on the version of the machine's cgroups is checked when the plan is made (cgroups/limits/limits.py).
 """

@@ -1,5 +1,7 @@
-"""The rules of linux.seccomp (rules.py). Actions, operators, architectures and flags are the schema's business, and
-whether libseccomp knows a name is found out when the filter is made."""
+"""The rules of linux.seccomp (rules/rules.py). Actions, operators, architectures and flags are the schema's business.
+
+Whether libseccomp knows a name is found out when the filter is made.
+"""
 
 from __future__ import annotations
 

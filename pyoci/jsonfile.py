@@ -23,10 +23,12 @@ except ImportError:  # private to CPython, so it may go one day: slower then, sa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from typing import Any, NoReturn
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 100
+_MOST_LETTERS = 10_000  # of errors that are told at once
 _OWN_LEVELS = 10  # more than any file of ours puts around what it keeps
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**64 - 1  # the union of Go's int64 and uint64
 _TWICE = "the key is given twice"
@@ -35,11 +37,11 @@ _MAX_DIGITS = 20  # what 2**64-1 needs, and -2**63 with its sign
 _MAPS: dict[str, Any] = {"annotations": "", "sysctl": "", "unified": "", "netdevices": {}, "rdma": {}}
 
 
-def read(path: str, *, what: str) -> Any:
+def read(path: str, *, what: str, faults: list[ConfigError] | None = None) -> Any:
     """The value in the file `path`, called `what` in errors ("config.json", "state.json").
 
     Errors: ConfigError; OSError as the kernel gave it, except that a missing config.json is reported in runc's words.
-    A FIFO without a writer reads as empty instead of blocking.
+    A FIFO without a writer reads as empty instead of blocking. faults: as parse() takes it.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
@@ -60,7 +62,7 @@ def read(path: str, *, what: str) -> Any:
         raise
     finally:
         os.close(fd)
-    return parse(data, what)
+    return parse(data, what, faults=faults)
 
 
 def _read_all(fd: int, what: str) -> bytes:
@@ -71,11 +73,13 @@ def _read_all(fd: int, what: str) -> bytes:
     return data
 
 
-def parse(data: bytes, what: str, own: bool = False) -> Any:
+def parse(data: bytes, what: str, own: bool = False, faults: list[ConfigError] | None = None) -> Any:
     """The value in `data`. Errors: ConfigError with the pointer (`what#/a/b: ...`) or the byte offset.
 
     own: write() has written it, of what was read before. That has no limit of size, and a few levels more: parts of
     config.json stand deeper in it and some twice, and a container whose state is refused could not be removed.
+    faults: takes every place that is JSON and not acceptable, in place of an error for the first one; what stood there
+    is null in the value, so that the rest can be looked at.
     """
     deepest = MAX_DEPTH + _OWN_LEVELS if own else MAX_DEPTH
     if len(data) > MAX_BYTES and not own:
@@ -93,11 +97,18 @@ def parse(data: bytes, what: str, own: bool = False) -> Any:
         or "\\u" in text
         or (text.count("{") + text.count("[") > deepest and _depth(value, deepest) > deepest)
     ):
-        fault = _fault(value, deepest)
-        if fault is not None:
-            pointer, reason = fault
-            hint = "keep one of them" if reason == _TWICE else ""
-            raise ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer, hint=hint)
+        around = [value]
+        room = _MOST_LETTERS
+        for reason, *keys, _ in _faults(around, 0, deepest):
+            if room > 0:  # a long key would stand in the pointer of everything below it
+                pointer = "".join(f"/{escape(key)}" for key in reversed(keys))
+                hint = "keep one of them" if reason == _TWICE else ""
+                found = ConfigError(f"{what}#{pointer}: {reason}", pointer=pointer, hint=hint)
+                if faults is None:
+                    raise found
+                faults.append(found)
+                room -= len(found.message)
+        value, reader.nulls = around[0], reader.nulls or faults is not None
     return _without_nulls(value) if reader.nulls else value
 
 
@@ -121,13 +132,14 @@ def fold(key: str) -> str:
     return key.lower().replace("\u017f", "s")
 
 
-def _given_twice(pairs: list[tuple[str, Any]]) -> str:
+def _given_twice(pairs: list[tuple[str, Any]]) -> list[str]:
     seen = set()
+    found = []
     for key, _ in pairs:
         if key in seen:
-            return key
+            found.append(key)
         seen.add(key)
-    raise AssertionError("every key stands there once")
+    return found
 
 
 class _Fault:
@@ -154,7 +166,8 @@ class _Reader:
     def object_pairs_hook(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         members = dict(pairs)
         if len(members) != len(pairs):
-            members[_given_twice(pairs)] = self._fault(_TWICE)
+            for key in _given_twice(pairs):
+                members[key] = self._fault(_TWICE)
         if None in members.values():
             self.nulls = True
         return members
@@ -242,42 +255,34 @@ def _depth(value: Any, deepest: int) -> int:
     return depth
 
 
-def _fault(value: Any, deepest: int) -> tuple[str, str] | None:
-    """Pointer and reason of the first thing that is JSON but not acceptable, or None."""
-    fault = _find_fault(value, 1, deepest)
-    if fault is None:
-        return None
-    reason, *keys = fault
-    return "".join(f"/{escape(key)}" for key in reversed(keys)), reason
-
-
 def _too_deep(deepest: int) -> str:
     return f"nested deeper than {deepest} levels"
 
 
-def _find_fault(value: Any, depth: int, deepest: int) -> list[Any] | None:
-    """None, or the reason followed by the keys from the fault up to `value`.
+def _faults(holder: Any, depth: int, deepest: int) -> Iterator[list[Any]]:
+    """All in `holder` that is JSON but not acceptable: the reason, then the keys from there up to `holder`.
 
-    The pointer is put together only then: one for each value would repeat a long key as often as there are values.
+    What stood there is null as soon as it is told. A pointer is put together only of what is shown: one for each value
+    would repeat a long key as often as there are values.
     """
-    if type(value) is str:
-        reason = _text_fault(value)
-        return [reason] if reason else None
-    if type(value) is _Fault:
-        return [value.reason]
-    if type(value) is not dict and type(value) is not list:
-        return None
-    if depth > deepest:
-        return [_too_deep(deepest)]
-    for key, child in value.items() if type(value) is dict else enumerate(value):
+    members: Iterable[tuple[Any, Any]] = list(holder.items()) if type(holder) is dict else enumerate(holder)
+    for key, child in members:
+        kind = type(child)
         if type(key) is str and (reason := _text_fault(key)):
-            return [f"the key {_short(ascii(key))}: {reason}"]
-        fault = _find_fault(child, depth + 1, deepest)
-        if fault is not None:
-            if fault[0] != _too_deep(deepest) or depth <= 3:  # the whole pointer would fill a screen
-                fault.append(key)
-            return fault
-    return None
+            del holder[key]
+            yield [f"the key {_short(ascii(key))}: {reason}"]
+        elif kind is str or kind is _Fault:
+            if reason := child.reason if kind is _Fault else _text_fault(child):
+                holder[key] = None
+                yield [reason, key]
+        elif kind is dict or kind is list:
+            if depth >= deepest:
+                holder[key] = None
+            too_deep: list[list[Any]] = [[_too_deep(deepest)]]
+            for fault in _faults(child, depth + 1, deepest) if depth < deepest else too_deep:
+                if fault[0] != _too_deep(deepest) or depth <= 3:  # the whole pointer would fill a screen
+                    fault.append(key)
+                yield fault
 
 
 def _text_fault(text: str) -> str:

@@ -89,6 +89,7 @@ pyoci.config.filesystem
 pyoci.config.hooks
 pyoci.config.id_list
 pyoci.config.linux
+pyoci.config.loader
 pyoci.config.mount_options
 pyoci.config.namespaces
 pyoci.config.node
@@ -101,6 +102,7 @@ pyoci.config.rules.mounts
 pyoci.config.rules.namespaces
 pyoci.config.rules.process
 pyoci.config.rules.seccomp
+pyoci.config.schema.reasons
 pyoci.config.schema.schema
 pyoci.config.schema.table
 pyoci.config.seccomp
@@ -210,6 +212,7 @@ pyoci.config.process
 pyoci.config.resources
 pyoci.config.rules.rule
 pyoci.config.rules.process
+pyoci.config.schema.reasons
 pyoci.config.schema.schema
 pyoci.config.schema.table
 pyoci.config.seccomp

@@ -141,6 +141,39 @@ def test_unacceptable(data: bytes | str, message: str, pointer: str) -> None:
         assert error.hint == "keep one of them"
 
 
+def test_all_that_is_unacceptable_at_once() -> None:
+    data = r"""{"a": {"b": 1, "c": [1e999, "x", "\ud800"], "b": 2, "d": "\u0000"}, "a~": NaN, "e\u0000": 1,
+        "f": {"g": 1, "h": 1, "g": 2, "h": 2, "g": 3}, "i": null, "annotations": {"k": 18446744073709551616}}"""
+    faults: list[ConfigError] = []
+    value = jsonfile.parse(data.encode(), "config.json", faults=faults)
+    assert value == {"a": {"c": [None, "x", None]}, "f": {}, "annotations": {"k": ""}}, "the rest, as if it were null"
+    assert [(one.pointer, one.message.partition(": ")[2]) for one in faults] == [
+        ("/a/b", "the key is given twice"),
+        ("/a/c/0", "the number 1e999 is out of range"),
+        ("/a/c/2", "a string must not hold half a surrogate pair (\\ud800)"),
+        ("/a/d", "a string must not hold a NUL character"),
+        ("/a~0", "NaN is not JSON"),
+        ("", "the key 'e\\x00': a string must not hold a NUL character"),
+        ("/f/g", "the key is given twice"),
+        ("/f/h", "the key is given twice"),
+        ("/annotations/k", "the number 18446744073709551616 does not fit into 64 bits"),
+    ]
+    assert str(faults[0]) == str(fails(data)), "the first one is what everybody else is told"
+
+
+@pytest.mark.parametrize("data", ["", "{", "[1", "{}x"])
+def test_of_what_is_not_json_there_is_one_fault(data: str) -> None:
+    with pytest.raises(ConfigError):
+        jsonfile.parse(data.encode(), "config.json", faults=[])
+
+
+def test_many_faults_below_a_long_key_are_not_all_told() -> None:
+    faults: list[ConfigError] = []
+    text = '{"' + "k" * 2_000_000 + '": [' + ",".join(['"\\ud800"'] * 20_000) + "]}"
+    assert len(jsonfile.parse(text.encode(), "x", faults=faults)["k" * 2_000_000]) == 20_000
+    assert len(faults) == 1
+
+
 @pytest.mark.parametrize("digits", [21, 4301, 100_000])
 def test_numbers_of_many_digits_are_one_short_line(digits: int) -> None:
     error = fails('{"a": [' + "9" * digits + "]}")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from _frozen_importlib_external import PathFinder
 
-from pyoci import __version__, jsonfile
+from pyoci import SPEC_VERSION, __version__, jsonfile
 from pyoci.cli.output import emit
-from pyoci.cli.version import SPEC, libseccomp
+from pyoci.cli.version import libseccomp
 from pyoci.config import mount_options
+from pyoci.config.namespaces import FLAGS
 from pyoci.kernel import capability_names, textfile
 
 TYPE_CHECKING = False
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pyoci.cli.options import Options
 
 _HOOKS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
-_NAMESPACES = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"]
 
 
 def main(_options: Options) -> int:
@@ -37,11 +37,11 @@ def features() -> dict[str, Any]:
         annotations["io.github.seccomp.libseccomp.version"] = seccomp_version
     return {
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": SPEC,
+        "ociVersionMax": SPEC_VERSION,
         "hooks": _HOOKS,
         "mountOptions": mount_options.names(),
         "linux": {
-            "namespaces": _NAMESPACES,
+            "namespaces": sorted(FLAGS),
             "capabilities": capabilities(),
             "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": seccomp() if seccomp_version else {"enabled": False},
@@ -65,7 +65,7 @@ def capabilities() -> list[str]:
 
 def memory_policy() -> dict[str, list[str]]:
     """The names that linux.memoryPolicy may have; what the kernel makes of them, it says itself."""
-    from pyoci.steps.init.scheduling import MEMORY_FLAGS, MEMORY_MODES
+    from pyoci.kernel.scheduling_names import MEMORY_FLAGS, MEMORY_MODES
 
     return {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)}
 

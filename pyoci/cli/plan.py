@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyoci import host, jsonfile
 from pyoci.cli.bundle import bundle
 from pyoci.cli.output import emit
-from pyoci.container.create import load_config
+from pyoci.config import loader
 from pyoci.container.inputs import create_inputs
 from pyoci.container.options import CreateOptions
 from pyoci.errors import UsageError
@@ -35,7 +35,7 @@ def main(options: Options) -> int:
         rootless=options.text("rootless"),
         systemd_cgroup=options.flag("systemd-cgroup"),
     )
-    config, _ = load_config(create.bundle)
+    config, _ = loader.load(create.bundle)
     made = plan.make(config, create_inputs(config, create, facts=_facts(config)))
     emit(as_json(made) if form == "json" else as_text(made))
     return 0

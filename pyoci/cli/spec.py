@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from pyoci import jsonfile
+from pyoci import SPEC_VERSION, jsonfile
 from pyoci.cli.bundle import bundle
-from pyoci.cli.version import SPEC
 from pyoci.errors import Error
 
 TYPE_CHECKING = False
@@ -51,7 +50,7 @@ def example(v2: bool) -> dict[str, Any]:
     """A shell in `rootfs`. v2: the host has the cgroup v2 hierarchy alone, so the container gets a view of its own."""
     namespaces = ["pid", "network", "ipc", "uts", "mount", *(["cgroup"] if v2 else [])]
     return {
-        "ociVersion": SPEC,
+        "ociVersion": SPEC_VERSION,
         "process": {
             "terminal": True,
             "user": {"uid": 0, "gid": 0},

@@ -43,12 +43,13 @@ def check(directory: str) -> tuple[list[Violation], list[Violation]]:
         raise Error(f"validate needs the Python package {error.name}", hint=hint) from None
     path = os.path.join(directory, "config.json")
     try:
-        raw = jsonfile.read(path, what="config.json")
+        faults: list[ConfigError] = []
+        raw = jsonfile.read(path, what="config.json", faults=faults)
     except ConfigError as error:
         if not os.path.exists(path) or os.path.isdir(path):
             raise
         return [report.from_error(error)], []
-    violations, warnings, config = report.judged(raw)
+    violations, warnings, config = report.judged(raw, faults)
     if config is None:
         return violations, warnings
     from pyoci.container import machine

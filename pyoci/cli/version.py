@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from pyoci import __version__
+from pyoci import SPEC_VERSION, __version__
 from pyoci.cli.output import emit
 from pyoci.errors import Error
 
-SPEC = "1.3.0"
-
 
 def main() -> int:
-    lines = [f"pyoci version {__version__}", f"spec: {SPEC}", f"python: {python()}"]
+    lines = [f"pyoci version {__version__}", f"spec: {SPEC_VERSION}", f"python: {python()}"]
     seccomp = libseccomp()
     if seccomp:
         lines.append(f"libseccomp: {seccomp}")

@@ -3,7 +3,7 @@
 One file per chapter of the specification: filesystem (Root, Mount), process (Process, User, Rlimit, Scheduler,
 IoPriority, ExecCpuAffinity), capabilities, hooks (Hooks, Hook), namespaces (Namespace, IdMapping, TimeOffset),
 linux (Linux, Device, Path, Sysctl, NetDevice, Personality, IntelRdt, MemoryPolicy), resources (Resources, DeviceRule),
-seccomp (Seccomp, SyscallRule, SyscallArg). rules.py checks what spans properties.
+seccomp (Seccomp, SyscallRule, SyscallArg). The rules check what spans properties.
 """
 
 from __future__ import annotations

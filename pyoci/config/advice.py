@@ -1,6 +1,6 @@
 """Warnings of `validate`: what a container can be made of, and yet is deprecated, contradicts itself, or does nothing.
 
-About the file alone, as rules.py. create says none of this: engines would fill logs with it.
+About the file alone, as the rules are. create says none of this: engines would fill logs with it.
 """
 
 from __future__ import annotations

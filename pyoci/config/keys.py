@@ -43,24 +43,36 @@ class Remark(Violation):
         return f"{what} has {self.key!r}: {self.hint}"
 
 
-def settled(raw: Any, node: Node, what: str = "config.json") -> tuple[Any, list[Remark]]:
+def settled(
+    raw: Any, node: Node, what: str = "config.json", twice: list[tuple[str, ConfigError]] | None = None
+) -> tuple[Any, list[Remark]]:
     """`raw` with every key that differs by case spelled as in the schema, and remarks on all keys that are not there.
 
     what: the file's name for errors, with a pointer behind it ("config.json#/process") if `raw` is a part of it.
+    twice: takes the pointer and the error of every property that is there in two spellings, and is in the value no
+    more; without it the first one is raised.
     Errors: ConfigError if a key is there in two spellings.
     """
     remarks: list[Remark] = []
-    return _settled(raw, node, [], remarks, what), remarks
+    return _settled(raw, node, [], remarks, what, twice), remarks
 
 
-def _settled(value: Any, node: Node, keys: list[str | int], remarks: list[Remark], what: str) -> Any:
+def _settled(
+    value: Any,
+    node: Node,
+    keys: list[str | int],
+    remarks: list[Remark],
+    what: str,
+    twice: list[tuple[str, ConfigError]] | None,
+) -> Any:
     if node[0] == "array" and type(value) is list:
-        return [_settled(item, node[1], [*keys, index], remarks, what) for index, item in enumerate(value)]
+        return [_settled(item, node[1], [*keys, index], remarks, what, twice) for index, item in enumerate(value)]
     if node[0] != "object" or type(value) is not dict:
         return value
     _, members, _, extra = node
-    fixed = bool(members) and keys[-1:] != ["timeOffsets"]  # a map in Go; rules_namespaces knows its two keys
+    fixed = bool(members) and keys[-1:] != ["timeOffsets"]  # a map in Go; a rule knows its two keys
     folded: dict[str, str] = {}
+    doubtful = set()  # there in two spellings
     result = {}
     for key, member in value.items():
         name: str = key
@@ -73,9 +85,16 @@ def _settled(value: Any, node: Node, keys: list[str | int], remarks: list[Remark
                 reason = f"the key is given twice: it is {name!r} in another case"
                 place = f"{what}{pointer}" if "#" in what else f"{what}#{pointer}"
                 hint = f"keep one of them, spelled {name!r}: readers differ in which one counts"
-                raise ConfigError(f"{place}: {reason}", pointer=place.partition("#")[2], hint=hint)
+                error = ConfigError(f"{place}: {reason}", pointer=place.partition("#")[2], hint=hint)
+                if twice is None:
+                    raise error
+                twice.append((_pointer([*keys, name]), error))
+                remarks.pop()  # it is not taken for anything
+                doubtful.add(name)
         child = members.get(name, extra)
-        result[name] = member if child is None else _settled(member, child, [*keys, name], remarks, what)
+        result[name] = member if child is None else _settled(member, child, [*keys, name], remarks, what, twice)
+    for name in doubtful:
+        result.pop(name)
     return result
 
 

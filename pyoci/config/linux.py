@@ -7,7 +7,6 @@ from pyoci.config.namespaces import read_mappings, read_namespace, read_time_off
 from pyoci.config.node import INT64, UINT32
 from pyoci.config.resources import Resources, read_resources
 from pyoci.config.seccomp import read_seccomp
-from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
 from pyoci.record import Record
 
@@ -16,6 +15,18 @@ if TYPE_CHECKING:
     from pyoci.config.namespaces import IdMapping, Namespace, TimeOffset
     from pyoci.config.node import Node
     from pyoci.config.seccomp import Seccomp
+
+
+# config-linux.md, "Default Devices": path, major, minor. Every container has them and may use them. In runc's order, in
+# which the rules for them show up in the devices cgroup.
+DEFAULT_DEVICES = (
+    ("/dev/null", 1, 3),
+    ("/dev/random", 1, 8),
+    ("/dev/full", 1, 7),
+    ("/dev/tty", 5, 0),
+    ("/dev/zero", 1, 5),
+    ("/dev/urandom", 1, 9),
+)
 
 
 class Path(Record):
@@ -39,7 +50,7 @@ class Device(Record):
     pointer: str
     type: str  # "c" (also for the spec's "u"), "b", "p"
     path: str
-    major: int = 0  # -1: absent, which only a FIFO may be (rules.py reports it)
+    major: int = 0  # -1: absent, which only a FIFO may be (a rule reports it)
     minor: int = 0
     mode: int = 0o666  # permission bits only
     uid: int | None = None
@@ -159,18 +170,9 @@ def read_device(node: Node) -> Device:
 
 
 def _propagation(node: Node) -> int:
-    name = node.string("rootfsPropagation")
-    if not name:
+    if not node.string("rootfsPropagation"):
         return 0
-    if name not in PROPAGATION:
-        from pyoci.config.rules.rule import shown  # the rules are not needed for reading
-
-        raise ConfigError(
-            f"rootfsPropagation={shown(name)} is not supported",
-            pointer=node.at("rootfsPropagation"),
-            hint="use one of " + ", ".join(PROPAGATION),
-        )
-    return PROPAGATION[name]
+    return PROPAGATION[node.word("rootfsPropagation", PROPAGATION)]
 
 
 def _sysctl(node: Node) -> tuple[Sysctl, ...]:

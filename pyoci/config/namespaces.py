@@ -40,7 +40,7 @@ class Namespace(Record):
     pointer: str
     type: str  # "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"
     path: str = ""  # "" = a new one
-    flag: int = 0  # CLONE_NEW*; 0 for a type that does not exist (rules.py reports it)
+    flag: int  # CLONE_NEW*
 
 
 class IdMapping(Record):
@@ -56,14 +56,14 @@ class TimeOffset(Record):
     """What is added to one clock in a new time namespace (time_namespaces(7))."""
 
     pointer: str
-    clock: str  # one of CLOCKS; another one that somebody wrote is reported by rules.py
+    clock: str  # one of CLOCKS; another one that somebody wrote is reported by a rule
     secs: int = 0
     nanosecs: int = 0
 
 
 def read_namespace(node: Node) -> Namespace:
-    type = node.required_string("type")
-    return Namespace(pointer=node.pointer, type=type, path=node.string("path"), flag=FLAGS.get(type, 0))
+    type = node.word("type", FLAGS)
+    return Namespace(pointer=node.pointer, type=type, path=node.string("path"), flag=FLAGS[type])
 
 
 def read_mappings(node: Node, key: str) -> tuple[IdMapping, ...]:

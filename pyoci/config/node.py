@@ -6,13 +6,16 @@ little and makes `read` safe for any caller. Absent and null are the same, as fo
 
 from __future__ import annotations
 
+from pyoci.config.schema import reasons
 from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
+GONE = object()  # stands in an array of objects for one that nobody can read, and which is told of already (sound.py)
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)
 UINT32 = (0, 2**32 - 1)
@@ -49,6 +52,13 @@ class Node:
         if value is None:
             raise missing(self, key)
         return text(value, self, key)
+
+    def word(self, key: str, allowed: Collection[str]) -> str:
+        """A string that is one of `allowed`; the schema has the same ones, so that only other callers are refused."""
+        value = self.required_string(key)
+        if value not in allowed:
+            raise broken(self.at(key), reasons.not_among(tuple(allowed), value))
+        return value
 
     def boolean(self, key: str) -> bool:
         """A boolean, False when absent."""
@@ -108,7 +118,7 @@ class Node:
         """The objects of a member that is an array, none when absent."""
         values = self._array(key)
         pointer = self.at(key) if values else ""
-        return [Node(value, f"{pointer}/{index}") for index, value in enumerate(values)]
+        return [Node(value, f"{pointer}/{index}") for index, value in enumerate(values) if value is not GONE]
 
     def members(self, key: str) -> list[tuple[str, Node]]:
         """The members of a member that is an object of objects, none when absent."""
@@ -146,7 +156,7 @@ def text(value: object, node: Node, key: str, index: int | None = None) -> str:
     if "\0" not in value and (value.isascii() or encodable(value)):
         return value
     character = "NUL byte" if "\0" in value else "lone surrogate"
-    raise failure(place(node, key, index), f"must not contain a {character}", "remove it: no argument can hold it")
+    raise broken(place(node, key, index), f"must not contain a {character}", "remove it: no argument can hold it")
 
 
 def whole(value: object, limits: tuple[int, int], node: Node, key: str, index: int | None = None) -> int:
@@ -156,7 +166,7 @@ def whole(value: object, limits: tuple[int, int], node: Node, key: str, index: i
     if limits[0] <= value <= limits[1]:
         return value
     shown = value if -(2**70) < value < 2**70 else "one of many digits"
-    raise failure(place(node, key, index), f"must be between {limits[0]} and {limits[1]}, not {shown}")
+    raise broken(place(node, key, index), f"must be between {limits[0]} and {limits[1]}, not {shown}")
 
 
 def encodable(value: str) -> bool:
@@ -171,18 +181,17 @@ def place(node: Node, key: str, index: int | None) -> str:
     return node.at(key) if index is None else f"{node.at(key)}/{index}"
 
 
-def failure(pointer: str, reason: str, hint: str = "") -> ConfigError:
+def broken(pointer: str, reason: str, hint: str = "") -> ConfigError:
+    """The error for a value that may not be; also of a rule for which runc has no words."""
     return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint)
 
 
 def missing(node: Node, key: str) -> ConfigError:
-    return failure(node.pointer, f"{key!r} is missing", "the specification requires it")
+    return broken(node.pointer, reasons.missing(key), "the specification requires it")
 
 
 def wrong_type(pointer: str, wanted: str, value: object) -> ConfigError:
     """The error for a value that is no `wanted`, a type's name in JSON schema; in the words of the schema's walker."""
-    from pyoci.config.schema import schema  # only here: who reads hooks alone (delete) need not load the schema
-
     if type(value) is int and not -(2**70) < value < 2**70:  # Python refuses to print more than 4,300 digits
         value = float("inf")
-    return failure(pointer, schema.wrong_type(wanted, value))
+    return broken(pointer, reasons.wrong_type(wanted, value))

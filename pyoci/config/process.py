@@ -31,7 +31,7 @@ class Rlimit(Record):
 
     pointer: str
     type: str  # "RLIMIT_NOFILE"
-    resource: int  # the RLIMIT_* number; -1 for a name that does not exist (rules.py reports it)
+    resource: int  # the RLIMIT_* number; -1 for a name that does not exist (a rule reports it)
     soft: int  # 2**64 - 1: no limit
     hard: int
 

@@ -22,8 +22,7 @@ from jsonschema import Draft4Validator, ValidationError
 from jsonschema.validators import extend
 
 from pyoci.config import advice, keys, suggestions
-from pyoci.config.rules import rules
-from pyoci.config.schema import schema
+from pyoci.config.schema import reasons, schema
 from pyoci.config.schema.documents import DOCUMENTS
 from pyoci.config.schema.table import CONFIG
 from pyoci.config.sound import Sound
@@ -32,7 +31,7 @@ from pyoci.errors import ConfigError
 from pyoci.jsonfile import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pyoci.config import Config
     from pyoci.config.keys import Remark
@@ -40,16 +39,16 @@ if TYPE_CHECKING:
 BASE = "https://spec.invalid/"  # for references to be relative to; .invalid exists nowhere and nothing is fetched
 
 
-def judged(raw: Any) -> tuple[list[Violation], list[Violation], Config | None]:
+def judged(raw: Any, faults: Sequence[ConfigError] = ()) -> tuple[list[Violation], list[Violation], Config | None]:
     """Violations in `raw` (null members dropped), none if `create` would accept it; warnings; and what was read.
+
+    faults: what was found before, by jsonfile.read, and is not in `raw` any more.
 
     The rules across properties, and advice, are for all that has nothing to do with what breaks the schema.
     """
-    try:
-        raw, remarks = keys.settled(raw, CONFIG)
-    except ConfigError as error:
-        return [from_error(error)], [], None
-    found, rest = _judged(raw)
+    twice: list[tuple[str, ConfigError]] = []
+    raw, remarks = keys.settled(raw, CONFIG, twice=twice)
+    found, rest = _judged(raw, [*faults, *(error for _, error in twice)], [pointer for pointer, _ in twice])
     warnings = list[Violation](remarks)
     if rest.config is not None:
         warnings += [one for one in advice.warnings(rest.config) if rest.is_there(one.pointer)]
@@ -67,12 +66,20 @@ def violations(raw: Any) -> list[Violation]:
     return _judged(raw)[0]
 
 
-def _judged(raw: Any) -> tuple[list[Violation], Sound]:
-    found = schema_violations(raw)
-    rest = Sound(raw, [_place_of(one) for one in found])
+def _judged(
+    raw: Any, faults: Sequence[ConfigError] = (), doubtful: Sequence[str] = ()
+) -> tuple[list[Violation], Sound]:
+    """faults: known already. doubtful: pointers of properties that are missing because there were two of them."""
+    gone = [*(one.pointer for one in faults), *doubtful]
+    by_schema = [
+        one
+        for one in schema_violations(raw)
+        if not any(f"{_place_of(one)}/".startswith(f"{pointer}/") for pointer in gone)
+    ]
+    found = [*(from_error(error) for error in faults), *by_schema]
+    rest = Sound(raw, [*gone, *(_place_of(one) for one in by_schema)])
     known = {(one.pointer, one.reason) for one in found}
-    broken = [] if rest.config is None else [one for one in rules.violations(rest.config) if rest.counts(one.pointer)]
-    more = [from_error(error) for error in (*rest.faults, *broken)]
+    more = [from_error(error) for error in (*rest.faults, *rest.violations())]
     return [*found, *(one for one in more if (one.pointer, one.reason) not in known)], rest
 
 
@@ -81,7 +88,7 @@ def _place_of(found: Violation) -> str:
     key, is_missing, _ = found.reason.rpartition(" is missing")
     return (
         f"{found.pointer}/{escape(key[1:-1])}"
-        if is_missing and found.reason == schema.missing(key[1:-1])
+        if is_missing and found.reason == reasons.missing(key[1:-1])
         else found.pointer
     )
 
@@ -126,7 +133,7 @@ def from_error(error: ConfigError) -> Violation:
 def _pattern(validator: Any, pattern: str, value: Any, _schema: Any) -> Iterator[ValidationError]:
     """The keyword `pattern` as ECMA 262 reads it: `$` is the very end, where Python's also stands before a newline."""
     if validator.is_type(value, "string") and not re.search(re.sub(r"\$$", r"\\Z", pattern), value):
-        yield ValidationError(schema.not_like(pattern, value))
+        yield ValidationError(reasons.not_like(pattern, value))
 
 
 _Validator: Any = extend(Draft4Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
@@ -172,16 +179,16 @@ def _reason(error: ValidationError) -> str:
     wanted: Any = error.validator_value
     value: Any = error.instance
     if keyword == "type":
-        return schema.wrong_type(str(wanted), value)
+        return reasons.wrong_type(str(wanted), value)
     if keyword == "enum":
-        return schema.not_among(tuple(wanted), value)
+        return reasons.not_among(tuple(wanted), value)
     if keyword in ("minimum", "maximum"):
         bounds: Any = error.schema
-        return schema.not_within(bounds.get("minimum"), bounds.get("maximum"), value)
+        return reasons.not_within(bounds.get("minimum"), bounds.get("maximum"), value)
     if keyword == "required":
-        return schema.missing(next(key for key in wanted if repr(key) in error.message))
+        return reasons.missing(next(key for key in wanted if repr(key) in error.message))
     if keyword == "minItems":
-        return schema.too_few(wanted)
+        return reasons.too_few(wanted)
     return error.message
 
 

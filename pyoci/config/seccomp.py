@@ -48,22 +48,17 @@ class Seccomp(Record):
 
 
 def read_seccomp(node: Node | None) -> Seccomp | None:
-    """None also for a profile without default action and calls: runc takes that as no filter."""
     if node is None:
-        return None
-    syscalls = tuple([_syscall(rule) for rule in node.children("syscalls")])
-    default_action = node.string("defaultAction")
-    if not default_action and not syscalls:
         return None
     return Seccomp(
         pointer=node.pointer,
-        default_action=default_action,
+        default_action=node.required_string("defaultAction"),
         default_errno=node.optional_integer("defaultErrnoRet", UINT32),
         architectures=node.strings("architectures"),
         flags=node.optional_strings("flags"),
         listener_path=node.string("listenerPath"),
         listener_metadata=node.string("listenerMetadata"),
-        syscalls=syscalls,
+        syscalls=tuple([_syscall(rule) for rule in node.children("syscalls")]),
     )
 
 

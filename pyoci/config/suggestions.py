@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyoci import SPEC_VERSION
 from pyoci.config.process import RLIMITS
 from pyoci.config.rules.rule import NO_ID
 from pyoci.near import nearest
@@ -34,8 +35,6 @@ def for_word(word: str, allowed: Sequence[str]) -> str:
 
 def for_pattern(pattern: str, text: str) -> str:
     """The same for a string that does not match one of schema.PATTERNS."""
-    if pattern == "^RLIMIT_[A-Z]+$":
-        return for_rlimit(text)
     if pattern == "^[cbup]$":
         known = OTHER_NAMES.get(text.lower(), text[:1].lower() if text.lower().strip() in ("c", "b", "u", "p") else "")
         return f"did you mean {known!r}?" if known in ("c", "b", "u", "p") else ""
@@ -53,7 +52,7 @@ def for_bounds(path: Sequence[object]) -> str:
 
 
 def for_rlimit(name: str) -> str:
-    """The same for a limit that does not exist."""
+    """The same for a limit that does not exist, whose rule asks for it."""
     known = [limit.removeprefix("RLIMIT_") for limit in RLIMITS]
     guess = nearest(name.upper().removeprefix("RLIMIT_"), known)
     return f"did you mean 'RLIMIT_{guess}'?" if guess else ""
@@ -61,7 +60,7 @@ def for_rlimit(name: str) -> str:
 
 # What the members that have to be there look like, as far as their names do not tell.
 _MISSING = {
-    "ociVersion": 'write "ociVersion": "1.3.0", the version of the specification that pyoci implements',
+    "ociVersion": f'write "ociVersion": "{SPEC_VERSION}", the version of the specification that pyoci implements',
     "destination": "it is the place of the mount, a path in the container that begins with /",
     "args": 'it is the program and its arguments, each an item of its own: ["/bin/echo", "hello"]',
     "cwd": 'it is where the program begins, such as "/"',

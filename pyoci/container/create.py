@@ -9,11 +9,9 @@ from __future__ import annotations
 import time
 from errno import EINVAL, ENOMEM, EPERM
 
-from pyoci import jsonfile, os
+from pyoci import os
 from pyoci.cgroups import processes
-from pyoci.config import Config, read
-from pyoci.config.rules import rules
-from pyoci.config.schema import schema
+from pyoci.config import loader
 from pyoci.container import capabilities, state
 from pyoci.container.inputs import create_inputs, host_root, program_user
 from pyoci.container.options import CreateOptions
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from pyoci.config import Config
 
 _UNTRACKED = (
     "creating a rootless container with no cgroup and no private pid namespace: "
@@ -54,30 +53,6 @@ def create(options: CreateOptions) -> None:
         raise
 
 
-def load_config(bundle: str, needs_process: bool = False) -> tuple[Config, dict[str, Any]]:
-    """Read and check config.json of a bundle: schema, then rules. Raises ConfigError.
-
-    The keys of what is returned are spelled as in the specification; the log tells of those that were not, and of
-    unknown ones that look like a slip.
-    """
-    raw, remarks = schema.check(jsonfile.read(f"{bundle}/config.json", what="config.json"))
-    try:
-        config = read(raw)
-        rules.check(config)
-        if needs_process and config.process is None:
-            raise ConfigError("process property must not be empty", pointer="/process", hint="say what to run")
-    except ConfigError as error:
-        error.hint = schema.slip(remarks, error.pointer) or error.hint
-        raise
-    if remarks:
-        from pyoci.container import remarked
-
-        remarked.warn(remarks, "config.json")
-    for pointer, reason in rules.oddities(config):
-        log.warning(f"config.json#{pointer}: {reason}")
-    return config, raw
-
-
 def make(
     options: CreateOptions,
     terminal: ConsoleOwner,
@@ -91,7 +66,7 @@ def make(
     container's process is at work. foreground: the caller waits for its end, and serves its streams.
     """
     state.check_id(options.id)
-    config, raw = load_config(options.bundle, needs_process=before_start is not None)
+    config, raw = loader.load(options.bundle, needs_process=before_start is not None)
     capabilities.warn(config)
     if not options.systemd_cgroup:
         _warn_of_systemd_path(config.linux.cgroups_path or "")

@@ -63,7 +63,9 @@ def _process(options: ProcessOptions, bundle: str) -> Process:
     raw = _changed(_configured(bundle), options)
     fault = schema.walk(raw, schema.PROCESS)
     if fault is not None:
-        raise schema.error(raw, [], fault, part=_PART)
+        from pyoci.config import refusal
+
+        raise refusal.error(raw, [], fault, part=_PART)
     return _checked(raw, "/process")
 
 

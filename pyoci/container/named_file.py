@@ -34,7 +34,9 @@ class NamedFile:
             found = self._content()
             raw, self.remarks, fault = schema.look(found, node, self.name)
             if fault is not None:
-                raise schema.error(raw, self.remarks, fault, self.name, self.part)
+                from pyoci.config import refusal
+
+                raise refusal.error(raw, self.remarks, fault, self.name, self.part)
         except OSError as error:
             raise cannot_open(self.path, error, self.option) from None
         except ConfigError as error:
@@ -65,6 +67,6 @@ class NamedFile:
     def tell(self) -> None:
         """Warn of keys that are not the specification's."""
         if self.remarks:
-            from pyoci.container import remarked
+            from pyoci.config import remarked
 
             remarked.warn(self.remarks, self.name)

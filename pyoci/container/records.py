@@ -7,7 +7,7 @@ is another runtime's: foreign.py reads those of runc.
 
 from __future__ import annotations
 
-from pyoci import os, pathname
+from pyoci import SPEC_VERSION, os, pathname
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 FORMAT = 1  # of the "pyoci" object and of the fifo's protocol
-SPEC_VERSION = "1.3.0"  # the runtime-spec version that this runtime implements
 
 _KINDS = {dict: "an object", list: "an array", str: "a string", int: "a number", bool: "true or false"}
 _MAX_PID = 2**31 - 1  # of pid_t; what is beyond would be cut to another process's number

@@ -10,7 +10,6 @@ from errno import EISDIR, ELOOP, ENOTEMPTY
 from pyoci import jsonfile, os
 from pyoci.container import records
 from pyoci.container.records import FORMAT as FORMAT
-from pyoci.container.records import SPEC_VERSION as SPEC_VERSION
 from pyoci.container.records import Container as Container
 from pyoci.errors import ConfigError, Error, NotFoundError
 from pyoci.kernel import textfile

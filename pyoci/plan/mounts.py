@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyoci.config import Config
 from pyoci.config.filesystem import Mount
-from pyoci.config.linux import Device
+from pyoci.config.linux import DEFAULT_DEVICES, Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
 from pyoci.pathname import clean
@@ -250,7 +250,7 @@ class Mounts:
         given = {clean(one.path) for one in self.linux.devices}
         every = [
             Device(pointer="/linux/devices", type="c", path=path, major=major, minor=minor)
-            for path, major, minor in devices.DEFAULT
+            for path, major, minor in DEFAULT_DEVICES
             if path not in given
         ]
         every += [one for one in self.linux.devices if clean(one.path) != "/dev/ptmx"]

@@ -11,7 +11,7 @@ import pytest
 import pyoci
 from pyoci.config import report
 from pyoci.config.mount_options import names
-from pyoci.config.rules import seccomp as rules_seccomp
+from pyoci.config.schema.documents import DOCUMENTS
 
 from .conftest import Run
 
@@ -56,8 +56,9 @@ def test_capabilities_are_the_kernel_s(features: dict[str, Any]) -> None:
 def test_seccomp(features: dict[str, Any]) -> None:
     seccomp = features["linux"]["seccomp"]
     assert seccomp["enabled"] is True
-    assert set(seccomp["actions"]) == set(rules_seccomp.ACTIONS)
-    assert set(seccomp["knownFlags"]) == set(rules_seccomp.FLAGS)
+    words = DOCUMENTS["defs-linux.json"]["definitions"]
+    assert set(seccomp["actions"]) == set(words["SeccompAction"]["enum"])
+    assert set(seccomp["knownFlags"]) == set(words["SeccompFlag"]["enum"])
     newer = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (5, 19)
     assert ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" in seccomp["supportedFlags"]) == newer
     assert len(seccomp["operators"]) == 7

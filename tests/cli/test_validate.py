@@ -167,6 +167,25 @@ def test_a_directory_instead_of_the_file(run_cli: Run, tmp_path: Path) -> None:
         assert "  hint: remove it: config.json is a file in the bundle; `pyoci spec` writes one" in done.stderr
 
 
+def test_what_no_reader_takes_hides_nothing_else(run_cli: Run, tmp_path: Path) -> None:
+    text = r"""{"ociVersion": "1.3.0", "root": {"path": ".", "path": "x"}, "hostname": "h", "hostname": "i",
+        "mounts": [{"destination": "/a", "type": "tmpfs", "source": "\u0000"}, {"destination": 7},
+        {"destination": "/b"}], "process": {"cwd": "x", "args": ["a"], "terminal": 1},
+        "linux": {"maskedPaths": ["m"], "MaskedPaths": []}}"""
+    done = run_cli("validate", "--format", "json", "-b", bundle(tmp_path, text))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [one["pointer"] for one in json.loads(done.stdout)["violations"]] == [
+        "/root/path",
+        "/hostname",
+        "/mounts/0/source",
+        "/linux/MaskedPaths",
+        "/mounts/1/destination",
+        "/process/terminal",
+        "/process/cwd",
+        "/mounts/2",
+    ]
+
+
 def test_a_file_that_is_not_json_is_a_violation_too(run_cli: Run, tmp_path: Path) -> None:
     done = run_cli("validate", "--format", "json", "-b", bundle(tmp_path, '{"ociVersion": "1", }'))
     assert done.returncode == 1

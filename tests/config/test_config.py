@@ -20,6 +20,7 @@ from pyoci.config.rules import rules
 from pyoci.config.schema import schema
 from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
+from tests import test_layers
 from tests.config.rules.cases import VALID
 from tests.config.test_node import JSON
 
@@ -169,3 +170,12 @@ def test_imports() -> None:
     forbidden = {"re", "json", "enum", "typing", "dataclasses", "functools", "collections", "ctypes", "contextlib"}
     assert not loaded & forbidden
     assert "pyoci.config.schema.schema" not in loaded
+
+
+def test_no_circles_of_imports() -> None:
+    """Counted with those in functions and those for type checkers: whoever reads one file may go downward only."""
+    graph = {test_layers.name_of(path): test_layers.imports_of(path) for path in test_layers.MODULES}
+    graph = {name: found for name, found in graph.items() if name.startswith("pyoci.config")}
+    while leaves := {name for name, found in graph.items() if not found & graph.keys() - {name}}:
+        graph = {name: found for name, found in graph.items() if name not in leaves}
+    assert graph == {}

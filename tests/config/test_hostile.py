@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from pyoci import config, jsonfile
-from pyoci.config import report
+from pyoci.config import loader, refusal, report
 from pyoci.config.rules import rules
-from pyoci.config.schema import schema
 from pyoci.errors import Error
 from pyoci.plan import create
 from tests import cost
@@ -22,7 +21,7 @@ def as_create(text: str) -> None:
     """Everything that create does before it touches anything, as far as it comes."""
     try:
         raw = jsonfile.parse(text.encode(), "config.json")
-        schema.check(raw)
+        loader.check(raw)
         read = config.read(raw)
         list(rules.violations(read))
         create.make(read, configs.around(raw))
@@ -69,8 +68,8 @@ def test_a_long_key_is_not_repeated_for_every_violation_beside_it() -> None:
 
 
 def test_the_error_of_a_large_file_tells_the_first_violation_only() -> None:
-    raw: dict[str, Any] = {"ociVersion": "1.3.0", "mounts": [{}] * (schema.MANY + 1)}
+    raw: dict[str, Any] = {"ociVersion": "1.3.0", "mounts": [{}] * (refusal.MANY + 1)}
     with pytest.raises(Error) as caught:
-        schema.check(raw)
+        loader.check(raw)
     assert str(caught.value) == "config.json#/mounts/0: 'destination' is missing"
     assert caught.value.hint == "`pyoci validate` tells the rest"

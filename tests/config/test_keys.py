@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci import jsonfile
-from pyoci.config import keys
+from pyoci.config import keys, loader
 from pyoci.config.schema import schema
 from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
@@ -97,7 +97,7 @@ def test_null_is_a_spelling_too(text: str) -> None:
     """Go's decoder takes the limit away again if null comes last."""
     raw = jsonfile.parse(f'{{"ociVersion": "1.3.0", "linux": {{"resources": {text}}}}}'.encode(), "config.json")
     with pytest.raises(ConfigError, match="the key is given twice"):
-        schema.check(raw)
+        loader.check(raw)
 
 
 def test_null_in_a_map_under_another_case() -> None:
@@ -133,11 +133,11 @@ def test_the_walk_sees_unknown_keys_everywhere_and_known_ones_nowhere() -> None:
 
 def test_what_is_missing_may_stand_there_misspelled() -> None:
     with pytest.raises(ConfigError) as caught:
-        schema.check({"ociVersoin": "1.3.0"})
+        loader.check({"ociVersoin": "1.3.0"})
     assert caught.value.message == "config.json#: 'ociVersion' is missing"
     assert caught.value.hint == "config.json has 'ociVersoin': did you mean 'ociVersion'?"
     with pytest.raises(ConfigError) as caught:
-        schema.check({**MINIMAL, "mounts": [{"destinaton": "/a"}]})
+        loader.check({**MINIMAL, "mounts": [{"destinaton": "/a"}]})
     assert caught.value.hint == "config.json has 'destinaton': did you mean 'destination'?"
     _, remarks, _ = schema.look({**MINIMAL, "proces": {}, "Hostname": "h"}, CONFIG)
     assert schema.slip(remarks, "/process") == "config.json has 'proces': did you mean 'process'?"

@@ -27,8 +27,10 @@ def test_flags_are_the_kernels() -> None:
     assert {type: getattr(os, f"CLONE_NEW{names.get(type, type.upper())}") for type in FLAGS} == FLAGS
 
 
-def test_unknown_type_is_left_to_the_rules() -> None:
-    assert read_namespace(Node({"type": "net"}, "")).flag == 0
+def test_unknown_type() -> None:
+    """The schema has refused it; whoever reads without it is not left without the namespace either."""
+    with pytest.raises(ConfigError, match="must be one of pid, network, .*, not 'net'"):
+        read_namespace(Node({"type": "net"}, ""))
     with pytest.raises(ConfigError, match="'type' is missing"):
         read_namespace(Node({}, ""))
 

@@ -10,12 +10,6 @@ def test_absent() -> None:
     assert read_seccomp(None) is None
 
 
-def test_nothing_in_it_means_no_filter() -> None:
-    assert read_seccomp(Node({}, "/linux/seccomp")) is None
-    assert read_seccomp(Node({"defaultAction": "", "syscalls": []}, "/linux/seccomp")) is None
-    assert read_seccomp(Node({"defaultAction": "SCMP_ACT_ALLOW"}, "/linux/seccomp")) is not None
-
-
 def test_everything() -> None:
     argument = {"index": 1, "value": 2**64 - 1, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}
     value = {

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyoci.config import report
+from pyoci.config import loader, report
 from pyoci.config.rules.rule import NO_ID
-from pyoci.config.schema import schema
 from pyoci.errors import ConfigError
 
 MINIMAL: dict[str, Any] = {"ociVersion": "1.3.0", "root": {"path": "rootfs"}}
@@ -57,8 +56,6 @@ def memory(value: Any) -> dict[str, Any]:
         (profile(defaultAction="ALLOW"), "did you mean 'SCMP_ACT_ALLOW'?"),
         (profile(defaultAction="SCMP_ACT_ERNO"), "did you mean 'SCMP_ACT_ERRNO'?"),
         (profile(architectures=["x86_64"]), "did you mean 'SCMP_ARCH_X86_64'?"),
-        (rlimit("NOFILE"), "did you mean 'RLIMIT_NOFILE'?"),
-        (rlimit("rlimit_nofiles"), "did you mean 'RLIMIT_NOFILE'?"),
         (pages("2mb"), "did you mean '2MB'?"),
         (pages("2 MiB"), "did you mean '2MB'?"),
         (pages("large"), ""),
@@ -89,5 +86,5 @@ def test_hint(raw: dict[str, Any], hint: str) -> None:
     (violation,) = report.schema_violations(raw)
     assert violation.hint == hint
     with pytest.raises(ConfigError) as caught:
-        schema.check(raw)
+        loader.check(raw)
     assert caught.value.hint == hint

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from pyoci import channel
+from pyoci.config import loader
 from pyoci.container import create
 from pyoci.container.inputs import create_inputs
 from pyoci.container.options import CreateOptions
@@ -170,7 +171,7 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
     box.listen("agent")
     bundle = box.bundle("sleep", change=change)
     made: list[Plan] = []
-    config, _ = create.load_config(str(bundle))
+    config, _ = loader.load(str(bundle))
     around = create_inputs(config, CreateOptions(root=str(box.root), id="a", bundle=str(bundle)))
     made.append(plan.make(config, around))
     steps = [step for phase in PHASES for step in getattr(made[0], phase)]

@@ -12,9 +12,9 @@ from pyoci import config
 from pyoci.cgroups.hierarchies import Layout
 from pyoci.cgroups.systemd.names import Unit
 from pyoci.cli import spec
+from pyoci.config import loader
 from pyoci.config.resources import DeviceRule
 from pyoci.config.rules import rules
-from pyoci.config.schema import schema
 from pyoci.errors import Error
 from pyoci.host import Host
 from pyoci.plan import create, exec
@@ -90,7 +90,7 @@ def around(raw: Raw, **changes: Any) -> CreateInputs:
 
 def read(raw: Raw) -> config.Config:
     """Checked as create() does it, but for what is read and not carried out yet. Raises Error."""
-    schema.check(raw)
+    loader.check(raw)
     read = config.read(raw)
     rules.check(read)
     return read

@@ -17,6 +17,7 @@ Spec: config-linux.md, "Allowed Device list"; kernel: Documentation/admin-guide/
 
 from __future__ import annotations
 
+from pyoci.config.linux import DEFAULT_DEVICES
 from pyoci.config.resources import DeviceRule
 from pyoci.errors import ConfigError
 from pyoci.record import Record
@@ -36,14 +37,6 @@ ACCESS = {"m": MKNOD, "r": READ, "w": WRITE}
 _LAST = 0xFFFFFFFF
 _POINTER = "/linux/resources/devices"
 
-_NODES = (
-    ("/dev/null", 1, 3),
-    ("/dev/random", 1, 8),
-    ("/dev/full", 1, 7),
-    ("/dev/tty", 5, 0),
-    ("/dev/zero", 1, 5),
-    ("/dev/urandom", 1, 9),
-)
 _PTS, _PTMX, _TUN = (136, ANY), (5, 2), (10, 200)
 
 
@@ -93,7 +86,7 @@ def default_rules(devices: tuple[Device, ...] = ()) -> tuple[DeviceRule, ...]:
     `devices` (linux.devices) is the user's own affair.
     """
     own = {device.path for device in devices}
-    nodes = [(major, minor) for path, major, minor in _NODES if path not in own]
+    nodes = [(major, minor) for path, major, minor in DEFAULT_DEVICES if path not in own]
     return (
         _default("c", (ANY, ANY), "m"),
         _default("b", (ANY, ANY), "m"),

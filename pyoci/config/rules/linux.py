@@ -1,10 +1,11 @@
-"""The rules of the remaining properties of `linux` (rules.py)."""
+"""The rules of the remaining properties of `linux` (rules/rules.py)."""
 
 from __future__ import annotations
 
 from pyoci.config import id_list
 from pyoci.config.linux import sysctl_name
-from pyoci.config.rules.rule import MAX_ID, broken, printable, quoted, shown
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import MAX_ID, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pyoci.config import Config
-    from pyoci.config.linux import Device, IntelRdt, Linux, MemoryPolicy, Personality, Sysctl
+    from pyoci.config.linux import Device, IntelRdt, Linux, MemoryPolicy, Sysctl
     from pyoci.config.resources import DeviceRule
 
 # Keys of the IPC namespace (namespaces(7)), beside fs.mqueue.*
@@ -27,17 +28,16 @@ IPC_KEYS = (
     "kernel.shm_rmid_forced",
 )
 MODES_WITHOUT_NODES = ("MPOL_DEFAULT", "MPOL_LOCAL")
-MODES_WITH_NODES = ("MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE")
-MEMORY_FLAGS = ("MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES", "MPOL_F_NUMA_BALANCING")
+MODES_WITH_ANY_NODES = ("MPOL_PREFERRED",)  # all others need at least one
 
 
 def violations(config: Config) -> Iterator[ConfigError]:
-    """Every rule about `linux` that `config` breaks and that no other rules_*.py looks after."""
+    """Every rule about `linux` that `config` breaks and that no other file of rules looks after."""
     linux = config.linux
     for device in linux.devices:
         yield from _device(device)
-    for index, rule in enumerate(linux.resources.devices):
-        yield from _device_rule(rule, index)
+    for rule in linux.resources.devices:
+        yield from _device_rule(rule)
     if linux.cgroups_path and not printable(linux.cgroups_path):
         yield broken(f"{linux.pointer}/cgroupsPath", "must not contain control characters")
     if not printable(linux.mount_label) or '"' in linux.mount_label:
@@ -45,8 +45,6 @@ def violations(config: Config) -> Iterator[ConfigError]:
     yield from _net_devices(linux)
     for sysctl in linux.sysctl:
         yield from _sysctl(sysctl, linux)
-    if linux.personality is not None:
-        yield from _personality(linux.personality)
     if linux.intel_rdt is not None:
         yield from _intel_rdt(linux.intel_rdt)
     if linux.memory_policy is not None:
@@ -57,10 +55,7 @@ def _device(device: Device) -> Iterator[ConfigError]:
     pointer = device.pointer
     if not device.path.startswith("/"):
         yield broken(f"{pointer}/path", "must be an absolute path", "it is a path in the container")
-    if device.type not in ("c", "b", "p"):
-        hint = "c and u are character devices, b a block device, p a FIFO"
-        yield ConfigError(f"invalid device type {quoted(device.type)}", pointer=f"{pointer}/type", hint=hint)
-    elif device.type != "p":
+    if device.type != "p":
         for key, number, bits in (("major", device.major, 12), ("minor", device.minor, 20)):  # the kernel's dev_t
             if number == -1:
                 yield broken(pointer, f"{key!r} is missing", f"a device of type {device.type} needs it")
@@ -71,10 +66,10 @@ def _device(device: Device) -> Iterator[ConfigError]:
             yield broken(f"{pointer}/{key}", f"must be between 0 and {MAX_ID}, not {id}")
 
 
-def _device_rule(rule: DeviceRule, index: int) -> Iterator[ConfigError]:
+def _device_rule(rule: DeviceRule) -> Iterator[ConfigError]:
     pointer = rule.pointer
     if not rule.access:
-        message = f"device access at {index} field cannot be empty"
+        message = f"device access at {pointer.rpartition('/')[2]} field cannot be empty"
         yield ConfigError(message, pointer=f"{pointer}/access", hint="write some of rwm (read, write, mknod)")
     elif not set(rule.access) & set("rwm"):
         yield broken(f"{pointer}/access", f"must be made of r, w and m, not be {quoted(rule.access)}")
@@ -164,30 +159,25 @@ def _add(type: str) -> str:
     return f'add {{"type": "{type}"}} to linux.namespaces'
 
 
-def _personality(personality: Personality) -> Iterator[ConfigError]:
-    if personality.domain not in ("LINUX", "LINUX32"):
-        message = f"invalid personality domain {shown(personality.domain)}"
-        yield ConfigError(message, pointer=f"{personality.pointer}/domain", hint="use LINUX or LINUX32")
-
-
 def _intel_rdt(rdt: IntelRdt) -> Iterator[ConfigError]:
     if rdt.clos_id in (".", "..") or (len(rdt.clos_id) > 1 and "/" in rdt.clos_id) or not printable(rdt.clos_id):
         hint = "it is the name of one directory below /sys/fs/resctrl"
         message = f"invalid intelRdt.ClosID {quoted(rdt.clos_id)}"
         yield ConfigError(message, pointer=f"{rdt.pointer}/closID", hint=hint)
     lines = [(f"schemata/{index}", line) for index, line in enumerate(rdt.schemata)]
-    for key, line in [*lines, ("l3CacheSchema", rdt.l3_cache_schema), ("memBwSchema", rdt.mem_bw_schema)]:
+    for key, line in [*lines, ("l3CacheSchema", rdt.l3_cache_schema)]:  # the schema looks at memBwSchema
         if "\n" in line:
             yield broken(f"{rdt.pointer}/{key}", "must not contain newlines", "schemata takes one line per element")
 
 
 def _memory_policy(policy: MemoryPolicy) -> Iterator[ConfigError]:
     """set_mempolicy(2)."""
+    from pyoci.kernel.scheduling_names import MEMORY_FLAGS, MEMORY_MODES  # few containers have a policy
+
     pointer, mode = policy.pointer, policy.mode
-    known = (*MODES_WITHOUT_NODES, *MODES_WITH_NODES, "MPOL_PREFERRED")
-    if mode not in known:
+    if mode not in MEMORY_MODES:
         message = f"invalid memory policy mode {quoted(mode)}"
-        yield ConfigError(message, pointer=f"{pointer}/mode", hint="use one of " + ", ".join(known))
+        yield ConfigError(message, pointer=f"{pointer}/mode", hint="use one of " + ", ".join(MEMORY_MODES))
     for index, flag in enumerate(policy.flags):
         if flag not in MEMORY_FLAGS:
             message, hint = f"invalid memory policy flag {quoted(flag)}", "use one of " + ", ".join(MEMORY_FLAGS)
@@ -201,6 +191,6 @@ def _memory_policy(policy: MemoryPolicy) -> Iterator[ConfigError]:
     if mode in MODES_WITHOUT_NODES and count:
         message = f"memory policy mode requires 0 nodes but got {count}"
         yield ConfigError(message, pointer=f"{pointer}/nodes", hint="remove nodes")
-    if mode in MODES_WITH_NODES and not count:
+    if mode in MEMORY_MODES and mode not in (*MODES_WITHOUT_NODES, *MODES_WITH_ANY_NODES) and not count:
         message = "memory policy mode requires at least one node but got 0"
         yield ConfigError(message, pointer=f"{pointer}/nodes", hint='name nodes, as in "0-3"')

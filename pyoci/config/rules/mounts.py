@@ -1,9 +1,10 @@
-"""The rules of `mounts` and of what else needs a mount namespace (rules.py)."""
+"""The rules of `mounts` and of what else needs a mount namespace (rules/rules.py)."""
 
 from __future__ import annotations
 
+from pyoci.config.node import broken
 from pyoci.config.rules.namespaces import extents
-from pyoci.config.rules.rule import broken, shown
+from pyoci.config.rules.rule import shown
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
 

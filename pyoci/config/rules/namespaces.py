@@ -1,9 +1,10 @@
-"""The rules of namespaces, id mappings and clock offsets (rules.py)."""
+"""The rules of namespaces, id mappings and clock offsets (rules/rules.py)."""
 
 from __future__ import annotations
 
 from pyoci.config.namespaces import CLOCKS
-from pyoci.config.rules.rule import broken, quoted
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -49,10 +50,6 @@ def violations(config: Config) -> Iterator[ConfigError]:
 def _types(namespaces: tuple[Namespace, ...]) -> Iterator[ConfigError]:
     seen = set()
     for namespace in namespaces:
-        if not namespace.flag:
-            hint = "the types are pid, network, mount, ipc, uts, user, cgroup and time"
-            message = f"namespace {quoted(namespace.type)} does not exist"
-            yield ConfigError(message, pointer=f"{namespace.pointer}/type", hint=hint)
         if namespace.type in seen:
             message = f"malformed spec file: duplicated ns {quoted(namespace.type)}"
             yield ConfigError(message, pointer=namespace.pointer, hint="keep one of them")

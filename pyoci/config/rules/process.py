@@ -1,9 +1,10 @@
-"""The rules of `process` (rules.py); also for a process.json."""
+"""The rules of `process` (rules/rules.py); also for a process.json."""
 
 from __future__ import annotations
 
 from pyoci.config import id_list
-from pyoci.config.rules.rule import MAX_ID, NO_ID, broken, printable, quoted, shown
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import MAX_ID, NO_ID, printable, quoted, shown
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -12,18 +13,7 @@ if TYPE_CHECKING:
 
     from pyoci.config.process import ExecCpuAffinity, IoPriority, Process, Rlimit, Scheduler, User
 
-POLICIES = ("SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE")
-FLAGS = (
-    "SCHED_FLAG_RESET_ON_FORK",
-    "SCHED_FLAG_RECLAIM",
-    "SCHED_FLAG_DL_OVERRUN",
-    "SCHED_FLAG_KEEP_POLICY",
-    "SCHED_FLAG_KEEP_PARAMS",
-    "SCHED_FLAG_UTIL_CLAMP_MIN",
-    "SCHED_FLAG_UTIL_CLAMP_MAX",
-)
 MAX_GROUPS = 65536  # NGROUPS_MAX, what setgroups(2) takes
-IO_CLASSES = ("IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE")
 
 
 def violations(process: Process) -> Iterator[ConfigError]:
@@ -98,12 +88,6 @@ def _rlimits(rlimits: tuple[Rlimit, ...]) -> Iterator[ConfigError]:
 def _scheduler(scheduler: Scheduler) -> Iterator[ConfigError]:
     """sched_setattr(2)."""
     pointer, policy = scheduler.pointer, scheduler.policy
-    if not policy:
-        hint = "use one of " + ", ".join(POLICIES)
-        yield ConfigError("scheduler policy is required", pointer=f"{pointer}/policy", hint=hint)
-    elif policy not in POLICIES:
-        hint = "use one of " + ", ".join(POLICIES)
-        yield ConfigError(f"invalid scheduler policy: {shown(policy)}", pointer=f"{pointer}/policy", hint=hint)
     if policy in ("SCHED_OTHER", "SCHED_BATCH") and not -20 <= scheduler.nice <= 19:
         message = f"invalid scheduler.nice: {scheduler.nice} when scheduler.policy is {policy}"
         yield ConfigError(message, pointer=f"{pointer}/nice", hint="nice is between -20 and 19")
@@ -113,10 +97,6 @@ def _scheduler(scheduler: Scheduler) -> Iterator[ConfigError]:
     if policy != "SCHED_DEADLINE" and (scheduler.runtime or scheduler.deadline or scheduler.period):
         message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy"
         yield ConfigError(message, pointer=pointer, hint="remove them")
-    for index, flag in enumerate(scheduler.flags):
-        if flag not in FLAGS:
-            hint = "use one of " + ", ".join(FLAGS)
-            yield ConfigError(f"invalid scheduler flag: {shown(flag)}", pointer=f"{pointer}/flags/{index}", hint=hint)
 
 
 def _io_priority(io: IoPriority) -> Iterator[ConfigError]:
@@ -124,9 +104,6 @@ def _io_priority(io: IoPriority) -> Iterator[ConfigError]:
     if not 0 <= io.priority <= 7:
         message = f"invalid ioPriority.Priority: {io.priority}"
         yield ConfigError(message, pointer=f"{io.pointer}/priority", hint="it is between 0, the highest, and 7")
-    if io.class_ not in IO_CLASSES:
-        message = f"invalid ioPriority.Class: {quoted(io.class_)}"
-        yield ConfigError(message, pointer=f"{io.pointer}/class", hint="use one of " + ", ".join(IO_CLASSES))
 
 
 def _affinity(affinity: ExecCpuAffinity) -> Iterator[ConfigError]:

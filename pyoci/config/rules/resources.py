@@ -1,11 +1,12 @@
-"""The rules of the limits in linux.resources (rules.py); imported only for a container that has one.
+"""The rules of the limits in linux.resources (rules/rules.py); imported only for a container that has one.
 
 What depends on the version of the machine's cgroups is checked when the plan is made (cgroups/limits/limits.py).
 """
 
 from __future__ import annotations
 
-from pyoci.config.rules.rule import broken, printable, quoted
+from pyoci.config.node import broken
+from pyoci.config.rules.rule import printable, quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False

@@ -1,16 +1,9 @@
-"""What the rules_*.py share: how a broken rule is told, and the small predicates."""
+"""What the rules share: the largest id, the small predicates, and how text is shown."""
 
 from __future__ import annotations
 
-from pyoci.errors import ConfigError
-
 MAX_ID = 2**32 - 2  # 2**32 - 1 is the kernel's "no id": setuid(2) and others take it for "leave unchanged"
 NO_ID = f"write the number of a user or a group, such as 0, root's: the last one is {MAX_ID}, and -1 is none"
-
-
-def broken(pointer: str, reason: str, hint: str = "") -> ConfigError:
-    """A broken rule for which runc has no words."""
-    return ConfigError(f"config.json#{pointer}: {reason}", pointer=pointer, hint=hint)
 
 
 def printable(text: str) -> bool:

@@ -8,8 +8,9 @@ checked where it is used. An error's message has runc's words where runc has any
 from __future__ import annotations
 
 from pyoci.config.namespaces import FLAGS
+from pyoci.config.node import broken
 from pyoci.config.rules import linux, mounts, namespaces, process, seccomp
-from pyoci.config.rules.rule import broken, quoted
+from pyoci.config.rules.rule import quoted
 from pyoci.errors import ConfigError
 
 TYPE_CHECKING = False
@@ -62,7 +63,6 @@ def oddities(config: Config) -> list[tuple[str, str]]:
 def _hook(hook: Hook) -> Iterator[ConfigError]:
     if not hook.path.startswith("/"):
         yield broken(f"{hook.pointer}/path", "must be an absolute path", "no PATH is searched for hooks")
-    if hook.timeout is not None and not 0 < hook.timeout < 2**31:
-        yield broken(
-            f"{hook.pointer}/timeout", f"must be more than 0 seconds, not {hook.timeout}", "leave it out for no limit"
-        )
+    if hook.timeout is not None and hook.timeout >= 2**31:  # poll(2) waits no longer; the schema asks for one second
+        reason = f"must be less than {2**31} seconds, not {hook.timeout}"
+        yield broken(f"{hook.pointer}/timeout", reason, "leave it out for no limit")

@@ -11,8 +11,8 @@ The authority is jsonschema with the same documents (report.py); the tests prove
 
 from __future__ import annotations
 
+from pyoci.config.schema.reasons import missing, not_among, not_like, not_within, too_few, wrong_type
 from pyoci.config.schema.table import CONFIG
-from pyoci.errors import ConfigError, Error
 from pyoci.jsonfile import escape
 
 TYPE_CHECKING = False
@@ -24,21 +24,8 @@ if TYPE_CHECKING:
 
     Node = tuple[Any, ...]
 
-MANY = 10_000
 PROCESS: Node = CONFIG[1]["process"]
 RESOURCES: Node = CONFIG[1]["linux"][1]["resources"]
-ARTICLES = {"object": "an object", "array": "an array", "integer": "an integer", "boolean": "true or false"}
-
-
-def check(raw: Any) -> tuple[Any, list[Remark]]:
-    """The value of config.json, null members dropped, as `look` finds it.
-
-    Errors: ConfigError for the first violation; its hint tells the others.
-    """
-    raw, remarks, fault = look(raw, CONFIG)
-    if fault is not None:
-        raise error(raw, remarks, fault)
-    return raw, remarks
 
 
 def look(raw: Any, node: Node, what: str = "config.json") -> tuple[Any, list[Remark], tuple[str, str] | None]:
@@ -68,53 +55,6 @@ def slip(remarks: list[Remark], pointer: str, reason: str = "", what: str = "con
     return ""
 
 
-def error(
-    raw: Any, remarks: list[Remark], fault: tuple[str, str], name: str = "config.json", part: tuple[str, ...] = ()
-) -> ConfigError:
-    """The error for `fault`, with what to write instead, or what else is wrong, in the hint; this may be slow.
-
-    part: the keys that lead to where `raw` stands in a config.json. name: the file's, whose root `raw` is if it is
-    another file.
-    """
-    pointer, reason = fault
-    place = pointer if name != "config.json" else "".join(f"/{key}" for key in part) + pointer
-    made = ConfigError(f"{name}#{place}: {reason}", pointer=place)
-    made.hint = slip(remarks, pointer, reason, name) or _hint(raw, fault, name, part, len(place) - len(pointer))
-    return made
-
-
-def _hint(raw: Any, fault: tuple[str, str], name: str, part: tuple[str, ...], shown: int) -> str:
-    """What jsonschema knows. shown: letters of the pointers of `part` that are shown."""
-    if _is_large(raw):
-        return "" if part else "`pyoci validate` tells the rest"
-    try:
-        from pyoci.config import report
-    except Error:
-        raise
-    except Exception:  # no jsonschema, or one that is being replaced: the first violation is still worth reporting
-        return ""
-    for key in reversed(part):
-        raw = {key: raw}
-    above = "".join(f"/{key}" for key in part)
-    found = [one for one in report.schema_violations(raw) if f"{one.pointer}/".startswith(f"{above}/")]
-    this = [one for one in found if (one.pointer, one.reason) == (above + fault[0], fault[1])]
-    others = [f"{name}#{one.pointer[len(above) - shown :]}: {one.reason}" for one in found if one not in this]
-    more = "also wrong: " + "; ".join(others[:5]) + (f"; and {len(others) - 5} more" if len(others) > 5 else "")
-    hints = [*(one.hint for one in this if one.hint), *([more] if others else [])]
-    return "; ".join(hints)
-
-
-def _is_large(raw: Any) -> bool:
-    """More values than jsonschema can look at in about a second."""
-    count, left = 0, [raw]
-    while left and count <= MANY:
-        value = left.pop()
-        children = value.values() if type(value) is dict else value if type(value) is list else ()
-        count += len(children)
-        left += [child for child in children if type(child) is dict or type(child) is list]
-    return count > MANY
-
-
 def walk(value: Any, node: Node, unknown: list[str] | None = None) -> tuple[str, str] | None:
     """Pointer and reason of the first place where `value` is not what `node` wants, or None.
 
@@ -139,7 +79,7 @@ def _walk(value: Any, node: Node, unknown: list[str]) -> list[Any] | None:
             return [wrong_type(kind, value)]
         if node[1] is not None and value not in node[1]:
             return [not_among(node[1], value)]
-        return None if node[2] is None or PATTERNS[node[2]][0](value) else [not_like(node[2], value)]
+        return None if node[2] is None or PATTERNS[node[2]](value) else [not_like(node[2], value)]
     if kind == "integer":
         if type(value) is not int:
             return [wrong_type(kind, value)]
@@ -176,53 +116,7 @@ def _walk_array(value: list[Any], node: Node, unknown: list[str]) -> list[Any] |
     return None
 
 
-# The reasons, in the same words for both validators.
-
-
-def wrong_type(kind: str, value: Any) -> str:
-    return f"must be {ARTICLES.get(kind, 'a string')}, not {show(value)}"
-
-
-def not_among(allowed: tuple[str, ...], value: str) -> str:
-    return f"must be one of {', '.join(filter(None, allowed))}, not {show(value)}"
-
-
-def not_like(pattern: str, value: str) -> str:
-    return f"must be {PATTERNS[pattern][1]}, not {show(value)}"
-
-
-def not_within(low: int | None, high: int | None, value: int) -> str:
-    if high is None:
-        return f"must be at least {low}, not {value}"
-    return (
-        f"must be between {low} and {high}, not {value}" if low is not None else f"must be at most {high}, not {value}"
-    )
-
-
-def missing(key: str) -> str:
-    return f"{key!r} is missing"
-
-
-def too_few(least: int) -> str:
-    return f"must have at least {least} item{'s' if least > 1 else ''}"
-
-
-def show(value: Any) -> str:
-    """`value` for a message: short, on one line, as JSON would name it."""
-    if value is None or type(value) is bool:
-        return {None: "null", True: "true", False: "false"}[value]
-    if type(value) in (dict, list):
-        return "an object" if type(value) is dict else "an array"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 # The schema's patterns by hand, because importing re costs 5 ms. ECMA 262's `$`: a final newline does not match.
-
-
-def _is_name_of_limit(text: str) -> bool:
-    name = text.removeprefix("RLIMIT_")
-    return name != text and name != "" and not name.strip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def _is_page_size(text: str) -> bool:
@@ -230,11 +124,8 @@ def _is_page_size(text: str) -> bool:
     return text[-2:] in ("KB", "MB", "GB") and digits[:1] not in ("", "0") and not digits.strip("0123456789")
 
 
-# Pattern -> predicate, and what it wants in words.
-PATTERNS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "^RLIMIT_[A-Z]+$": (_is_name_of_limit, "a name such as RLIMIT_NOFILE"),
-    "^[1-9][0-9]*[KMG]B$": (_is_page_size, "a size such as 2MB"),
-    "^[0-9, -]*$": (lambda text: not text.strip("0123456789, -"), "a list such as 0-3,7"),
-    "^[cbup]$": (lambda text: text in ("c", "b", "u", "p"), "c or u (character device), b (block device) or p (FIFO)"),
-    "^MB:[^\\n]*$": (lambda text: text.startswith("MB:") and "\n" not in text, "one line that begins with MB:"),
+PATTERNS: dict[str, Callable[[str], bool]] = {
+    "^[1-9][0-9]*[KMG]B$": _is_page_size,
+    "^[cbup]$": lambda text: text in ("c", "b", "u", "p"),
+    "^MB:[^\\n]*$": lambda text: text.startswith("MB:") and "\n" not in text,
 }

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from pyoci import SPEC_VERSION
 from pyoci.jsonfile import dumps
 from pyoci.record import Record
-
-VERSION = "1.3.0"  # the runtime-spec version of the state
 
 
 class HookState(Record):
@@ -21,7 +20,7 @@ class HookState(Record):
 
     def fields(self, status: str, pid: int) -> dict[str, object]:
         """The same as an object."""
-        state: dict[str, object] = {"ociVersion": VERSION, "id": self.id, "status": status}
+        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "id": self.id, "status": status}
         if pid:
             state["pid"] = pid
         state["bundle"] = self.bundle

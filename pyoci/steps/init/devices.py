@@ -18,15 +18,6 @@ from pyoci.steps.init.context import InitContext, InitStep
 from pyoci.steps.init.targets import encode
 from pyoci.steps.step import failed
 
-DEFAULT = (
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-)
-
 LINKS = (
     ("/dev/fd", "/proc/self/fd"),
     ("/dev/stdin", "/proc/self/fd/0"),

@@ -7,12 +7,12 @@ import _socket
 import struct
 from errno import ENAMETOOLONG
 
-from pyoci import os
+from pyoci import SPEC_VERSION, os
 from pyoci.errors import StepError, system_call
 from pyoci.jsonfile import dumps
 from pyoci.kernel import rights
 from pyoci.record import Record
-from pyoci.steps.hooks.state import VERSION, HookState
+from pyoci.steps.hooks.state import HookState
 
 POINTER = "/linux/seccomp/listenerPath"
 
@@ -59,7 +59,7 @@ class Agent(Record):
 
     def text(self, container: int, pid: int) -> str:
         """The container process state; both as the runtime sees them."""
-        state: dict[str, object] = {"ociVersion": VERSION, "fds": ["seccompFd"], "pid": pid}
+        state: dict[str, object] = {"ociVersion": SPEC_VERSION, "fds": ["seccompFd"], "pid": pid}
         if self.metadata:
             state["metadata"] = self.metadata
         state["state"] = self.state.fields(self.status, container)

@@ -12,10 +12,6 @@ BOTH = "time namespace enabled, but both namespace path and time offsets specifi
 # Changes to the valid config, and all that is said about the result
 BROKEN: list[tuple[Changes, Said]] = [
     (
-        [("linux.namespaces", [*ALL_NAMESPACES, {"type": "net"}])],
-        [("/linux/namespaces/8/type", 'namespace "net" does not exist')],
-    ),
-    (
         [("linux.namespaces", [*ALL_NAMESPACES, {"type": "pid", "path": "/p"}])],
         [("/linux/namespaces/8", 'malformed spec file: duplicated ns "pid"')],
     ),

@@ -9,8 +9,10 @@ import pytest
 
 from pyoci import config
 from pyoci.config.rules import rules
+from pyoci.config.schema import schema
+from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
-from tests.config.rules import test_linux, test_mounts, test_namespaces, test_process
+from tests.config.rules import test_linux, test_mounts, test_namespaces, test_process, test_resources, test_seccomp
 from tests.config.rules.cases import VALID, WITHOUT, Changes, Said, changed, found, spelled
 
 BROKEN: list[tuple[Changes, Said]] = [
@@ -18,8 +20,8 @@ BROKEN: list[tuple[Changes, Said]] = [
     ([("root.path", "")], [("/root/path", "~ must not be empty")]),
     ([("hooks.poststop", [{"path": "true"}])], [("/hooks/poststop/0/path", "~ must be an absolute path")]),
     (
-        [("hooks.prestart", [{"path": "/bin/true", "timeout": 0}])],
-        [("/hooks/prestart/0/timeout", "~ must be more than 0 seconds, not 0")],
+        [("hooks.prestart", [{"path": "/bin/true", "timeout": 2**31}])],
+        [("/hooks/prestart/0/timeout", f"~ must be less than {2**31} seconds, not {2**31}")],
     ),
 ]
 ALL = [
@@ -28,6 +30,11 @@ ALL = [
     *test_namespaces.BROKEN,
     *test_mounts.BROKEN,
     *test_linux.BROKEN,
+]
+REFUSED: list[Changes] = [
+    *(changes for changes, _ in ALL),
+    *([("linux.resources", resources)] for resources, _, _ in test_resources.BROKEN),
+    *([("linux.seccomp", {"defaultAction": "SCMP_ACT_ALLOW", **members})] for members, _ in test_seccomp.BROKEN),
 ]
 
 
@@ -46,6 +53,12 @@ def test_check_raises_the_first(changes: Changes, said: Said) -> None:
     with pytest.raises(ConfigError) as caught:
         rules.check(config.read(changed(*changes)))
     assert (caught.value.pointer, caught.value.message) == spelled(said)[0]
+
+
+@pytest.mark.parametrize("changes", REFUSED)
+def test_no_rule_repeats_the_schema(changes: Changes) -> None:
+    """What a rule refuses has passed the schema: else the rule's words were never read by anybody."""
+    assert schema.walk(changed(*changes), CONFIG) is None
 
 
 def test_accepted() -> None:

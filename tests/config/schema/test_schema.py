@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import pyoci
-from pyoci.config import report
-from pyoci.config.schema import schema
+from pyoci.config import loader, report
+from pyoci.config.schema import reasons, schema
 from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
 from tests.config.corpus import CONFIGS
@@ -33,7 +33,7 @@ def with_linux(**members: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_accepts_what_engines_write(name: str) -> None:
-    schema.check(CONFIGS[name])
+    loader.check(CONFIGS[name])
 
 
 @pytest.mark.parametrize(
@@ -85,21 +85,21 @@ def test_accepts_what_engines_write(name: str) -> None:
 )  # fmt: skip
 def test_violation(raw: Any, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        schema.check(raw)
+        loader.check(raw)
     assert caught.value.message == message
     assert message.startswith(f"config.json#{caught.value.pointer}: ")
 
 
 def test_the_hint_tells_the_other_violations() -> None:
     with pytest.raises(ConfigError) as caught:
-        schema.check(with_process(terminal=1, cwd=2, args=[3]) | {"hostname": 4})
+        loader.check(with_process(terminal=1, cwd=2, args=[3]) | {"hostname": 4})
     assert caught.value.message == "config.json#/process/cwd: must be a string, not 2"
     assert caught.value.hint == (
         'write "2", in quotes; also wrong: config.json#/process/terminal: must be true or false, not 1; '
         "config.json#/process/args/0: must be a string, not 3; config.json#/hostname: must be a string, not 4"
     )
     with pytest.raises(ConfigError) as caught:
-        schema.check(with_process(args=list(range(9))))
+        loader.check(with_process(args=list(range(9))))
     assert caught.value.hint.endswith("; and 3 more")
 
 
@@ -124,7 +124,7 @@ def patterns(node: tuple[Any, ...]) -> set[str]:
 
 
 def test_every_pattern_has_its_predicate() -> None:
-    assert patterns(CONFIG) == set(schema.PATTERNS)
+    assert patterns(CONFIG) == set(schema.PATTERNS) == set(reasons.LIKE)
 
 
 @pytest.mark.parametrize("pattern", schema.PATTERNS)
@@ -133,15 +133,13 @@ def test_predicates_agree_with_the_patterns(pattern: str) -> None:
 
     @given(st.from_regex(pattern) | st.text("RLIMT_ABC0123456789, -KMGBcbup:\n\u0660\u00c4", max_size=9))
     @example("")
-    @example("RLIMIT_")
-    @example("RLIMIT_AS\n")
     @example("0MB")
     @example("KB")
     @example("1TB")
     @example("MB:\n")
     @example("cc")
     def agree(text: str) -> None:
-        assert bool(schema.PATTERNS[pattern][0](text)) is bool(end_of_text.search(text))
+        assert bool(schema.PATTERNS[pattern](text)) is bool(end_of_text.search(text))
 
     agree()
 
@@ -233,7 +231,7 @@ def test_imports_nothing_beyond_its_own_modules() -> None:
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); import pyoci.config, pyoci.jsonfile\n"
         "bare = set(sys.modules)\n"
-        "from pyoci.config.schema import schema; schema.check({'ociVersion': '1'})\n"
+        "from pyoci.config.schema import schema; schema.look({'ociVersion': '1'}, schema.CONFIG)\n"
         "print(sorted(set(sys.modules) - bare))"
     )
     root = str(Path(pyoci.__file__).parent.parent)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pyoci.config.linux import Device
+from pyoci.config.linux import DEFAULT_DEVICES, Device
 from pyoci.errors import StepError
 from pyoci.steps.init.context import InitContext
-from pyoci.steps.init.devices import DEFAULT, LINKS, MakeDevice, MakeLink
+from pyoci.steps.init.devices import LINKS, MakeDevice, MakeLink
 from tests.isolation import CLONE_NEWNS, CLONE_NEWUSER, mountinfo, top_mount
 from tests.steps.scene import at_root, carry_out
 
@@ -48,7 +48,7 @@ def node(path: Path) -> tuple[str, int, int, int, int, int]:
     )
 
 
-@pytest.mark.parametrize(("path", "major", "minor"), DEFAULT)
+@pytest.mark.parametrize(("path", "major", "minor"), DEFAULT_DEVICES)
 def test_default_devices(rootfs: Path, path: str, major: int, minor: int) -> None:
     at_root(rootfs, lambda made: carry_out(made, device(path, "c", major, minor)))
     assert node(rootfs / path[1:]) == ("c", 0o666, 0, 0, major, minor)

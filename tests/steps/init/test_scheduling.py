@@ -16,7 +16,6 @@ from pyoci.errors import StepError
 from pyoci.kernel import scheduling as kernel
 from pyoci.kernel.seccomp import prepare
 from pyoci.steps.host.scheduling import SetInitialAffinity
-from pyoci.steps.init import scheduling
 from pyoci.steps.init.scheduling import SetFinalAffinity, SetMemoryPolicy, SetScheduler
 from tests.container.box import V2_ONLY, Box
 from tests.container.exec.started import process_file
@@ -326,15 +325,5 @@ def test_descriptions() -> None:
     assert SetFinalAffinity().describe() == "run on every CPU"
 
 
-def test_names_are_those_of_the_rules() -> None:
-    """Every name that the rules let through has a number."""
-    from pyoci.config.rules import linux as rules_linux
-    from pyoci.config.rules import process as rules_process
-
-    assert set(scheduling.POLICIES) == set(rules_process.POLICIES)
-    assert set(scheduling.FLAGS) == set(rules_process.FLAGS)
-    assert set(scheduling.IO_CLASSES) == set(rules_process.IO_CLASSES)
-    assert set(scheduling.MEMORY_FLAGS) == set(rules_linux.MEMORY_FLAGS)
-    modes = (*rules_linux.MODES_WITH_NODES, *rules_linux.MODES_WITHOUT_NODES, "MPOL_PREFERRED")
-    assert set(scheduling.MEMORY_MODES) == set(modes)
+def test_a_set_of_nodes_is_whole_words() -> None:
     assert kernel.mask([0]) == b"\1" + bytes(7)

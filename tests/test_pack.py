@@ -121,8 +121,8 @@ for piece in %r:
     finder.execute(tuple((name, *modules[name]) for name in pieces[piece]))
     assert set(pieces[piece]) <= set(sys.modules)
 """
-    for line in build_pack.PIECES.values():
-        pieces = [name.rpartition(".")[2] for name in line]
+    for piece, line in build_pack.PIECES.items():
+        pieces = [*(name.rpartition(".")[2] for name in line[:-1]), piece]
         script = code % (str(PACKAGE.parent), str(PACKAGE), pieces)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

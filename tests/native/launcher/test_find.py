@@ -164,4 +164,4 @@ def test_installed_by_pip_below_a_prefix(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "pyoci version" in done.stdout
     assert list(prefix.glob("**/pyoci/__pycache__/errors.*.pyc")), "modules are compiled at installation"
-    assert list(prefix.glob("**/pyoci/config/schema_table.py")), "the schema table is made by the build"
+    assert list(prefix.glob("**/pyoci/config/schema/table.py")), "the schema table is made by the build"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,20 @@ def test_the_test_sees_a_violation(tmp_path: Path) -> None:
     file = tmp_path / "x.py"
     file.write_text("def f():\n    from pyoci.cli import main\nif TYPE_CHECKING:\n    import pyoci.plan.create\n")
     assert imports_of(file) == {"pyoci.cli.main", "pyoci.plan.create"}
+
+
+CITATION = re.compile(r"\bDESIGN\b|\bSEC-\d|\btraps? \d|\b(newest|security-and-demand)\.md")
+# Folders in which such citations are on their way out.
+CITING = ("config", "container", "native", "plan", "security", "steps")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*MODULES, *sorted(Path(__file__).parent.rglob("*.py"))],
+    ids=lambda path: str(path.relative_to(PACKAGE.parent)),
+)
+def test_what_is_cited_can_be_looked_up(path: Path) -> None:
+    """Only what is in the repository, or public: no document that a reader cannot have."""
+    place = path.relative_to(PACKAGE.parent)
+    if place.parts[1] not in CITING and path != Path(__file__):
+        assert not CITATION.findall(path.read_text())

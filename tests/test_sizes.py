@@ -1,4 +1,4 @@
-"""Files stay small, lie in folders instead of sharing a prefix, say what they are for, and do not evaluate annotations."""
+"""Files stay small, lie in folders, say what they are for, and do not evaluate annotations."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """`python -m pyoci`, and what the launcher executes: with pack.py before it in one file (start.cpython-3xx.pyc, by
-tools/build_pack.py), or alone where the build made no such file for its interpreter.
+tools/generate/pack.py), or alone where the build made no such file for its interpreter.
 """
 
 import sys

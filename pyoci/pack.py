@@ -2,7 +2,7 @@
 
 A piece is read at once and its modules are executed in the order in which they import each other, without a search for
 each: half the time of importing them from .pyc files (docs/measurements.md). The build writes the file beside the
-package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
+package (tools/generate/pack.py), for one version of CPython; where it is missing or made for another one, modules are
 imported as usual. To run edited files of an installed package, remove modules.pack and start.*.pyc.
 
 The file is opened once. Before a command does anything that takes time, what it may import later, at the end of a

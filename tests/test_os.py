@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci import os
-from tools import build_pack
+from tools.generate import pack as build_pack
 
 PACKAGE = Path(os.__file__).parent
 PIECES = build_pack.collect(str(PACKAGE), [])[1]

@@ -1,4 +1,4 @@
-"""Writes modules.pack and the file that starts: build_pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
+"""Writes modules.pack and the file that starts: pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
 
 PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config/schema that the build made elsewhere.
 Docstrings and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.

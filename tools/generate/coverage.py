@@ -52,23 +52,27 @@ ELSEWHERE = {
         "tests/cgroups/limits/test_limits.py",
     ),
 }
-# Where a step's tests are, if not in the file of the same name.
+# Where the tests of a module of steps are, if not in the file of the same name.
 TESTS = {
-    "cgroups": (
+    "host.cgroups": (
         "tests/cgroups/devices/test_devices.py",
         "tests/cgroups/test_manager.py",
         "tests/container/test_life_cycle.py",
     ),
-    "limits": ("tests/cgroups/limits/test_v1.py", "tests/cgroups/limits/test_v2.py"),
-    "mounts": ("tests/steps/init/test_filesystems.py",),
-    "binds": ("tests/steps/init/test_binds.py", "tests/steps/init/test_attributes.py"),
-    "host": ("tests/steps/host/test_process.py", "tests/seccomp/test_profile.py", "tests/seccomp/test_program.py"),
-    "hook_relay": ("tests/container/listener/test_hooks.py",),
-    "listener": ("tests/container/listener/test_listener.py", "tests/container/listener/test_failures.py"),
-    "security": ("tests/steps/init/test_apparmor_procfs.py", "tests/steps/init/test_apparmor.py"),
-    "enter": ("tests/container/exec/test_exec.py",),
-    "launch": ("tests/steps/init/test_launch.py", "tests/steps/init/test_process.py"),
-    "sync": (),
+    "host.limits": ("tests/cgroups/limits/test_v1.py", "tests/cgroups/limits/test_v2.py"),
+    "init.mounts": ("tests/steps/init/test_filesystems.py",),
+    "init.binds": ("tests/steps/init/test_binds.py", "tests/steps/init/test_attributes.py"),
+    "host.process": (
+        "tests/steps/host/test_process.py",
+        "tests/seccomp/test_profile.py",
+        "tests/seccomp/test_program.py",
+    ),
+    "hooks.relay": ("tests/container/listener/test_hooks.py",),
+    "listener.listener": ("tests/container/listener/test_listener.py", "tests/container/listener/test_failures.py"),
+    "init.apparmor": ("tests/steps/init/test_apparmor_procfs.py", "tests/steps/init/test_apparmor.py"),
+    "init.enter": ("tests/container/exec/test_exec.py",),
+    "init.launch": ("tests/steps/init/test_launch.py", "tests/steps/init/test_process.py"),
+    "init.sync": (),
 }
 
 # Where whole containers have the property, if not in the step's tests.
@@ -264,8 +268,9 @@ def tests_of(pointer: str, names: set[str]) -> list[str]:
     """The tests of these steps; of several, those that name the property."""
     whole = [file for prefix, file in WHOLE.items() if pointer.startswith(prefix)]
     every: list[str] = []
-    for module in sorted({name.split(".")[-2] for name in names}):
-        every += TESTS.get(module, (f"tests/steps/test_{module}.py",))
+    for module in sorted({name.rpartition(".")[0] for name in names}):
+        *folders, last = module.split(".")[1:]
+        every += TESTS.get(".".join([*folders[1:], last]), (f"tests/{'/'.join(folders)}/test_{last}.py",))
     every = list(dict.fromkeys(every))
     key = [part for part in pointer.split("/") if part not in ("x", "0")][-1]
     # A word such as "type" or "path" is anywhere: as the name of a member or an argument it has to be there.

@@ -20,7 +20,7 @@ from pyoci.config.resources import read_resources
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 FILE = PROJECT / "docs" / "resources.md"
-TESTS = ("test_limits.py", "test_limits_v1.py", "test_limits_v2.py")
+TESTS = ("test_limits.py", "test_v1.py", "test_v2.py")
 
 _DEVICE = {"major": 8, "minor": 0, "rate": 1, "weight": 10, "leafWeight": 10}
 # A value for each property where 1 would not do, or what it needs beside it.
@@ -58,7 +58,7 @@ Made by `.venv/bin/python -m tools.generate.resources` from the tables of `pyoci
 Files in the order in which they are written. "a, else b": b where the kernel has no a. **warned of**: this version of
 cgroups has nothing like it, and as with runc it is left out, with a warning in the log. What has no property of systemd
 is written into the unit's cgroup; so is the rest, once more. The tests, which name the file or the property, are in
-`tests/cgroups/`; whole containers: `tests/container/test_limits.py`; systemd: docs/systemd.md.
+`tests/cgroups/limits/`; whole containers: `tests/container/test_limits.py`; systemd: docs/systemd.md.
 `linux.resources.devices` is no limit: cgroups/devices/devices.py.
 
 | property of linux.resources | v1 | v2 | systemd, v1 | systemd, v2 | tests | remark |
@@ -113,7 +113,9 @@ def tested(property: str) -> str:
     pieces = [piece for unified in (False, True) for piece in files(property, unified).split("`")[1::2]]
     names = [piece.replace("SIZE", "2MB") for piece in pieces if piece != "KEY"]
     names.append(f'"{property.rpartition("/")[2]}"')
-    found = [test for test in TESTS if any(name in (PROJECT / "tests/cgroups" / test).read_text() for name in names)]
+    found = [
+        test for test in TESTS if any(name in (PROJECT / "tests/cgroups/limits" / test).read_text() for name in names)
+    ]
     return ", ".join(f"`{test}`" for test in found)
 
 

@@ -16,7 +16,7 @@ SCHEMA := pyoci/config/schema/table.py
 ARGS ?=
 
 SOURCES := $(shell find pyoci native spec meson.build meson_options.txt pyproject.toml tools/list_modules.py \
-	tools/build_schema_table.py tools/build_pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
+	tools/generate/schema_table.py tools/generate/pack.py tools/install -not -name '*.pyc' -not -name __pycache__ \
 	-not -path 'pyoci/config/schema/table.py*' -not -path 'pyoci/config/schema/documents.py*' 2>/dev/null)
 BUILD_PACKAGES := gcc libc6-dev libcap-dev libseccomp2 python3-dev python3-venv
 TEST_PACKAGES := btrfs-progs busybox-static erofs-utils iproute2 libseccomp-dev pkg-config procps squashfs-tools strace \
@@ -72,8 +72,8 @@ test-new: all $(SCHEMA)
 		--ignore=tests/container/test_failures.py --ignore=tests/container/test_many.py $(ARGS)
 
 # In the source tree for the tests and the type checker; an installation gets its own from the build.
-$(SCHEMA): tools/build_schema_table.py $(wildcard spec/*.json)
-	$(PYTHON) tools/build_schema_table.py spec pyoci/config/schema
+$(SCHEMA): tools/generate/schema_table.py $(wildcard spec/*.json)
+	$(PYTHON) tools/generate/schema_table.py spec pyoci/config/schema
 
 check: $(VENV)/.test $(SCHEMA)
 	$(BIN)/ruff format --check .

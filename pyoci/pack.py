@@ -2,15 +2,16 @@
 
 A piece is read at once and its modules are executed in the order in which they import each other, without a search for
 each: half the time of importing them from .pyc files (docs/measurements.md). The build writes the file beside the
-package (tools/build_pack.py), for one version of CPython; where it is missing or made for another one, modules are
+package (tools/generate/pack.py), for one version of CPython; where it is missing or made for another one, modules are
 imported as usual. To run edited files of an installed package, remove modules.pack and start.*.pyc.
 
 The file is opened once. Before a command does anything that takes time, what it may import later, at the end of a
 container or to explain an error, is read as well: pyoci can be upgraded, in whatever way, while the command is at work,
 and it ends with the code that it began with.
 
-This file, compiled, is what the launcher executes (start.cpython-3xx.pyc, made by the build, too): no source to compile
-and two modules less to look for, 0.6 ms of every command. Without it the launcher executes __main__.py.
+This file and __main__.py, compiled as one, are what the launcher executes (start.cpython-3xx.pyc, made by the build,
+too): no source to compile and two modules less to look for, 0.6 ms of every command. Without it the launcher executes
+__main__.py, which imports this one.
 
 Annotations that cannot be evaluated are quoted: nothing else would import __future__, since the pack has none.
 """
@@ -24,8 +25,11 @@ from _frozen_importlib_external import MAGIC_NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, ModuleType
-    from typing import Any
+    from typing import Any, NoReturn
+
+    Load = Callable[[], Callable[[list[str]], NoReturn]]  # imports what carries out a command line
 
     Modules = dict[str, tuple[bool, CodeType]]  # by name: whether it is a package, and its code
     Place = tuple[int, int]  # where it begins and how long it is
@@ -210,20 +214,19 @@ def _forget() -> None:
         _finder = None
 
 
-def start(directory: str = "") -> None:
-    """Run the command line in sys.argv; with the pack below `directory`, which is on sys.path, if one is given."""
+def start(load: "Load", directory: str = "") -> None:
+    """Run the command line in sys.argv by what `load` imports; with the pack below `directory`, which is on sys.path,
+    if one is given."""
     gc.disable()  # nothing lives long enough to be collected; it costs 2 ms of the imports alone
     try:
         if directory:
-            _begin(directory)
-        from pyoci.cli.main import run
-
-        run(sys.argv[1:])
+            _begin(load, directory)
+        load()(sys.argv[1:])
     except KeyboardInterrupt:  # this early there is nothing to undo and nothing to tell
         sys.exit(130)
 
 
-def _begin(directory: str) -> None:
+def _begin(load: "Load", directory: str) -> None:
     install(directory)
     preload("trust")
     try:
@@ -231,7 +234,7 @@ def _begin(directory: str) -> None:
 
         trust.install()
         preload("main")
-        import pyoci.cli.main  # noqa: F401  - where there is no pack
+        load()
     except Exception as problem:
         from pyoci.errors import Error
 
@@ -240,8 +243,5 @@ def _begin(directory: str) -> None:
         raise
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # this is the file that the launcher executes
     sys.modules["pyoci.pack"] = sys.modules["__main__"]
-    directory = __file__.rpartition("/pyoci/")[0] or "/"
-    sys.path.append(directory)  # -I keeps it out
-    start(directory)

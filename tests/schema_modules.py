@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOL = ROOT / "tools" / "build_schema_table.py"
+TOOL = ROOT / "tools" / "generate" / "schema_table.py"
 SPEC = ROOT / "spec"
 MADE = [ROOT / "pyoci" / "config" / "schema" / name for name in ("table.py", "documents.py")]
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tools import build_coverage
-from tools.build_coverage import ALL, ELSEWHERE, FILE, IGNORED, carried_out_by, leaves, rows, text
+from tools.generate import coverage as build_coverage
+from tools.generate.coverage import ALL, ELSEWHERE, FILE, IGNORED, carried_out_by, leaves, rows, text
 
 PROJECT = Path(__file__).parent.parent
 
 
 def test_the_file_is_current() -> None:
-    assert FILE.read_text() == text(), "run .venv/bin/python -m tools.build_coverage"
+    assert FILE.read_text() == text(), "run .venv/bin/python -m tools.generate.coverage"
 
 
 def test_every_property_has_a_row() -> None:

@@ -19,7 +19,7 @@ AS_MODULE = [sys.executable, "-m", "pyoci"]
 LAUNCHED = {"PYOCI_ARGV0": "pyoci", "PYOCI_UMASK": "022"}
 SEALED = LAUNCHED | {"PYOCI_SEALED": "test"}
 
-# What costs milliseconds at each start.
+# What costs milliseconds at each start (docs/decisions/imports.md).
 SLOW = {
     *("argparse", "ast", "collections", "contextlib", "dataclasses", "enum", "functools", "importlib", "inspect"),
     *("json", "logging", "operator", "pathlib", "re", "shutil", "signal", "socket", "subprocess", "tempfile"),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci import os
-from tools import build_pack
+from tools.generate import pack as build_pack
 
 PACKAGE = Path(os.__file__).parent
 PIECES = build_pack.collect(str(PACKAGE), [])[1]
@@ -81,7 +81,7 @@ def test_what_is_there(tmp_path: Path) -> None:
 
 def test_the_standard_one_stays_out() -> None:
     """Not at all in what the everyday commands load, or in rare branches of what only ever runs before the container's
-    process exists, or outside of it: later, importing could run the container's code (D7)."""
+    process exists, or outside of it: later, importing could run the container's code."""
     may = {"pyoci.container.state", "pyoci.container.inputs"}
     for name in {name for names in PIECES.values() for name in names}:
         path = PACKAGE.parent / name.replace(".", "/")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyoci import pack
-from tools import build_pack
+from tools.generate import pack as build_pack
 
 PACKAGE = Path(pack.__file__).parent
 MODULES, PIECES, LATE = build_pack.collect(str(PACKAGE), [])
@@ -110,7 +110,7 @@ class Refuse:
             raise AssertionError(name)
 sys.path.append(%r)
 from pyoci import pack
-from tools import build_pack
+from tools.generate import pack as build_pack
 modules, pieces, _ = build_pack.collect(%r, [])
 sys.meta_path.insert(0, Refuse)
 for name in [name for name in sys.modules if name.startswith("pyoci.")]:
@@ -121,8 +121,8 @@ for piece in %r:
     finder.execute(tuple((name, *modules[name]) for name in pieces[piece]))
     assert set(pieces[piece]) <= set(sys.modules)
 """
-    for line in build_pack.PIECES.values():
-        pieces = [name.rpartition(".")[2] for name in line]
+    for piece, line in build_pack.PIECES.items():
+        pieces = [*(name.rpartition(".")[2] for name in line[:-1]), piece]
         script = code % (str(PACKAGE.parent), str(PACKAGE), pieces)
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.build_resources import FILE, REMARKS, SAMPLES, text
+from tools.generate.resources import FILE, REMARKS, SAMPLES, text
 
 ROWS = [
     "| `memory.swap` | `memory.memsw.limit_in_bytes` | `memory.swap.max` | - | `MemorySwapMax` |",
@@ -15,7 +15,7 @@ ROWS = [
 
 
 def test_the_file_is_current() -> None:
-    assert FILE.read_text() == text(), "run .venv/bin/python -m tools.build_resources"
+    assert FILE.read_text() == text(), "run .venv/bin/python -m tools.generate.resources"
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -13,7 +13,7 @@ import pytest
 from pyoci import config
 from pyoci.cgroups.limits import v1, v2
 from pyoci.config.schema.table import CONFIG
-from tools.build_coverage import ALL, FULL, IGNORED, LINUX, OTHER_PLATFORMS, changed, samples
+from tools.generate.coverage import ALL, FULL, IGNORED, LINUX, OTHER_PLATFORMS, changed, samples
 
 NO_LIMIT = {
     "/devices": "cgroups/devices/devices.py",

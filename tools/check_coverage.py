@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-from tools.build_coverage import IGNORED, PROJECT, dotted, leaves, rows
+from tools.generate.coverage import IGNORED, PROJECT, dotted, leaves, rows
 
 # Not on this machine, or not by a container: taken out of its config.json, nobody could notice it.
 ELSEWHERE = {

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from pyoci import pack
 from tests.security.mutations import MUTATIONS, Mutation
-from tools import build_pack
+from tools.generate import pack as build_pack
 
 PROJECT = Path(__file__).resolve().parent.parent
 PLACE = Path("/var/tmp")

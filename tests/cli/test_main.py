@@ -133,7 +133,7 @@ def test_a_missing_value_before_a_known_flag_takes_it_as_value(run_cli: Run) -> 
 
 @pytest.mark.parametrize("argv", [["create", "--bogus", "x"], ["--bogus"], ["create"], ["bogus"], ["ps", "x"]])
 def test_every_error_reaches_the_log(run_cli: Run, tmp_path: Path, argv: list[str]) -> None:
-    """runc 1.6 does not even make the file for an error of the parser (newest.md 89); the engine then sees nothing."""
+    """runc 1.6 does not even make the file for an error of the parser; the engine then sees nothing."""
     done = run_cli("--log", "log.json", "--log-format", "json", *argv)
     entry = json.loads((tmp_path / "log.json").read_text())
     assert entry["level"] == "error"

@@ -62,7 +62,7 @@ def test_of_a_user() -> None:
 @needs_root
 @pytest.mark.parametrize("size", [1, 4294967295])
 def test_of_a_root_within_a_user_namespace(size: int) -> None:
-    """A map of all ids looks like the initial namespace and is none: its inode tells (newest.md 122)."""
+    """A map of all ids looks like the initial namespace and is none: its inode tells."""
     command = [sys.executable, "-c", IN_NAMESPACE, str(size), CODE]
     assert output(command, XDG_RUNTIME_DIR="/run/user/7", USER="foo") == "/run/user/7/pyoci"
     assert output(command, XDG_RUNTIME_DIR="/run/user/7") == "/run/user/7/pyoci"

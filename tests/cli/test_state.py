@@ -89,7 +89,7 @@ def test_a_stopped_container_has_no_pid_and_no_annotations_are_no_member(run_cli
 
 
 def test_containers_called_help_are_containers(run_cli: Run, root: Path, make: Make) -> None:
-    """In runc 1.6 `state help` prints a help text (newest.md 91)."""
+    """In runc 1.6 `state help` prints a help text."""
     for id in ("help", "h"):
         make(id)
         assert json.loads(run_cli("--root", str(root), "state", id).stdout)["id"] == id

@@ -81,7 +81,7 @@ def test_more_programs_than_room(cgroup: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_kernel_writes_into_our_buffers_only(cgroup: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SEC-34: kernels 6.17 to 7.2 write 64 bytes of the query whatever size it is said to have."""
+    """Kernels 6.17 to 7.2 write 64 bytes of the query whatever size it is said to have."""
     guarded: list[tuple[ctypes.Array[ctypes.c_char], int]] = []
     calls: list[tuple[int, int]] = []
 

@@ -64,7 +64,7 @@ def test_memory_policy(mode: int, nodes: list[int], text: str) -> None:
 
 @pytest.mark.parametrize("node", [1, 6, 7, 8, 63, 64, 70, 65535])
 def test_no_node_is_overlooked(node: int) -> None:
-    """As runc 1.6 does with its mask's length in bytes: nodes from 7 on would be ignored (trap 117)."""
+    """As runc 1.6 does with its mask's length in bytes: nodes from 7 on would be ignored."""
     online = Path("/sys/devices/system/node/online").read_text().strip()
     assert online == "0", "this test takes a node that does not exist"
     with pytest.raises(OSError) as caught:

@@ -18,7 +18,7 @@ from pyoci.config.schema import schema
 from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
 from tests.schema_modules import ROOT, SPEC
-from tools import build_schema_table
+from tools.generate import schema_table as build_schema_table
 
 SOURCE = json.loads((SPEC / "SOURCE.json").read_text())
 REPAIRS = json.loads((SPEC / "repairs.json").read_text())

@@ -1,6 +1,6 @@
 """The config schema, checked on every create: a walk over table.CONFIG in far less than a millisecond.
 
-The table is made from spec/ when pyoci is built (tools/build_schema_table.py). Its nodes:
+The table is made from spec/ when pyoci is built (tools/generate/schema_table.py). Its nodes:
   ("object", members: name -> node, required names, node of other members or None)
   ("array", node of the items, least number of items)
   ("string", the values allowed or None, pattern or None)

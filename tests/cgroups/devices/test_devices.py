@@ -302,7 +302,7 @@ def for_anybody(tmp_path: Path) -> dict[str, str]:
 def test_v2_without_the_capability(
     in_v2: InV2, for_anybody: dict[str, str], userns: bool, allow: bool, verdict: str
 ) -> None:
-    """Fatal in the initial user namespace if anything is denied; in a user namespace it cannot be had (SEC-46)."""
+    """Fatal in the initial user namespace if anything is denied; in a user namespace it cannot be had."""
 
     def body(planned: dict[str, str]) -> None:
         manager.create(planned, Undo())

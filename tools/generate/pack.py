@@ -1,4 +1,4 @@
-"""Writes modules.pack and the file that starts: build_pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
+"""Writes modules.pack and the file that starts: pack.py PACKAGE PACK START [GENERATED...]; see pyoci/pack.py.
 
 PACKAGE is the directory of the sources, GENERATED are modules of pyoci/config/schema that the build made elsewhere.
 Docstrings and annotations are left out: nothing reads them at run time, and making them is a tenth of importing.
@@ -70,7 +70,10 @@ class _Strip(ast.NodeTransformer):
 
 def strip(source: str, name: str) -> CodeType:
     """The code of a module without what only people and type checkers read; line numbers stay."""
-    tree = _Strip().visit(ast.parse(source, name))
+    return _compiled(_Strip().visit(ast.parse(source, name)), name)
+
+
+def _compiled(tree: ast.Module, name: str) -> CodeType:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.With, ast.If, ast.For, ast.While, ast.ExceptHandler)):
             node.body = node.body or [ast.Pass()]
@@ -128,10 +131,22 @@ def sources(package: str, generated: list[str]) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
+class _WithoutPack(_Strip):
+    """Leaves out the import of what stands before it in the same file."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if node.module == "pyoci.pack" else super().visit_ImportFrom(node)
+
+
 def start(package: str) -> bytes:
-    """pack.py as a .pyc: the magic number, no hash (0), neither time nor size of a source, the code."""
-    with open(os.path.join(package, "pack.py"), encoding="utf-8") as file:
-        return MAGIC_NUMBER + bytes(12) + marshal.dumps(strip(file.read(), "pyoci/pack.py"))
+    """pack.py and behind it __main__.py as one .pyc: the magic number, no hash (0), neither time nor size of a source,
+    the code."""
+    body: list[ast.stmt] = []
+    for name, visitor in (("pack.py", _Strip()), ("__main__.py", _WithoutPack())):
+        with open(os.path.join(package, name), encoding="utf-8") as file:
+            body += visitor.visit(ast.parse(file.read(), name)).body
+    code = _compiled(ast.Module(body=body, type_ignores=[]), "pyoci/pack.py")
+    return MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
 
 
 Collected = tuple[dict[str, tuple[bool, CodeType]], dict[str, list[str]], dict[str, list[str]]]

@@ -3,7 +3,7 @@
 Nothing of it is written by hand but the reasons: a plan is made of a config.json that has every property, and again
 with another value for one property, or without it. The steps that differ are those which carry that property out.
 
-    .venv/bin/python -m tools.build_coverage [--check]      --check: say whether the file is current, change nothing
+    .venv/bin/python -m tools.generate.coverage [--check]      --check: say whether the file is current, change nothing
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pyoci.plan.inputs import CreateInputs, ExecInputs
 from pyoci.rdt.group import Group
 from pyoci.steps.step import Step
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent.parent
 
 Raw = dict[str, Any]
 Node = tuple[Any, ...]
@@ -52,7 +52,7 @@ ELSEWHERE = {
         "tests/cgroups/limits/test_limits.py",
     ),
 }
-# Where a step's tests are, if not in the file of the same name.
+# Where the tests of a module of steps are, if not in the file of the same name.
 TESTS = {
     "host.cgroups": (
         "tests/cgroups/devices/test_devices.py",
@@ -321,12 +321,12 @@ def rows() -> list[tuple[str, str, str]]:
 
 HEAD = """# Every property of config.json, what carries it out, and where that is tested
 
-Made by tools/build_coverage.py from the schema of runtime-spec 1.3.0 (spec/). The steps are those that differ between
-the plan of a config.json which has every property and of one where this property has another value or none. Properties
-that only hold others have no row of their own; those of other platforms (freebsd, solaris, vm, windows, zos) are
-ignored, as config.md wants it. `[]` is any item, `*` any key. The tests are those of whole containers and of the steps;
-tools/check_coverage.py takes a property out of every config.json that they make and says if none of them notices. What
-cannot be tested on the machines at hand is in host-features.md.
+Made by tools/generate/coverage.py from the schema of runtime-spec 1.3.0 (spec/). The steps are those that differ
+between the plan of a config.json which has every property and of one where this property has another value or none.
+Properties that only hold others have no row of their own; those of other platforms (freebsd, solaris, vm, windows,
+zos) are ignored, as config.md wants it. `[]` is any item, `*` any key. The tests are those of whole containers and of
+the steps; tools/check_coverage.py takes a property out of every config.json that they make and says if none of them
+notices. What cannot be tested on the machines at hand is in host-features.md.
 
 | property | step | tests |
 |---|---|---|
@@ -346,7 +346,7 @@ def main() -> int:
     content = text()
     if "--check" in sys.argv[1:]:
         current = FILE.exists() and FILE.read_text() == content
-        print("current" if current else "not current: run python -m tools.build_coverage")
+        print("current" if current else "not current: run python -m tools.generate.coverage")
         return 0 if current else 1
     FILE.write_text(content)
     return 0

@@ -1,4 +1,4 @@
-"""Turn spec/*.json into Python literals: build_schema_table.py SPEC_DIR OUT_DIR
+"""Turn spec/*.json into Python literals: schema_table.py SPEC_DIR OUT_DIR
 
 Writes two modules into OUT_DIR (pyoci/config/schema):
   table.py      CONFIG, the config schema with every $ref followed, as the tuples that schema.py walks
@@ -122,7 +122,7 @@ def build(spec: str, out: str) -> None:
     documents = repaired(spec)
     table = Table(documents)
     root = table.node({"$ref": "config-schema.json#"})
-    head = '"""Made by tools/build_schema_table.py from spec/; do not edit."""\n\n'
+    head = '"""Made by tools/generate/schema_table.py from spec/; do not edit."""\n\n'
     nodes = "".join(f"{name} = {literal}\n" for literal, name in table.names.items())
     _write(os.path.join(out, "table.py"), f"{head}{nodes}CONFIG = {root}\n")
     _write(os.path.join(out, "documents.py"), f"{head}DOCUMENTS = {pformat(documents, sort_dicts=False)}\n")

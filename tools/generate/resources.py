@@ -3,7 +3,7 @@
 Nothing of it is written by hand but the remarks: a plan is made for each row of the tables of
 limits, with a value for its property alone and whatever that one needs beside it.
 
-    .venv/bin/python -m tools.build_resources [--check]      --check: say whether the file is current, change nothing
+    .venv/bin/python -m tools.generate.resources [--check]      --check: say whether the file is current, change nothing
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyoci.cgroups.systemd import limits as systemd_limits
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent.parent
 FILE = PROJECT / "docs" / "resources.md"
 TESTS = ("test_limits.py", "test_v1.py", "test_v2.py")
 
@@ -53,12 +53,12 @@ REMARKS = {
 }
 HEAD = """# The limits: property by property
 
-Made by `.venv/bin/python -m tools.build_resources` from the tables of `pyoci/cgroups/`; do not edit.
+Made by `.venv/bin/python -m tools.generate.resources` from the tables of `pyoci/cgroups/`; do not edit.
 
 Files in the order in which they are written. "a, else b": b where the kernel has no a. **warned of**: this version of
 cgroups has nothing like it, and as with runc it is left out, with a warning in the log. What has no property of systemd
 is written into the unit's cgroup; so is the rest, once more. The tests, which name the file or the property, are in
-`tests/cgroups/`; whole containers: `tests/container/test_limits.py`; systemd: docs/systemd.md.
+`tests/cgroups/limits/`; whole containers: `tests/container/test_limits.py`; systemd: docs/systemd.md.
 `linux.resources.devices` is no limit: cgroups/devices/devices.py.
 
 | property of linux.resources | v1 | v2 | systemd, v1 | systemd, v2 | tests | remark |
@@ -146,7 +146,7 @@ def main() -> int:
     content = text()
     if "--check" in sys.argv[1:]:
         current = FILE.exists() and FILE.read_text() == content
-        print("current" if current else "not current: run python -m tools.build_resources")
+        print("current" if current else "not current: run python -m tools.generate.resources")
         return 0 if current else 1
     FILE.write_text(content)
     return 0

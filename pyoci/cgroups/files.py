@@ -187,6 +187,4 @@ def threaded(error: OSError) -> bool:
 def failure(what: str, error: OSError, pointer: str, hint: str = "") -> StepError:
     """The error of a cgroup operation, with runc's first words."""
     message = f"unable to apply cgroup configuration: {what}: {os_error_text(error)}"
-    return StepError(
-        message, pointer=pointer, step="Cgroup", call=system_call(error), errno=error.errno or 0, hint=hint
-    )
+    return StepError(message, pointer=pointer, call=system_call(error), errno=error.errno or 0, hint=hint)

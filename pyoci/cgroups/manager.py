@@ -95,7 +95,7 @@ def _check_free(paths: dict[str, str], found: list[str], shared: Callable[[], ob
     if frozen:
         own = frozen in paths.values()
         hint = f"{frozen} is frozen{'' if own else ', and with it all that is below'}: thaw it, or take another one"
-        raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, step="Cgroup", hint=hint)
+        raise StepError("container's cgroup unexpectedly frozen", pointer=_POINTER, hint=hint)
     if found:
         shared()
 
@@ -177,9 +177,7 @@ def _check_empty(path: str) -> None:
             raise failure("unable to get cgroup PIDs", error, _POINTER) from error
         return
     if held:
-        raise StepError(
-            f"container's cgroup is not empty: {held} process(es) found", pointer=_POINTER, step="Cgroup", hint=path
-        )
+        raise StepError(f"container's cgroup is not empty: {held} process(es) found", pointer=_POINTER, hint=path)
 
 
 def _fill_cpuset(tree: Tree, path: str) -> None:
@@ -245,7 +243,7 @@ def _check_type(tree: Tree, path: str, domain_limits: bool) -> None:
     if kind != "domain" and domain_limits:
         state = "an invalid state" if kind == "domain invalid" else f"{kind} mode"
         message = f'cannot enter cgroupv2 "{path}" with domain controllers -- it is in {state}'
-        raise StepError(message, pointer=_POINTER, step="Cgroup", hint=_crowded(tree, path))
+        raise StepError(message, pointer=_POINTER, hint=_crowded(tree, path))
     if kind == "domain invalid":
         _make_threaded(tree, path)
 

@@ -110,7 +110,6 @@ def _prove(bpf: bytes, flags: int, pointer: str) -> None:
         raise StepError(
             f"unable to init seccomp: error loading seccomp filter into kernel: {reason}",
             pointer=pointer,
-            step="LoadSeccomp",
             call=system_call(error),
             errno=error.errno or 0,
             hint=hint,

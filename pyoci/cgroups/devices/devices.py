@@ -30,7 +30,7 @@ def apply(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> N
     """
     wanted = device_rules.reduce(rules)
     if "devices" not in paths and "" not in paths:
-        raise StepError("mountpoint for devices not found", pointer=_POINTER, step="Cgroup")
+        raise StepError("mountpoint for devices not found", pointer=_POINTER)
     try:
         if "devices" in paths:
             _apply_v1(paths["devices"], wanted)

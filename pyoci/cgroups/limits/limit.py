@@ -69,7 +69,7 @@ class ReadBack(Write):
         if got != int(self.text):
             end = "maximum" if got < int(self.text) else "minimum"
             name = self.file.replace(".", "-")
-            raise StepError(f"the {end} allowed {name} is {got}", pointer=self.pointer, step="Cgroup")
+            raise StepError(f"the {end} allowed {name} is {got}", pointer=self.pointer)
 
 
 class UsedMemory(Write):
@@ -85,7 +85,6 @@ class UsedMemory(Write):
             raise StepError(
                 f"unable to set memory limit to {self.text} (current usage: {usage}, peak usage: {peak})",
                 pointer=self.pointer,
-                step="Cgroup",
                 errno=EBUSY,
             ) from error
 
@@ -110,7 +109,7 @@ class MustExceed(Write):
         usage = int(cgroup.read(self.file))
         if int(self.text) <= usage:
             message = f"rejecting {self.what} limit {self.text} <= usage {usage}"
-            raise StepError(message, pointer=self.pointer, step="Cgroup")
+            raise StepError(message, pointer=self.pointer)
 
     def __str__(self) -> str:
         return f"{self.file}<{self.text}"

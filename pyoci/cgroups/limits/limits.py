@@ -126,7 +126,7 @@ def _no_cgroup(write: Write) -> StepError:
     else:
         message = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups"
         hint = f"the {write.owner} controller has to be delegated; or leave out {dotted(write.pointer)}"
-    return StepError(message, pointer=write.pointer, step="SetLimits", hint=hint)
+    return StepError(message, pointer=write.pointer, hint=hint)
 
 
 def _failed(tree: Tree, paths: dict[str, str], write: Write, error: OSError) -> StepError:
@@ -143,7 +143,7 @@ def _unified_failed(tree: Tree, paths: dict[str, str], write: Write, error: OSEr
     missing = error.errno in (ENOENT, EPERM)
     if missing and write.owner != "cgroup" and not _is_enabled(tree, paths, write):
         message = f'unified resource "{write.file}" can\'t be set: controller "{write.owner}" not available'
-    return StepError(message, pointer=write.pointer, step="SetLimits", call=system_call(error), errno=error.errno or 0)
+    return StepError(message, pointer=write.pointer, call=system_call(error), errno=error.errno or 0)
 
 
 def _is_enabled(tree: Tree, paths: dict[str, str], write: Write) -> bool:

@@ -97,7 +97,6 @@ class Bus:
         if b"REJECTED" in said or not lines[1].startswith(b"OK"):
             raise StepError(
                 f"systemd does not accept us at {address}",
-                step="Systemd",
                 call="AUTH EXTERNAL",
                 hint=f"it said {lines[0]!r}; we are uid {os.geteuid()}: is it the systemd of another user?",
             )
@@ -185,7 +184,6 @@ class Bus:
         if not ready:
             raise StepError(
                 f"systemd has not answered {what} in {TIMEOUT:.0f} s",
-                step="Systemd",
                 call=what,
                 hint="it may be overloaded: `systemctl list-jobs` and `journalctl -u init.scope` tell more",
             )
@@ -269,7 +267,6 @@ def _unreachable(unit: Unit, failures: list[tuple[str, OSError]]) -> StepError:
     return StepError(
         message,
         pointer="--systemd-cgroup",
-        step="Systemd",
         call="connect",
         errno=failures[-1][1].errno or 0 if failures else 0,
         hint=hint,
@@ -279,7 +276,6 @@ def _unreachable(unit: Unit, failures: list[tuple[str, OSError]]) -> StepError:
 def _lost(how: str) -> StepError:
     return StepError(
         f"systemd has closed the connection: {how}",
-        step="Systemd",
         hint="it may have been restarted; try again",
     )
 

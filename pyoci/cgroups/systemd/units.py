@@ -52,7 +52,6 @@ def start(bus: Bus, unit: Unit, pid: int, properties: list[Property], undo: Undo
         raise StepError(
             f"error creating systemd unit `{unit.name}`: got `{result}`",
             pointer=_POINTER,
-            step="StartUnit",
             call="StartTransientUnit",
             hint=f"`journalctl -u {unit.name}` may say why",
         )
@@ -69,7 +68,6 @@ def _failed(unit: Unit, error: Refused) -> StepError:
     return StepError(
         f'unable to start unit "{unit.name}": {error.text}',
         pointer=_POINTER,
-        step="StartUnit",
         call=error.call,
         hint=error.hint,
     )
@@ -88,7 +86,6 @@ def located(layout: Layout, unit: Unit, pid: int) -> dict[str, str]:
         raise StepError(
             f"systemd has made {unit.name}, but the container's process is in the cgroup {group}",
             pointer=_POINTER,
-            step="StartUnit",
             hint="something has moved it meanwhile",
         )
     return systemd_names.directories(layout, group)
@@ -154,7 +151,6 @@ def attach(unit: Unit, below: str, pid: int) -> None:
             raise StepError(
                 f'unable to attach process {pid} to unit "{unit.name}": {error.text}',
                 pointer=_POINTER,
-                step="AttachProcess",
                 call=error.call,
                 hint=error.hint,
             ) from error

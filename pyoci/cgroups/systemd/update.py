@@ -62,7 +62,6 @@ def set_properties(
         except Refused as error:
             raise StepError(
                 f"unable to set unit properties: {error.text}",
-                step="SetUnitProperties",
                 call=error.call,
                 hint=error.hint,
             ) from error

@@ -18,8 +18,9 @@ agent. If the child loads it, a helper that shares the child's descriptors sends
 from __future__ import annotations
 
 from pyoci.config import Config
+from pyoci.config.namespaces import FLAGS
 from pyoci.config.process import Process
-from pyoci.kernel import constants
+from pyoci.kernel import namespace
 from pyoci.plan.plan import Plan
 from pyoci.plan.process import ProcessPlan, allowed_cpus, join_rdt, profile, required, scheduler
 from pyoci.steps.host import cgroups
@@ -34,17 +35,8 @@ if TYPE_CHECKING:
     from pyoci.plan.inputs import ExecInputs
     from pyoci.steps.hooks.state import HookState
 
-# Kind and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
-NAMESPACES = {
-    "cgroup": constants.CLONE_NEWCGROUP,
-    "ipc": constants.CLONE_NEWIPC,
-    "mnt": constants.CLONE_NEWNS,
-    "net": constants.CLONE_NEWNET,
-    "pid": constants.CLONE_NEWPID,
-    "time": constants.CLONE_NEWTIME,
-    "user": constants.CLONE_NEWUSER,
-    "uts": constants.CLONE_NEWUTS,
-}
+# Name and CLONE_NEW* of every namespace, in the order of /proc/PID/ns.
+NAMESPACES = dict(sorted((namespace.FILES.get(kind, kind), flag) for kind, flag in FLAGS.items()))
 
 
 def make(wanted: Process, config: Config, inputs: ExecInputs) -> Plan:

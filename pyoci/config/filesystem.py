@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyoci.config.mount_options import fields
 from pyoci.config.namespaces import read_mappings
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
+from pyoci.pathname import clean
 from pyoci.record import Record
 
 TYPE_CHECKING = False
@@ -48,6 +50,12 @@ class Mount(Record):
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
     remount: bool = False
+
+    def read_only_later(self) -> bool:
+        """Whether it is to be read-only, and can be made so only once it is filled: a new tmpfs, or a new /dev."""
+        if self.bind or self.remount or not (self.attr_set | self.rec_attr_set) & MOUNT_ATTR_RDONLY:
+            return False
+        return self.type == "tmpfs" or clean(self.destination) == "/dev"
 
 
 def read_root(node: Node | None) -> Root | None:

@@ -202,14 +202,7 @@ class Mounts:
         kind = mounts.MountFilesystem
         if one.copy_up:
             from pyoci.steps.init.copyup import MountCopy as kind
-        later = self._read_only_later(one)
-        return kind(pointer=one.pointer, mount=one, read_only_later=later, locked=self.user)
-
-    def _read_only_later(self, one: Mount) -> bool:
-        """A tmpfs and /dev are filled first; without a mount namespace there is no later (rules.py refuses that)."""
-        if one.bind or one.remount or not (one.attr_set | one.rec_attr_set) & MOUNT_ATTR_RDONLY:
-            return False
-        return one.type == "tmpfs" or clean(one.destination) == "/dev"
+        return kind(pointer=one.pointer, mount=one, read_only_later=one.read_only_later(), locked=self.user)
 
     def _cgroup(self, one: Mount) -> InitStep:
         from pyoci.steps.init import cgroup_mounts
@@ -279,7 +272,7 @@ class Mounts:
         steps.append(rootfs.MakeWorkingDirectory(path=cwd))
         steps += terminal
         for one in self.mounts:
-            if self._read_only_later(one):
+            if one.read_only_later():
                 steps.append(rootfs.MakeReadOnly(pointer=one.pointer, path=clean(one.destination)))
         if self.config.root is not None and self.config.root.readonly:
             steps.append(rootfs.MakeReadOnly(pointer="/root/readonly", path="/"))

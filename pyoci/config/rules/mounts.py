@@ -6,7 +6,6 @@ from pyoci.config.node import broken
 from pyoci.config.rules.namespaces import extents
 from pyoci.config.rules.rule import shown
 from pyoci.errors import ConfigError
-from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,14 +93,6 @@ def _without_namespace(config: Config) -> Iterator[ConfigError]:
         message = "unable to make rootfs read-only without a private MNT namespace"
         yield ConfigError(message, pointer="/root/readonly", hint=hint)
     for mount in config.mounts:
-        if mount.attr_set & MOUNT_ATTR_RDONLY and readonly_late(mount):
+        if mount.read_only_later():
             message = f"unable to make {shown(mount.destination)} read-only without a private MNT namespace"
             yield ConfigError(message, pointer=mount.pointer, hint=hint)
-
-
-def readonly_late(mount: Mount) -> bool:
-    """A mount that is filled after it was made, so that it can be made read-only only then: a tmpfs, or /dev."""
-    if mount.type == "tmpfs" and not mount.bind:
-        return True
-    parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
-    return parts == ["dev"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.harness import MODES, Arena, arenas
-from tests.security.hostile import Hostile, attack
+from tests.security.hostile.program import Hostile, attack
 
 _numbers = itertools.count()
 
@@ -45,7 +45,7 @@ def unified(pyoci: str, tmp_path: Path, reporter: Path) -> Iterator[Arena]:
 
 @pytest.fixture
 def hostile(arena: Arena) -> Callable[..., Hostile]:
-    """hostile(*actions, change=None, id="c"): a container whose first process has carried them out (hostile.py)."""
+    """A call hostile(*actions, change=None, id="c") makes a container whose first process has carried them out."""
     return lambda *actions, **options: attack(arena, *actions, **options)
 
 

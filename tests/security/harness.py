@@ -88,7 +88,7 @@ class Arena(Box):
         return int(self.state(id)["pid"])
 
     def remove_parents(self) -> None:
-        """With the cgroups to which a hostile process has moved (hostile.py)."""
+        """With the cgroups to which a hostile process has moved (hostile/program.py)."""
         for hierarchy in ("*/", ""):
             for path in Path("/sys/fs/cgroup").glob(f"{hierarchy}{self.mark}/outside"):
                 path.rmdir()
@@ -251,8 +251,9 @@ def never_opened(*paths: Path) -> Iterator[None]:
 
 
 def helper(name: str, *flags: str) -> Path:
-    """Path of a compiled C program of this directory, in the cache as the reporter is."""
+    """Path of a compiled C program below this directory, in the cache as the reporter is."""
     source = SOURCES / f"{name}.c"
+    name = source.stem
     command = ["gcc", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", *(flags or ("-static",))]
     cache = Path(os.environ.get("PYOCI_TEST_CACHE", SOURCES.parent.parent / ".cache"))
     program = cache / f"{name}-{digest(source.read_bytes() + repr(command).encode())}" / name

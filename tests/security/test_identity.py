@@ -14,7 +14,7 @@ import pytest
 
 from tests.container.box import Done
 from tests.security.harness import Arena
-from tests.security.hostile import NOTHING, Hostile, attack, capable, every, recycle, user
+from tests.security.hostile.program import NOTHING, Hostile, attack, capable, every, recycle, user
 
 pytestmark = pytest.mark.root
 

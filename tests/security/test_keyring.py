@@ -18,7 +18,7 @@ from pyoci.kernel import keyring
 from tests.container.exec.started import report_of_init, seen
 from tests.isolation import in_namespace
 from tests.security.harness import Arena
-from tests.security.hostile import NOTHING, attack
+from tests.security.hostile.program import NOTHING, attack
 
 pytestmark = pytest.mark.root
 

@@ -1,5 +1,5 @@
 """What reaches Python: arguments as written, a kept environment, open standard descriptors, and nothing that a trap
-could use (SEC-29 as far as the launcher goes)."""
+could use."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ MUTATIONS = (
             "exec follows the first process within the container's cgroup only",
             "and path.startswith(f\"{container.cgroups['']}/\")",
             "and True",
-            "security/test_hostile_cgroup.py::test_one_that_is_outside_is_not_followed",
+            "security/hostile/test_cgroup.py::test_one_that_is_outside_is_not_followed",
         ),
     ),
     *at(

@@ -11,19 +11,19 @@ MUTATIONS = (
             "a process that waits is known by what it is, not by its name",
             "bool(int(fields[6]) & _PF_FORKNOEXEC)",
             'content.partition(b"(")[2].startswith(WAITING_NAME.encode())',
-            "security/test_hostile_commands.py::test_a_program_with_the_name_of_one_that_waits",
+            "security/hostile/test_commands.py::test_a_program_with_the_name_of_one_that_waits",
         ),
         (
             "a name with parentheses",
             'content[content.rindex(b")") + 2 :]',
             'content[content.index(b")") + 2 :]',
-            "security/test_hostile_commands.py::test_no_command_reads_its_name",
+            "security/hostile/test_commands.py::test_no_command_reads_its_name",
         ),
         (
             "one whose first thread has ended is no zombie",
             '    letter = "" if fields[0] == b"Z" and int(fields[17]) > 1 else fields[0].decode()',
             "    letter = fields[0].decode()",
-            "security/test_hostile_commands.py::test_one_that_looks_like_a_zombie_runs",
+            "security/hostile/test_commands.py::test_one_that_looks_like_a_zombie_runs",
         ),
         (
             "a pid that is used again",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.harness import Arena
-from tests.security.hostile import NAMES, NOTHING, Hostile, beside, capable, every, recycle, user, with_cgroups
+from tests.security.hostile.program import NAMES, NOTHING, Hostile, beside, capable, every, recycle, user, with_cgroups
 
 pytestmark = pytest.mark.root
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.container.box import alive, until
 from tests.security.harness import Arena
-from tests.security.hostile import NOTHING, Hostile, attack, beside, capable, every, with_cgroups
+from tests.security.hostile.program import NOTHING, Hostile, attack, beside, capable, every, with_cgroups
 
 pytestmark = pytest.mark.root
 

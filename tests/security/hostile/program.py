@@ -69,7 +69,7 @@ def attack(arena: Arena, *actions: str, change: Change | None = None, id: str = 
             change(config)
 
     bundle = arena.bundle("/hostile", "say", change=edit)
-    shutil.copy(helper("hostile"), bundle / "rootfs/hostile")
+    shutil.copy(helper("hostile/hostile"), bundle / "rootfs/hostile")
     flags = ("--detach",) if command == "run" else ()
     done = arena(command, *flags, "--bundle", str(bundle), id)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -16,7 +16,7 @@ import pytest
 from pyoci.container import state
 from tests.container.box import alive, until
 from tests.security.harness import Arena
-from tests.security.hostile import NAMES, NOTHING, WAITING, Hostile, attack
+from tests.security.hostile.program import NAMES, NOTHING, WAITING, Hostile, attack
 
 pytestmark = pytest.mark.root
 

@@ -12,7 +12,7 @@ from errno import EINVAL, ENOMEM, EPERM
 from pyoci import os
 from pyoci.cgroups import processes
 from pyoci.config import loader
-from pyoci.container import capabilities, state
+from pyoci.container import capabilities, saved_config, state
 from pyoci.container.inputs import create_inputs, host_root, program_user
 from pyoci.container.options import CreateOptions
 from pyoci.container.process import contexts
@@ -216,7 +216,7 @@ class _Creation:
         self.undo.add(os.close, self.directory)
         self.undo.add(_remove_directory, root, self.options.id, self.directory)
         state.save(self.container, self.directory)
-        state.save_config(self.raw, self.options.no_new_keyring, self.directory)
+        saved_config.save(self.raw, self.options.no_new_keyring, self.directory)
 
     def _note_cgroups(self, context: HostContext) -> None:
         """Write down that the cgroups are there, and ours."""

@@ -9,7 +9,7 @@ from resource import RLIMIT_NOFILE, getrlimit
 
 from pyoci import os
 from pyoci.cgroups import manager, processes, subgroups
-from pyoci.container import exec_process, identity, state
+from pyoci.container import exec_process, identity, saved_config, state
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.process import contexts
 from pyoci.container.process.handshake import ENDING, Handshake, write_pid_file
@@ -75,7 +75,7 @@ class _Execution:
 
     def carry_out(self) -> int:
         options = self.options
-        container, kept = state.load_config(options.root, options.id)
+        container, kept = saved_config.load(options.root, options.id)
         container = _checked(container, options.ignore_paused)
         config = exec_process.config(options.process, container.bundle, kept)
         wanted = config.process

@@ -46,7 +46,7 @@ class ProcessOptions(Record):
 
 
 def config(options: ProcessOptions, bundle: str, kept: dict[str, Any]) -> Config:
-    """A Config of the process, and what concerns it of the container. kept: of state.load_config(). Raises Error.
+    """A Config of the process, and what concerns it of the container. kept: of saved_config.load(). Raises Error.
 
     The log tells of what create has not told of.
     """

@@ -6,7 +6,7 @@ from errno import ENOSYS, EPERM
 
 from pyoci.config.node import Node
 from pyoci.config.seccomp import Seccomp, read_seccomp
-from pyoci.container import state
+from pyoci.container import saved_config
 from pyoci.container.state import Container
 from pyoci.errors import Error, StepError
 from pyoci.seccomp.allowance import EXECVE, Refusal, refusal
@@ -38,7 +38,7 @@ def explained(error: Error, found: Refusal | None) -> Error:
 def profile_of(container: Container) -> Seccomp | None:
     """What the container was created with."""
     try:
-        kept = state.load_config(container.root, container.id)[1]["config"]
+        kept = saved_config.load(container.root, container.id)[1]["config"]
         return read_seccomp(Node(kept.get("linux") or {}, "/linux").child("seccomp"))
     except (Error, OSError):  # removed meanwhile: the first error is the one that counts
         return None

@@ -55,7 +55,7 @@ _FIXED = {"memory_swappiness": ("memory", "swappiness"), "oom_kill_disable": ("m
 
 
 def kept(raw: Any) -> dict[str, Any]:
-    """What state.load_config() returns of a container of pyoci, from the value in runc's state.json. Raises Damage."""
+    """What saved_config.load() returns of a container of pyoci, from the value in runc's state.json. Raises Damage."""
     config = Members(raw).object("config")
     return {
         "no_new_keyring": config.get("no_new_keyring", bool, False),

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 FILE = "state.json"
 FIFO = "exec.fifo"
-# Of config.json what exec and update need, as it was at create or after the last update.
-SAVED_CONFIG = "saved-config.json"
-_FORMER_SAVED_CONFIG = "config.json"  # its name in containers that version 0.1 has made
 WAITING_NAME = "pyoci:init"  # /proc/PID/comm until execve; for whoever reads a list of processes
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.")
@@ -183,104 +180,6 @@ def _missing(root: str, id: str) -> NotFoundError:
 def save(container: Container, directory: int) -> None:
     """Write state.json into the container's directory, atomically."""
     jsonfile.write(directory, FILE, records.to_json(container))
-
-
-# What a process of exec has of the container it comes into, and what update changes; not config.json as it may be then.
-_KEPT_OF_PROCESS = (
-    *("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
-    *("selinuxLabel", "apparmorProfile"),
-)
-_KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
-
-
-def save_config(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
-    """Write what exec and update will need of config.json `raw` into the container's directory, and not into
-    state.json, which every command reads. load_config() reads it.
-    """
-    process, linux = raw.get("process") or {}, raw.get("linux") or {}
-    own = {key: process[key] for key in _KEPT_OF_PROCESS if key in process}
-    user = process.get("user") or {}
-    if "umask" in user:
-        own["user"] = {"umask": user["umask"]}
-    config = {"process": own, "linux": {key: linux[key] for key in _KEPT_OF_LINUX if key in linux}}
-    kept = {"version": FORMAT, "no_new_keyring": no_new_keyring, "config": config}
-    for key in ("resources", "devices"):
-        if linux.get(key):
-            kept[key] = linux[key]
-    jsonfile.write(directory, SAVED_CONFIG, kept)
-
-
-def load_config(root: str, id: str) -> tuple[Container, dict[str, Any]]:
-    """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}, and "resources"
-    and "devices", those of config.json's `linux`, if there are any.
-
-    An older pyoci kept nothing: then config.json of the bundle has to do; runc keeps all of it in state.json. Raises
-    NotFoundError, Error.
-    """
-    directory = open_directory(root, id)
-    container = None
-    try:
-        container = read(root, id, directory)
-        return container, _checked(_kept(container, directory))
-    except records.Damage as problem:
-        from pyoci.container import advice
-
-        file = SAVED_CONFIG if container is None or not container.by_runc else FILE
-        raise advice.damaged(root, id, problem, file) from None
-    finally:
-        os.close(directory)
-
-
-def _kept(container: Container, directory: int) -> Any:
-    if container.by_runc:
-        from pyoci.container import foreign_config
-
-        return foreign_config.kept(jsonfile.parse(content(directory), FILE, own=True))
-    for name in (SAVED_CONFIG, _FORMER_SAVED_CONFIG):
-        try:
-            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        except FileNotFoundError:
-            continue
-        with open(file, "rb") as opened:
-            kept = jsonfile.parse(opened.read(), f"{container.root}/{container.id}/{name}", own=True)
-        records.refuse_newer(records.Members(kept).get("version", int, FORMAT))
-        return kept
-    return _of_bundle(f"{container.bundle}/config.json")
-
-
-def _of_bundle(path: str) -> dict[str, Any]:
-    """The same from config.json of the bundle, whatever has become of that since. Raises ConfigError."""
-    from pyoci.config.schema.schema import look
-    from pyoci.config.schema.table import CONFIG
-
-    whole, _, _ = look(jsonfile.read(path, what="config.json"), CONFIG, path)
-    try:
-        members = records.Members(whole)
-        config = {key: whole[key] for key in ("process", "linux") if key in whole}
-        linux = members.object("linux", {}).raw
-        more = {key: linux[key] for key in ("resources", "devices") if key in linux}
-        return _checked({"no_new_keyring": False, "config": config, **more})
-    except records.Damage as problem:
-        hint = "an older pyoci has made the container and kept nothing of that file: put back what it was then"
-        raise ConfigError(f"{path}{str(problem).replace('#/config/', '#/', 1)}", hint=hint) from None
-
-
-def _checked(kept: Any) -> dict[str, Any]:
-    """`kept`, once it is what the schema of config.json allows. Raises Damage."""
-    from pyoci.config.schema.schema import walk
-    from pyoci.config.schema.table import CONFIG
-
-    members = records.Members(kept)
-    members.get("no_new_keyring", bool)
-    config = members.object("config")
-    linux = {key: kept[key] for key in ("resources", "devices") if key in kept}
-    process: dict[str, Any] = {"cwd": "/"}  # what is required there
-    for name, more in (("process", process), ("linux", linux)):
-        fault = walk(config.get(name, dict, {}) | more, CONFIG[1][name])
-        if fault is not None:
-            raise records.Damage(f"#/config/{name}{fault[0]}: {fault[1]}")
-    checked: dict[str, Any] = kept
-    return checked
 
 
 def remove_directory(root: int, name: str, attempts: int = 20) -> None:

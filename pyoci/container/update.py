@@ -13,7 +13,7 @@ from pyoci.config.node import Node
 from pyoci.config.resources import Resources, read_resources
 from pyoci.config.rules import resources as rules_resources
 from pyoci.config.rules.linux import odd_access
-from pyoci.container import state
+from pyoci.container import saved_config, state
 from pyoci.container.lock import Change
 from pyoci.container.state import Container
 from pyoci.errors import Error, StateError
@@ -49,7 +49,7 @@ def update(
     the update. Raises StateError, ConfigError, StepError; ends by the signal.
     """
     with Change(root, id) as directory:
-        container, kept = state.load_config(root, id)
+        container, kept = saved_config.load(root, id)
         if state.status(container) in ("stopped", "creating"):
             raise StateError("container not running")
         cgroups = processes.own(container.cgroups, container.cgroup_ids)
@@ -107,7 +107,7 @@ def _update(
             raw = jsonfile.parse(state.content(directory), state.FILE, own=True)
             jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
         else:
-            jsonfile.write(directory, state.SAVED_CONFIG, {**kept, "version": state.FORMAT, "resources": wanted})
+            jsonfile.write(directory, saved_config.FILE, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
 def _apply(

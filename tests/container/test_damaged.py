@@ -22,7 +22,7 @@ from pyoci.cli.state import description
 from pyoci.config import read as read_config
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
-from pyoci.container import delete, exec_process, kill, ps, records, start, state
+from pyoci.container import delete, exec_process, kill, ps, records, saved_config, start, state
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.container.records import Container
 from pyoci.errors import ConfigError, DamagedError, Error, ForeignError
@@ -119,7 +119,7 @@ def _change_and_try(data: st.DataObject, write: Write, root: str, pid: int, star
         lambda: start.start(root, "a"),
         lambda: kill.kill(root, "a", 0, False),
         lambda: kill.kill(root, "a", 18, True),
-        lambda: exec_process.config(ProcessOptions(args=("x",)), "/b", state.load_config(root, "a")[1]),
+        lambda: exec_process.config(ProcessOptions(args=("x",)), "/b", saved_config.load(root, "a")[1]),
         lambda: delete.delete(root, "a", force=True),
     ):
         try:
@@ -206,16 +206,16 @@ def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, 
             "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}],
         },
     }
-    state.save_config(config, False, descriptor)
+    saved_config.save(config, False, descriptor)
     os.close(descriptor)
     kept = json.loads((directory / "saved-config.json").read_text())
-    assert state.load_config(str(tmp_path / "root"), "a")[1] == kept
+    assert saved_config.load(str(tmp_path / "root"), "a")[1] == kept
     refused = 0
     for way in pointers(kept):
         for new in OTHERS:
             (directory / "saved-config.json").write_text(json.dumps(changed(kept, way, new)))
             try:
-                _, found = state.load_config(str(tmp_path / "root"), "a")
+                _, found = saved_config.load(str(tmp_path / "root"), "a")
             except ConfigError:  # a number that no JSON of ours has
                 continue
             except DamagedError as error:
@@ -227,16 +227,33 @@ def test_what_exec_and_update_read_of_a_container(write: Write, tmp_path: Path, 
     assert refused > 100
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("process", {"execCPUAffinity": {"initial": "a"}}, "#/config/process/execCPUAffinity/initial: bad CPUAffinity"),
+        ("process", {"execCPUAffinity": {"final": "3-1"}}, "#/config/process/execCPUAffinity/final: bad CPUAffinity"),
+        ("linux", {"memoryPolicy": {"mode": "MPOL_X"}}, "#/config/linux/memoryPolicy/mode: invalid memory policy mode"),
+    ],
+)
+def test_words_that_rules_check(write: Write, tmp_path: Path, place: str, value: dict[str, Any], said: str) -> None:
+    write(filled(FILES[0], 4194303, 7, CGROUPS))
+    file = tmp_path / "root/a/saved-config.json"
+    file.write_text(json.dumps({"version": 1, "no_new_keyring": False, "config": {place: value}}))
+    with pytest.raises(DamagedError) as caught:
+        saved_config.load(str(tmp_path / "root"), "a")
+    assert caught.value.message.startswith(f"{file}{said}")
+
+
 def test_what_a_newer_version_has_kept_is_not_read(write: Write, tmp_path: Path) -> None:
     """The two files of a container are of one format; an update by a newer pyoci writes only this one."""
     write(filled(FILES[0], 4194303, 7, CGROUPS))
     file = tmp_path / "root/a/saved-config.json"
     kept = {"version": state.FORMAT, "no_new_keyring": False, "config": {}}
     file.write_text(json.dumps(kept))
-    assert state.load_config(str(tmp_path / "root"), "a")[1] == kept
+    assert saved_config.load(str(tmp_path / "root"), "a")[1] == kept
     file.write_text(json.dumps({**kept, "version": 99}))
     with pytest.raises(DamagedError) as caught:
-        state.load_config(str(tmp_path / "root"), "a")
+        saved_config.load(str(tmp_path / "root"), "a")
     assert caught.value.message == f"{file} has version 99, this pyoci knows {state.FORMAT}"
     assert caught.value.hint.startswith("use the newer pyoci; ")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyoci.cli import update as cli
-from pyoci.container import state
+from pyoci.container import saved_config
 from pyoci.container.create import create
 from pyoci.container.delete import delete
 from pyoci.container.options import CreateOptions
@@ -69,7 +69,7 @@ def test_update(mount: Path, box: Box, refused: bool, monkeypatch: pytest.Monkey
         except Error as error:
             said = error.message
         text = (mount / "a/schemata").read_text()
-        _, kept = state.load_config(str(box.root), "a")
+        _, kept = saved_config.load(str(box.root), "a")
         delete(str(box.root), "a", force=True)
         return said, text + str((kept.get("resources") or {}).get("pids"))
 

@@ -48,7 +48,7 @@ def violations(config: Config) -> Iterator[ConfigError]:
     if linux.intel_rdt is not None:
         yield from _intel_rdt(linux.intel_rdt)
     if linux.memory_policy is not None:
-        yield from _memory_policy(linux.memory_policy)
+        yield from memory_policy(linux.memory_policy)
 
 
 def _device(device: Device) -> Iterator[ConfigError]:
@@ -170,7 +170,7 @@ def _intel_rdt(rdt: IntelRdt) -> Iterator[ConfigError]:
             yield broken(f"{rdt.pointer}/{key}", "must not contain newlines", "schemata takes one line per element")
 
 
-def _memory_policy(policy: MemoryPolicy) -> Iterator[ConfigError]:
+def memory_policy(policy: MemoryPolicy) -> Iterator[ConfigError]:
     """set_mempolicy(2)."""
     from pyoci.kernel.scheduling_names import MEMORY_FLAGS, MEMORY_MODES  # few containers have a policy
 

@@ -6,6 +6,8 @@ from pyoci.config.node import broken
 from pyoci.config.rules.namespaces import extents
 from pyoci.config.rules.rule import shown
 from pyoci.errors import ConfigError
+from pyoci.kernel.constants import MOUNT_ATTR_RDONLY
+from pyoci.pathname import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ def _without_namespace(config: Config) -> Iterator[ConfigError]:
         message = "unable to make rootfs read-only without a private MNT namespace"
         yield ConfigError(message, pointer="/root/readonly", hint=hint)
     for mount in config.mounts:
-        if mount.read_only_later():
+        # A bound /dev would be no trouble to us; to runc it is, which makes it read-only late as well.
+        bound = mount.bind and mount.attr_set & MOUNT_ATTR_RDONLY and clean(mount.destination) == "/dev"
+        if bound or mount.read_only_later():
             message = f"unable to make {shown(mount.destination)} read-only without a private MNT namespace"
             yield ConfigError(message, pointer=mount.pointer, hint=hint)

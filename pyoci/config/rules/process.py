@@ -42,7 +42,7 @@ def violations(process: Process) -> Iterator[ConfigError]:
     if process.io_priority is not None:
         yield from _io_priority(process.io_priority)
     if process.exec_cpu_affinity is not None:
-        yield from _affinity(process.exec_cpu_affinity)
+        yield from cpu_affinity(process.exec_cpu_affinity)
 
 
 def _user(user: User) -> Iterator[ConfigError]:
@@ -106,7 +106,7 @@ def _io_priority(io: IoPriority) -> Iterator[ConfigError]:
         yield ConfigError(message, pointer=f"{io.pointer}/priority", hint="it is between 0, the highest, and 7")
 
 
-def _affinity(affinity: ExecCpuAffinity) -> Iterator[ConfigError]:
+def cpu_affinity(affinity: ExecCpuAffinity) -> Iterator[ConfigError]:
     for name, key, text in (("Initial", "initial", affinity.initial), ("Final", "final", affinity.final)):
         try:
             id_list.ranges(text)

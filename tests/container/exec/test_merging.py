@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pyoci.container import exec_process, state
+from pyoci.container import exec_process, saved_config
 from pyoci.container.exec_process import ProcessOptions
 from pyoci.seccomp.allowance import CLONE_FLAGS, NEEDED
 from tests.container.box import Box, until
@@ -101,7 +101,7 @@ def test_a_version_that_kept_nothing_and_keys_in_another_case(box: Box) -> None:
     config["linux"]["Resources"] = {**config["linux"].pop("resources", {}), "Memory": {"Limit": 1 << 30}}
     config["Process"], config["LINUX"] = config.pop("process"), config.pop("linux")
     (bundle / "config.json").write_text(json.dumps(config))
-    kept = state.load_config(str(box.root), "c")[1]
+    kept = saved_config.load(str(box.root), "c")[1]
     assert kept["config"]["process"]["oomScoreAdj"] == 55
     assert kept["resources"]["memory"] == {"limit": 1 << 30}
     assert seen(box)["oom_score_adj"] == "55"
@@ -145,10 +145,10 @@ def test_confinement_is_kept_from_create_to_exec(name: str, text: str, box: Box)
     directory = box.directory / "kept"
     directory.mkdir()
     descriptor = os.open(directory, os.O_PATH)
-    state.save_config({"process": {name: "x", "args": ["/x"]}}, False, descriptor)
+    saved_config.save({"process": {name: "x", "args": ["/x"]}}, False, descriptor)
     os.close(descriptor)
     started(box)
-    shutil.copy(directory / state.SAVED_CONFIG, box.root / "c" / state.SAVED_CONFIG)
+    shutil.copy(directory / saved_config.FILE, box.root / "c" / saved_config.FILE)
     refused(box("exec", "--process", process_file(box), "c"), text)
 
 

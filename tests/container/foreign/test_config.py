@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pyoci import jsonfile
 from pyoci.config import read as read_config
-from pyoci.container import foreign_config, state
+from pyoci.container import foreign_config, saved_config
 from pyoci.container.records import Damage, Members
 from tests.container.kept_files import STATES, changed, filled, pointers
 
@@ -117,7 +117,7 @@ def test_what_is_no_configuration_is_damage(file: Path) -> None:
             continue
         for new in (..., True, -1, 2**40, "x", [], ["x"], {}, {"x": 1}):
             try:
-                kept = state._checked(foreign_config.kept({"config": changed(raw, way, new)}))
+                kept = saved_config._checked(foreign_config.kept({"config": changed(raw, way, new)}))
             except Damage:
                 damaged += 1
                 continue

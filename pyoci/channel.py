@@ -15,6 +15,7 @@ End-of-file means that the other side has died.
                            ready           everything is done but the last steps before execve(2)
                            waiting         the process no longer depends on the runtime
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
+                           warning TEXT    something to be told to the user; at any time
                            debug ...       with --debug, before each step until `waiting`: STEP, POINTER, TEXT
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created, mapped ERRNO

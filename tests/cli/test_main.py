@@ -16,8 +16,7 @@ from pyoci.cli import help
 from pyoci.cli.commands import COMMANDS, MISSING
 from pyoci.cli.main import as_error
 from pyoci.errors import Error
-
-from .conftest import MAIN, Run
+from tests.cli.conftest import MAIN, Run
 
 ROOT_HELP = help.root_help("/run/pyoci")
 HELP = {name: help.command_help(command) for name, command in COMMANDS.items()}

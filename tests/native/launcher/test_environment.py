@@ -130,7 +130,7 @@ def test_closed_standard_descriptors(
         for fd in closed:
             os.close(fd)
 
-    files = {fd: open(tmp_path / str(fd), "w+") for fd in range(3)}
+    files = {fd: open(tmp_path / str(fd), "w+") for fd in range(3)}  # noqa: SIM115 - the next line closes them
     with files[0], files[1], files[2]:
         child = subprocess.Popen(
             [installation.program, command], stdin=files[0], stdout=files[1], stderr=files[2], preexec_fn=prepare

@@ -121,7 +121,7 @@ class Finder:
         return f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
-        if name not in self.places or self.descriptor < 0 and name not in self.held:
+        if name not in self.places or (self.descriptor < 0 and name not in self.held):
             return None
         package = self.places[name][0]
         file = self.file(name, package)

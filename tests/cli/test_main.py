@@ -239,7 +239,7 @@ def test_a_full_disk_is_told(run_cli: Run) -> None:
 def test_a_bug_is_one_clear_line(run_cli: Run) -> None:
     done = run_cli("list", env={"PYOCI_UMASK": "no number"})
     assert done.returncode == 1
-    first, step, hint = done.stderr.splitlines()
+    first, step, _ = done.stderr.splitlines()
     assert 'msg="internal error: ValueError: invalid literal' in first
     assert re.fullmatch(r"  step: .*/pyoci/cli/launch\.py:\d+", step)
     assert "Traceback" not in done.stderr

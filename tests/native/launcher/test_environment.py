@@ -173,7 +173,7 @@ def test_runs_without_compiled_modules(installation: Installation) -> None:
     assert installation.run("create", cwd="/")["argv"] == ["create"]
 
 
-@pytest.mark.parametrize("number, name", [(0, "input"), (1, "output"), (2, "error")])
+@pytest.mark.parametrize(("number", "name"), [(0, "input"), (1, "output"), (2, "error")])
 def test_a_directory_as_a_standard_stream(installation: Installation, number: int, name: str) -> None:
     """CPython would not start with it."""
     streams = [subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE]

@@ -45,7 +45,7 @@ def prepare(cgroups: str) -> None:
     _mount("proc", "/proc")
     _mount("tmpfs", "/run", "mode=755")
     os.mkdir("/run/tmp", 0o1777)
-    os.chmod("/run/tmp", 0o1777)
+    os.chmod("/run/tmp", 0o1777)  # noqa: S103 - as /tmp has it
     # linux_cgroups_network takes the second interface that it finds, and a new network namespace has only one.
     subprocess.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth1"], check=False)
     if cgroups == "v2":
@@ -141,7 +141,8 @@ def main() -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         os.close(request["report"])
         os.chdir(request["cwd"])
-        os.execve(request["argv"][0], request["argv"], {**request["environment"], "TMPDIR": "/run/tmp"})
+        environment = {**request["environment"], "TMPDIR": "/run/tmp"}
+        os.execve(request["argv"][0], request["argv"], environment)  # noqa: S606 - no shell is what is wanted
     status = _reap(child, time.monotonic() + request["seconds"])
     if status is None:
         os.kill(child, signal.SIGKILL)

@@ -131,7 +131,7 @@ def why(path: str, status: stat_result) -> str:
             continue
         if tag == _GROUP_OBJ and _is_foreign(status.st_gid):
             return "is writable by a group"
-        if tag == _USER and number not in (0, geteuid()) or tag == _GROUP and _is_foreign(number):
+        if (tag == _USER and number not in (0, geteuid())) or (tag == _GROUP and _is_foreign(number)):
             return "is writable by its access control list"
     return ""
 

@@ -241,7 +241,7 @@ def test_on_a_terminal_a_line_is_short_and_coloured(log: Log) -> None:
 def test_a_fifo_that_nobody_reads_is_an_error(log: Log, tmp_path: Path) -> None:
     """At once: an engine that has died is waited for by nobody."""
     os.mkfifo(tmp_path / "log")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No such device or address") as caught:
         log.configure(str(tmp_path / "log"), json=False, debug=False)
     assert (caught.value.errno, log._fd) == (ENXIO, 2)
 

@@ -65,7 +65,7 @@ def fails() -> None:
     assert (namespace["here"], record.other, record().method(1, 2, key="z")) == (1, 2, (1, (2,), "z"))  # type: ignore[attr-defined, operator]
     assert record.__doc__ is None and "__annotations__" not in vars(record)
     assert namespace["empty"]() is None  # type: ignore[operator]
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"^$") as caught:
         namespace["fails"]()  # type: ignore[operator]
     assert caught.traceback[-1].lineno == source.split("\n").index("    raise ValueError")
 

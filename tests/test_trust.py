@@ -62,7 +62,7 @@ PARTS = (
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("mode, words", [(0o777, "everybody"), (0o772, "everybody"), (0o775, "a group")])
+@pytest.mark.parametrize(("mode", "words"), [(0o777, "everybody"), (0o772, "everybody"), (0o775, "a group")])
 @pytest.mark.parametrize("part", [*PARTS, ".."])
 def test_writable_by_others(place: Path, part: str, mode: int, words: str) -> None:
     assert load(place) == "imported"

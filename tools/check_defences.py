@@ -30,7 +30,7 @@ from tests.security.mutations import MUTATIONS, Mutation
 from tools.generate import pack as build_pack
 
 PROJECT = Path(__file__).resolve().parent.parent
-PLACE = Path("/var/tmp")
+PLACE = Path("/var/tmp")  # noqa: S108 - the directory made in it has a random name
 LIMIT = 300  # seconds: a defence may be one against waiting for ever
 WHOLE = 3600  # seconds for all of the tests as they are
 RACES = "30"  # creates per race instead of 200: what is missing shows sooner than that

@@ -12,4 +12,4 @@ with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "pyproj
 
 extras = project["optional-dependencies"]
 names = sys.argv[1:]
-print("\n".join(sum((extras[name] for name in names), []) if names else project["dependencies"]))
+print("\n".join([line for name in names for line in extras[name]] if names else project["dependencies"]))

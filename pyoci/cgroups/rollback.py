@@ -50,7 +50,7 @@ class Saved:
         for write in (*writes, *self._lost):
             before = self._before.get((paths.get(write.controller, ""), write.file))
             value = os.fsdecode(before or b"").strip()
-            if value or before is not None and write.file.startswith("cpuset."):
+            if value or (before is not None and write.file.startswith("cpuset.")):
                 found.append(write.replace(text=value, otherwise=None))
         return tuple(found)
 
@@ -93,7 +93,7 @@ def _put_back(cgroup: Directory, file: str, before: bytes) -> None:
         if _of_device(line) and line.split()[0] not in devices:
             cgroup.write(file, line.split()[0] + b" " + _NONE.get(file, b"0"))
     for line in lines or [b""]:
-        if line or not devices and not _of_device(now):
+        if line or (not devices and not _of_device(now)):
             try:
                 cgroup.write(file, line + b"\n")
             except OSError as error:

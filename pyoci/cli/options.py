@@ -117,7 +117,7 @@ def scan(
     while index < len(argv):
         token = argv[index]
         index += 1
-        if token == "--":
+        if token == "--":  # noqa: S105 - a word of the command line
             return rest + argv[index:]
         if len(token) < 2 or token[0] != "-":
             rest.append(token)

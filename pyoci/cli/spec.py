@@ -67,7 +67,7 @@ def example(v2: bool) -> dict[str, Any]:
             {"destination": "/proc", "type": "proc", "source": "proc"},
             _mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
             _mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-            _mount("/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+            _mount("/dev/shm", "tmpfs", "shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),  # noqa: S108 - the container's
             _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
             _mount("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
             _mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),

@@ -87,7 +87,7 @@ def _says_something(resources: dict[str, Any]) -> bool:
         if members and type(members) is not dict:
             return True  # for the reader to refuse
         for name, value in members.items() if members else ():
-            if value or value == 0 and value is not False and name in ZERO_COUNTS:
+            if value or (value == 0 and value is not False and name in ZERO_COUNTS):
                 return True
     return False
 

@@ -102,10 +102,7 @@ def in_use(root: str, id: str, status: str) -> StateError:
         "stopped": f"it is stopped: {delete} removes it",
         "created": f"it is created: {delete} ends and removes it",
     }
-    if status.startswith("/"):
-        hint = status
-    else:
-        hint = ways.get(status, f"it is {status}: {force} ends and removes it")
+    hint = status if status.startswith("/") else ways.get(status, f"it is {status}: {force} ends and removes it")
     return StateError("container with given ID already exists", hint=f"{hint}; or choose another ID")
 
 

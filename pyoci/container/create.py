@@ -74,11 +74,11 @@ def make(
         log.warning(f"ignoring unsupported personality flags: {', '.join(config.linux.personality.flags)}")
     inputs = create_inputs(config, options, foreground)
     made = plan.make(config, inputs)
-    if config.process is not None and config.process.user.additional_gids:
-        if not may_set_groups(config, inputs.host):
-            from pyoci.container import groups
+    user = config.process.user if config.process is not None else None
+    if user is not None and user.additional_gids and not may_set_groups(config, inputs.host):
+        from pyoci.container import groups
 
-            groups.without(config.process.user)
+        groups.without(user)
     check_preserved(options.preserve_fds)
     terminal.check(config.process is not None and config.process.terminal)
     container = Container(

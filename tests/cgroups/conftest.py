@@ -7,6 +7,7 @@ import os
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def tidy(name: str) -> list[str]:
         try:
             os.rmdir(path)
         except OSError as error:
-            print(f"{path}: {error}; {open(f'{path}/cgroup.procs').read().split()}")
+            print(f"{path}: {error}; {Path(path, 'cgroup.procs').read_text().split()}")
     return left
 
 

@@ -124,7 +124,7 @@ def test_thawed_when_one_cannot_be_frozen(
     pid = unfreezable()
     processes.join(cgroup, sleeper())
     processes.join(cgroup, pid)
-    with pytest.raises(Error, match="^unable to freeze$") as caught:
+    with pytest.raises(Error, match=r"^unable to freeze$") as caught:
         freezer.freeze(cgroup, seconds=0.3)
     assert caught.value.hint == f"process {pid} does not leave a system call (state D, in request_wait_answer)"
     assert (state(cgroup), processes.is_frozen(cgroup)) == ("THAWED", False)
@@ -167,7 +167,7 @@ def test_another_command_thaws_it_meanwhile(cgroup: dict[str, str], unfreezable:
     processes.join(cgroup, pid)
     timer = threading.Timer(0.1, processes.thaw, [cgroup])
     timer.start()
-    with pytest.raises(Error, match="^unable to freeze$"):
+    with pytest.raises(Error, match=r"^unable to freeze$"):
         freezer.freeze(cgroup, seconds=0.5)
     timer.join()
     assert not processes.is_frozen(cgroup)
@@ -182,13 +182,13 @@ def test_one_that_is_removed_meanwhile(cgroup: dict[str, str]) -> None:
 
 
 def test_without_a_cgroup() -> None:
-    with pytest.raises(Error, match="^cannot toggle freezer: cgroups not configured for container$"):
+    with pytest.raises(Error, match=r"^cannot toggle freezer: cgroups not configured for container$"):
         freezer.freeze({})
 
 
 def test_without_a_freezer(v1: dict[str, str]) -> None:
     paths = {"pids": v1["pids"]}
     manager.create(paths, Undo())
-    with pytest.raises(Error, match="^freezer not supported: .*/cgroup.freeze: no such file or directory$"):
+    with pytest.raises(Error, match=r"^freezer not supported: .*/cgroup.freeze: no such file or directory$"):
         freezer.freeze(paths)
     removal.remove(paths)

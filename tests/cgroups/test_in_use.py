@@ -93,7 +93,7 @@ def test_what_is_asked_may_refuse_it(planned: dict[str, str]) -> None:
     def refuse() -> None:
         raise StepError("taken")
 
-    with pytest.raises(StepError, match="^taken$"), Undo() as undo:
+    with pytest.raises(StepError, match=r"^taken$"), Undo() as undo:
         manager.create(planned, undo, shared=refuse)
     assert [path for path in planned.values() if os.path.isdir(path)] == [reference]
     os.rmdir(reference)

@@ -126,7 +126,7 @@ def test_a_frozen_one_is_refused(planned: dict[str, str], in_v2: InV2) -> None:
         with open(f"{path}/{file}", "w") as opened:
             opened.write(text)
         assert processes.is_frozen(planned)
-        with pytest.raises(StepError, match="^container's cgroup unexpectedly frozen$"):
+        with pytest.raises(StepError, match=r"^container's cgroup unexpectedly frozen$"):
             manager.create(planned, Undo())
         processes.thaw(planned)
         assert not processes.is_frozen(planned)
@@ -216,7 +216,7 @@ def test_threaded_neighbourhood(in_v2: InV2) -> None:
         inside = {"": f"{planned['']}/a/b"}
         with (
             pytest.raises(
-                StepError, match='^cannot enter cgroupv2 ".*/a/b" with domain controllers -- it is in an inv'
+                StepError, match=r'^cannot enter cgroupv2 ".*/a/b" with domain controllers -- it is in an inv'
             ) as caught,
             Undo() as undo,
         ):
@@ -226,7 +226,7 @@ def test_threaded_neighbourhood(in_v2: InV2) -> None:
         with Undo() as undo:
             manager.create(inside, undo)
             assert content(f"{inside['']}/cgroup.type") == content(f"{planned['']}/a/cgroup.type") == "threaded"
-            with pytest.raises(StepError, match="domain controllers -- it is in threaded mode$"):
+            with pytest.raises(StepError, match=r"domain controllers -- it is in threaded mode$"):
                 manager.create(inside, Undo(), domain_limits=True)
             undo.run()
         removal.remove(planned)

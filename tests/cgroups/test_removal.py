@@ -104,7 +104,7 @@ def test_what_is_held_is_named(kind: dict[str, str], sleeper: Callable[[], int])
     manager.create(kind, Undo())
     process = sleeper()
     processes.join(kind, process)
-    with pytest.raises(Error, match="^unable to remove container's cgroup: Failed to remove paths: map") as caught:
+    with pytest.raises(Error, match=r"^unable to remove container's cgroup: Failed to remove paths: map") as caught:
         removal.remove(kind, 0.05)
     assert caught.value.errno == 16
     assert caught.value.hint in [f"process {process} (sleep) in state {state} is still in it" for state in "SR"]
@@ -119,7 +119,7 @@ def test_as_long_as_somebody_is_there_nothing_below_goes(kind: dict[str, str], s
     processes.join(kind, process)
     for path in dict.fromkeys(kind.values()):
         os.makedirs(f"{path}/slice/empty")
-    with pytest.raises(Error, match="^unable to remove container's cgroup"):
+    with pytest.raises(Error, match=r"^unable to remove container's cgroup"):
         removal.remove(kind, 0.05)
     assert all(os.path.isdir(f"{path}/slice/empty") for path in kind.values())
     os.kill(process, 9)
@@ -194,7 +194,7 @@ def test_removed_by_somebody_else_meanwhile(kind: dict[str, str]) -> None:
 def test_a_path_with_dots_is_not_opened(inside: bool) -> None:
     directory = next(entry.name for entry in os.scandir("/sys/fs/cgroup") if entry.is_dir(follow_symlinks=False))
     evil = f"/sys/fs/cgroup/{directory}/../../../../var/tmp" if inside else "/sys/fs/cgroup/../../../var/tmp"
-    with files.Tree() as tree, pytest.raises(OSError, match="cross-device|Invalid|ross"):
+    with files.Tree() as tree, pytest.raises(OSError, match=r"cross-device|Invalid|ross"):
         tree.open(evil)
 
 

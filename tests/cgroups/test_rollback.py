@@ -66,7 +66,7 @@ def contents(paths: dict[str, str]) -> dict[str, str]:
     found = {}
     for path in set(paths.values()):
         for file in Path(path).iterdir():
-            if file.is_file() and file.stat().st_mode & 0o200 and "procs" not in file.name and "tasks" != file.name:
+            if file.is_file() and file.stat().st_mode & 0o200 and "procs" not in file.name and file.name != "tasks":
                 try:
                     found[str(file)] = file.read_text()
                 except OSError:

@@ -51,7 +51,7 @@ def test_anything_else_is_a_value_error(text: str) -> None:
     "text", ["", "-", "5", "s", ".s", "1.2.3s", "5 s", "5sec", "1e3s", "٣s", "9223372036854775808ns", "9" * 5000 + "h"]
 )
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="duration"):
         parse(text)
     with pytest.raises(UsageError) as caught:
         scan((FLAG,), ["--interval", text], {}, set(), interleaved=True)

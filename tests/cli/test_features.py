@@ -12,8 +12,7 @@ import pyoci
 from pyoci.config import report
 from pyoci.config.mount_options import names
 from pyoci.config.schema.documents import DOCUMENTS
-
-from .conftest import Run
+from tests.cli.conftest import Run
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from pyoci.cli import help
 from pyoci.cli.commands import COMMANDS, MISSING
 from pyoci.cli.main import as_error
 from pyoci.errors import Error
-
-from .conftest import MAIN, Run
+from tests.cli.conftest import MAIN, Run
 
 ROOT_HELP = help.root_help("/run/pyoci")
 HELP = {name: help.command_help(command) for name, command in COMMANDS.items()}
@@ -240,7 +239,7 @@ def test_a_full_disk_is_told(run_cli: Run) -> None:
 def test_a_bug_is_one_clear_line(run_cli: Run) -> None:
     done = run_cli("list", env={"PYOCI_UMASK": "no number"})
     assert done.returncode == 1
-    first, step, hint = done.stderr.splitlines()
+    first, step, _ = done.stderr.splitlines()
     assert 'msg="internal error: ValueError: invalid literal' in first
     assert re.fullmatch(r"  step: .*/pyoci/cli/launch\.py:\d+", step)
     assert "Traceback" not in done.stderr

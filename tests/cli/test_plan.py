@@ -10,8 +10,7 @@ import pytest
 
 from pyoci.cli import spec
 from tests import snapshot
-
-from .conftest import AS_USER, MAIN, Run
+from tests.cli.conftest import AS_USER, MAIN, Run
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import pytest
 
 from pyoci.cli import root
 from pyoci.errors import Error
-
-from .conftest import AS_USER
+from tests.cli.conftest import AS_USER
 
 CODE = "from pyoci.cli.root import default_root; print(default_root())"
 # A child makes the namespace and waits, its parent writes the maps, and the child goes on in it.

@@ -9,8 +9,7 @@ import pytest
 
 from pyoci.cli import spec
 from pyoci.config import report
-
-from .conftest import Run
+from tests.cli.conftest import Run
 
 
 def test_writes_a_config_that_create_accepts(run_cli: Run, tmp_path: Path) -> None:

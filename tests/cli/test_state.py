@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyoci.container import state
-
-from .conftest import Run
+from tests.cli.conftest import Run
 
 CREATED = "2026-11-20T15:24:23.123456789Z"
 Make = Callable[..., state.Container]

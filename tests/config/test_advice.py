@@ -61,7 +61,7 @@ def at(key: str) -> str:
                 )
             ],
         ),
-        ([(CAP, dict.fromkeys(ALL, ["CAP_KILL"]))], []),
+        ([(CAP, {name: ["CAP_KILL"] for name in ALL})], []),
         (
             [("process.consoleSize", {"height": 5, "width": 5})],
             [("/process/consoleSize", "is ignored without terminal")],

@@ -53,7 +53,7 @@ def test_propagation(name: str, flags: int) -> None:
 
 
 def test_unknown_propagation() -> None:
-    with pytest.raises(ConfigError, match="must be one of private, rprivate, .*, not 'ro'$") as caught:
+    with pytest.raises(ConfigError, match=r"must be one of private, rprivate, .*, not 'ro'$") as caught:
         linux(rootfsPropagation="ro")
     assert caught.value.pointer == "/linux/rootfsPropagation"
 

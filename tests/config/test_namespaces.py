@@ -29,7 +29,7 @@ def test_flags_are_the_kernels() -> None:
 
 def test_unknown_type() -> None:
     """The schema has refused it; whoever reads without it is not left without the namespace either."""
-    with pytest.raises(ConfigError, match="must be one of pid, network, .*, not 'net'"):
+    with pytest.raises(ConfigError, match=r"must be one of pid, network, .*, not 'net'"):
         read_namespace(Node({"type": "net"}, ""))
     with pytest.raises(ConfigError, match="'type' is missing"):
         read_namespace(Node({}, ""))

@@ -164,7 +164,7 @@ def test_a_broken_property_adds_only_what_is_about_it(name: str, data: st.DataOb
     way: tuple[str, ...] = (top,)
     if top in ("process", "linux") and data.draw(st.booleans()):
         way = (top, data.draw(st.sampled_from(sorted(raw[top]))))
-    if way[0] == "annotations" or len(way) > 1 and way[1] == "sysctl":
+    if way[0] == "annotations" or (len(way) > 1 and way[1] == "sysctl"):
         return
     pointer = "/" + "/".join(way)
     before = {str(one) for one in report.violations(raw)}

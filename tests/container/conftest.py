@@ -65,7 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def seeded(tell: Callable[[str], None]) -> Iterator[tuple[int, random.Random]]:
+def seeded(tell: Callable[[str], None]) -> tuple[int, random.Random]:
     """A seed and its random numbers: $PYOCI_TEST_SEED, else a new one every time; the tests print it."""
     seed = int(os.environ.get("PYOCI_TEST_SEED", time.time_ns() % 1_000_000))
-    yield seed, random.Random(seed)
+    return seed, random.Random(seed)

@@ -158,7 +158,7 @@ def test_kill_does_not_wait(box: Box, case: str) -> None:
 
 @stopped
 def test_start_does_not_wait(box: Box, case: str) -> None:
-    running, gate, status = stop(box, case)
+    running, _, status = stop(box, case)
     done = box("start", "a", timeout=SOON)
     assert done.returncode == 1
     refused(done, MISSING if status == "missing" else "cannot start a")
@@ -167,10 +167,10 @@ def test_start_does_not_wait(box: Box, case: str) -> None:
 
 @stopped
 def test_delete_does_not_wait(box: Box, case: str) -> None:
-    running, gate, status = stop(box, case)
+    running, _, status = stop(box, case)
     done = box("delete", "a", timeout=SOON)
     if status == "created":  # a created container may be deleted, here or by the run that finds it dead
-        assert done.returncode == 0 or case.startswith("run") and MISSING in done.stderr
+        assert done.returncode == 0 or (case.startswith("run") and MISSING in done.stderr)
         assert running.end(SOON).returncode == 1
     else:
         refused(done, MISSING if status == "missing" else f"cannot delete container a that is not stopped: {status}")
@@ -192,7 +192,7 @@ def test_forced_delete_does_not_wait(box: Box, case: str) -> None:
 
 @stopped
 def test_create_does_not_wait(box: Box, case: str) -> None:
-    running, gate, status = stop(box, case)
+    running, _, status = stop(box, case)
     done = box("create", "--bundle", str(box.bundle("sleep")), "a", timeout=SOON)
     if status == "missing":
         assert done.stderr == ""

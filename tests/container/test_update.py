@@ -296,7 +296,7 @@ def test_intel_rdt(box: Box, flag: str, text: str) -> None:
 def test_schemata_of_resctrl(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     """No machine of ours has the hardware: a file stands for the group's. What is written is put back on an error."""
     limited(box, {})
-    with pytest.raises(Error, match="^updating a non-existent Intel RDT configuration is not supported$"):
+    with pytest.raises(Error, match=r"^updating a non-existent Intel RDT configuration is not supported$"):
         change(str(box.root), "a", {}, ("L3:0=f",))
     group = box.directory / "group"
     group.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from .cases import CASES, Config, look_at, mount, tree, user_namespace
+from tests.differential.cases import CASES, Config, look_at, mount, tree, user_namespace
 
 # Attributes of a mount of the host, and options that runc takes for it in a container with a user namespace, too.
 ATTRIBUTES = {

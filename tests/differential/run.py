@@ -12,11 +12,10 @@ from typing import Any
 
 from pyoci.cli import spec
 from tests import reporter
+from tests.differential import mount_cases as mount_cases  # more of them
+from tests.differential import view
+from tests.differential.cases import CASES, Case
 from tests.isolation import mountinfo
-
-from . import mount_cases as mount_cases  # more of them
-from . import view
-from .cases import CASES, Case
 
 # The bundle is on a private mount, what is bound into the container on a shared one, as most of a host is.
 _SCENE = """set -e

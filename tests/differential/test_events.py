@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.container.box import V2_ONLY, until
-
-from . import run
-from .test_runc import id, runc
+from tests.differential import run
+from tests.differential.test_runc import id, runc
 
 __all__ = ["id", "runc"]  # fixtures
 

@@ -14,9 +14,8 @@ import pytest
 
 from pyoci.cli import spec
 from tests import reporter
-
-from . import run, view
-from .test_runc import runc
+from tests.differential import run, view
+from tests.differential.test_runc import runc
 
 pytestmark = pytest.mark.root
 __all__ = ["runc"]

@@ -17,9 +17,8 @@ import pytest
 from pyoci.cli import spec
 from tests import reporter
 from tests.container.box import until
-
-from . import run
-from .test_runc import id, runc
+from tests.differential import run
+from tests.differential.test_runc import id, runc
 
 pytestmark = pytest.mark.root
 __all__ = ["id", "runc"]

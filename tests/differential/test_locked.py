@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from . import run
-from .cases import CASES, Config, user_namespace
-from .mount_cases import binds_of
-from .test_runc import id, runc
+from tests.differential import run
+from tests.differential.cases import CASES, Config, user_namespace
+from tests.differential.mount_cases import binds_of
+from tests.differential.test_runc import id, runc
 
 __all__ = ["id", "runc"]
 

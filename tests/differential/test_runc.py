@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from . import known, run, view
-from .cases import CASES
+from tests.differential import known, run, view
+from tests.differential.cases import CASES
 
 DOCUMENT = Path(__file__).parents[2] / "docs/differences.md"
 

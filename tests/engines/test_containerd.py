@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import cgroups_named, run
+from tests.engines.conftest import cgroups_named, run
 
 pytestmark = pytest.mark.tree
 

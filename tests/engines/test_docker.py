@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .conftest import STOPPABLE, cgroups_named, run, wait_ready
+from tests.engines.conftest import STOPPABLE, cgroups_named, run, wait_ready
 
 pytestmark = pytest.mark.tree
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .conftest import run
+from tests.engines.conftest import run
 
 pytestmark = pytest.mark.booted
 

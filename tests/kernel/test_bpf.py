@@ -107,7 +107,7 @@ def test_the_kernel_writes_into_our_buffers_only(cgroup: int, monkeypatch: pytes
     bpf.detach(cgroup, again)
     os.close(again)
     os.close(program)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Invalid argument"):
         bpf.load_device_program(RETURN_0[:8])
     assert len(guarded) > 8
     for memory, size in guarded:

@@ -72,7 +72,7 @@ def test_what_cannot_be_executed(tmp_path: Path, content: str | None, mode: int,
         program.write_text(content)
         program.chmod(mode)
     before, children = os.listdir("/proc/self/fd"), OWN_CHILDREN.read_text()
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match=os.strerror(errno)) as caught:
         spawn(os.fsencode(program), Image(("x",), ()), (0, 1, 2))
     assert caught.value.errno == errno
     assert system_call(caught.value) == f'execve("{program}")'

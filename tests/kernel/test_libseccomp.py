@@ -35,14 +35,14 @@ def test_numbers() -> None:
 
 def test_errors_carry_the_call() -> None:
     with libseccomp.Filter(0x7FFF0000) as made:
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="Permission denied") as caught:
             made.add_rule(0x7FFF0000, 0, [])
         assert system_call(caught.value) == "seccomp_rule_add_array(0x7fff0000, 0, 0 conditions)"
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="argument out of domain") as caught:
             made.add_architecture(libseccomp.architecture("s390x"))
         assert caught.value.errno == errno.EDOM
         made.add_architecture(libseccomp.native_architecture())
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument") as caught:
         libseccomp.Filter(0x12345)
     assert system_call(caught.value) == "seccomp_init(0x12345)"
 

@@ -79,7 +79,7 @@ def test_data_with_an_equals_sign_in_its_value(point: Path) -> None:
 
 def test_what_the_filesystem_says_is_a_note() -> None:
     before = os.listdir("/proc/self/fd")
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument") as caught:
         mount.new_filesystem("tmpfs", "t", ("size=many",))
     assert caught.value.errno == EINVAL
     assert caught.value.__notes__[0].startswith("fsconfig(")
@@ -88,7 +88,7 @@ def test_what_the_filesystem_says_is_a_note() -> None:
 
 
 def test_an_unknown_filesystem() -> None:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="No such device") as caught:
         mount.new_filesystem("nonesuchfs")
     assert (caught.value.errno, caught.value.filename) == (ENODEV, "nonesuchfs")
     assert system_call(caught.value) == 'fsopen("nonesuchfs", 1)'
@@ -178,7 +178,7 @@ def test_reconfigure_with_nonsense(point: Path) -> None:
         put(mount.new_filesystem("tmpfs"), point)
         mount.reconfigure(os.open(point, os.O_PATH), ("size=none",), ())
 
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument") as caught:
         in_namespace(body)
     assert caught.value.errno == EINVAL
     assert any("size" in note for note in caught.value.__notes__[1:])
@@ -194,7 +194,7 @@ def test_data_too_long_for_fsconfig(point: Path) -> None:
     def short() -> None:
         mount.new_filesystem("overlay", "o", (data,))
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Invalid argument"):
         in_namespace(short)
 
     def body() -> dict[str, Any]:
@@ -209,7 +209,7 @@ def test_the_limit_of_fsconfig(point: Path) -> None:
     """FSCONFIG_MAX is the longest value that the kernel takes; the constant decides between two ways to mount."""
     name = "n" * (mount.FSCONFIG_MAX)
     assert mounted(point, lambda: mount.new_filesystem("tmpfs", name))["source"] == name
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Invalid argument") as caught:
         in_namespace(lambda: mount.new_filesystem("tmpfs", name + "n"))
     assert caught.value.errno == EINVAL
 

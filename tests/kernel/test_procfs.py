@@ -98,7 +98,7 @@ def test_write_refuses_what_is_not_procfs(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not a file of procfs"):
         procfs.write(directory, "fake", "x")
     assert (tmp_path / "fake").read_text() == ""
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="symbolic links"):
         procfs.write(directory, "link", "x")
     os.close(directory)
 

@@ -28,7 +28,7 @@ def slave(master: int) -> Iterator[int]:
 
 
 def test_a_locked_one_cannot_be_opened(master: int) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="Input/output error"):
         terminal.open_peer(master)
 
 

@@ -84,7 +84,7 @@ def test_what_the_hardware_has_not_is_left_out(mount: Path) -> None:
 
 def test_a_group_that_is_gone(mount: Path) -> None:
     (mount / "a").rename(mount / "b")
-    with pytest.raises(Error, match="^unable to get container Intel RDT stats: .*a/schemata: no such file"):
+    with pytest.raises(Error, match=r"^unable to get container Intel RDT stats: .*a/schemata: no such file"):
         read(mount)
 
 

@@ -40,8 +40,17 @@ def test_unknown_names_once_each_with_the_place_of_the_first() -> None:
 
 @pytest.mark.parametrize(
     ("name", "known"),
-    [("opne", "open"), ("raed", "read"), ("getrandm", "getrandom"), ("clock_getime", "clock_gettime")]
-    + [("execv", "execve"), ("reboo", "reboot"), ("mkdirr", "mkdir"), ("unshar", "unshare"), ("openatt", "openat")],
+    [
+        ("opne", "open"),
+        ("raed", "read"),
+        ("getrandm", "getrandom"),
+        ("clock_getime", "clock_gettime"),
+        ("execv", "execve"),
+        ("reboo", "reboot"),
+        ("mkdirr", "mkdir"),
+        ("unshar", "unshare"),
+        ("openatt", "openat"),
+    ],
 )
 def test_slips(name: str, known: str) -> None:
     assert seccomp_names.slips(profile("read", name)) == [("/r/names/1", name, known)]

@@ -20,8 +20,8 @@ HERE = Path(__file__).parent.parent.parent
 ASK = "from pyoci import host; found = host.read(); print(found.user_namespace, found.privileged())"
 
 
-def in_namespace(map: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as root of a new user namespace with this map, its first mount namespace beside it."""
+def in_namespace(mappings: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as root of a new user namespace with these mappings, its first mount namespace beside it."""
     script = 'read -r _ && exec "$@"'
     child = subprocess.Popen(
         ["unshare", "--user", "--mount", "sh", "-c", f"echo; {script}", "sh", *command],
@@ -34,14 +34,14 @@ def in_namespace(map: str, *command: str) -> subprocess.CompletedProcess[str]:
     assert child.stdin is not None and child.stdout is not None
     child.stdout.readline()  # it is there
     for kind in ("uid", "gid"):
-        Path(f"/proc/{child.pid}/{kind}_map").write_text(map)
+        Path(f"/proc/{child.pid}/{kind}_map").write_text(mappings)
     out, err = child.communicate("\n", timeout=60)
     return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
-@pytest.mark.parametrize("map", MAPS)
-def test_a_namespace_is_one_whatever_its_map(map: str) -> None:
-    done = in_namespace(MAPS[map], sys.executable, "-c", ASK)
+@pytest.mark.parametrize("name", MAPS)
+def test_a_namespace_is_one_whatever_its_map(name: str) -> None:
+    done = in_namespace(MAPS[name], sys.executable, "-c", ASK)
     assert (done.stdout, done.stderr) == ("True False\n", "")
 
 

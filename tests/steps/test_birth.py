@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,9 @@ def test_create_and_start_give_the_same(box: Box, caller: Callable[[], object]) 
     assert box("create", "--bundle", str(bundle), "a").stderr == ""
     pid = box.state("a")["pid"]
     assert box("start", "a", preexec_fn=caller, restore_signals=False).stderr == ""
-    status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status").read().splitlines() if ":\t" in line)
+    status = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+    )
     assert (status["SigIgn"], status["SigBlk"], status["Umask"]) == ("0" * 16, "0" * 16, "0022")
 
 
@@ -124,7 +127,7 @@ def test_environment_of_the_caller_does_not_leak(box: Box, when: str) -> None:
     if when == "exec":
         assert box("start", "a", env=secret).stderr == ""
     pid = box.state("a")["pid"]
-    assert b"swordfish" not in open(f"/proc/{pid}/environ", "rb").read()
+    assert b"swordfish" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def test_popen_options_reach_the_runtime() -> None:

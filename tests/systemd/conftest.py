@@ -53,7 +53,8 @@ class Scopes:
     def begin(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         options = {"env": self.environment, **options}
         command = [*self.prefix, self.pyoci, "--root", str(self.root), *words]
-        out, err = (open(self.directory / f"{name}-{next(_numbers)}", "w+") for name in ("out", "err"))
+        paths = [self.directory / f"{name}-{next(_numbers)}" for name in ("out", "err")]
+        out, err = (open(path, "w+") for path in paths)  # noqa: SIM115 - end() closes them
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.directory, text=True, **options
         )

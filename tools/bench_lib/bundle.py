@@ -34,7 +34,7 @@ def config(args: list[str]) -> dict[str, Any]:
             _mount("/proc", "proc", []),
             _mount("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
             _mount("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-            _mount("/dev/shm", "tmpfs", [*_NO, "mode=1777", "size=65536k"], "shm"),
+            _mount("/dev/shm", "tmpfs", [*_NO, "mode=1777", "size=65536k"], "shm"),  # noqa: S108 - the container's
             _mount("/dev/mqueue", "mqueue", _NO),
             _mount("/sys", "sysfs", [*_NO, "ro"]),
             _mount("/sys/fs/cgroup", "cgroup", [*_NO, "relatime", "ro"]),

@@ -77,7 +77,8 @@ def _measure(options: argparse.Namespace) -> int:
     booted = HERE_LANE == "booted"
     flags = ("--systemd-cgroup",) if booted else ()
     subjects = [Subject(label=runtime.label, path=str(runtime.path), flags=flags) for runtime in found]
-    output = open(options.json, "w") if options.json else None  # before the view hides what lies below /run
+    # Before the view hides what lies below /run; closed when it is written.
+    output = open(options.json, "w") if options.json else None  # noqa: SIM115
     place: view.View | view.Booted = view.Booted() if booted else view.View()
     try:
         bundle.make(f"{view.WORK}/true", ["/bin/true"])

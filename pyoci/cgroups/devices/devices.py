@@ -37,7 +37,7 @@ def apply(paths: dict[str, str], rules: tuple[DeviceRule, ...], undo: Undo) -> N
         else:
             _apply_v2(paths[""], wanted, undo)
     except StepError:
-        if "devices" not in paths and not _denies(wanted) or in_user_namespace():
+        if ("devices" not in paths and not _denies(wanted)) or in_user_namespace():
             return
         raise
 

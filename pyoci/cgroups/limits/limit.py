@@ -24,7 +24,7 @@ NO_FLAGS: dict[str, Any] = {}
 
 # What to do where the kernel has no such file.
 FAIL = "fail"
-PASS = "pass"  # nothing: the kernel does the same without the file
+PASS = "pass"  # nothing: the kernel does the same without the file; no password  # noqa: S105
 WARN = "warn"  # as runc: go on without, with a warning in the log
 
 

@@ -90,9 +90,9 @@ class WriteIdMappings(HostStep):
             )
 
 
-def _ranges(map: str, proc: int) -> list[str]:
+def _ranges(file: str, proc: int) -> list[str]:
     """The lines of a uid_map or gid_map, with one blank between the numbers."""
-    return [b" ".join(line.split()).decode() for line in textfile.lines(textfile.read(map, proc))]
+    return [b" ".join(line.split()).decode() for line in textfile.lines(textfile.read(file, proc))]
 
 
 def text(mappings: tuple[IdMapping, ...], separator: str) -> str:

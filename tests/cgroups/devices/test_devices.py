@@ -341,7 +341,7 @@ def test_a_v1_parent_that_denies(v1: dict[str, str]) -> None:
 
 
 def test_no_hierarchy_for_devices() -> None:
-    with pytest.raises(StepError, match="^mountpoint for devices not found$"):
+    with pytest.raises(StepError, match=r"^mountpoint for devices not found$"):
         devices.apply({"pids": "/sys/fs/cgroup/pids/x"}, DEFAULT, Undo())
 
 

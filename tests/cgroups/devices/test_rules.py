@@ -180,5 +180,5 @@ def test_many_denials_with_wildcards_behind_many_permissions_are_refused() -> No
     permissions = tuple(rule(True, "b", 8, minor, "rw") for minor in range(1000))
     denial = rule(False, "b", 8, -1, "r")
     assert len(device_rules.reduce((*permissions, *[denial] * 1000)).exceptions) == 1000
-    with pytest.raises(ConfigError, match="^too many denials with wildcards$"):
+    with pytest.raises(ConfigError, match=r"^too many denials with wildcards$"):
         device_rules.reduce((*permissions, *[denial] * 1001))

@@ -54,10 +54,10 @@ def test_swap_that_is_not_set_or_unlimited(memory: int) -> None:
 @given(BYTES)
 def test_swap_beside_unlimited_or_unknown_memory(both: int) -> None:
     assert swap(-1, both) == both
-    with pytest.raises(ConfigError, match="^unable to set swap limit without memory limit$") as caught:
+    with pytest.raises(ConfigError, match=r"^unable to set swap limit without memory limit$") as caught:
         swap(0, both, "/linux/resources/memory/swap")
     assert caught.value.pointer == "/linux/resources/memory/swap"
-    with pytest.raises(ConfigError, match="^invalid memory value: -2$"):
+    with pytest.raises(ConfigError, match=r"^invalid memory value: -2$"):
         swap(-2, both)
 
 

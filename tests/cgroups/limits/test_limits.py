@@ -216,7 +216,7 @@ def test_alone(value: dict[str, Any], v1: list[str], v2: list[str]) -> None:
 
 
 def test_swap_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="^unable to set swap limit without memory limit$") as caught:
+    with pytest.raises(ConfigError, match=r"^unable to set swap limit without memory limit$") as caught:
         planned({"memory": {"swap": 5}}, unified=True)
     assert caught.value.pointer == "/linux/resources/memory/swap"
     assert planned({"memory": {"swap": 5}}, unified=False) == ["memory memory.memsw.limit_in_bytes=5"]

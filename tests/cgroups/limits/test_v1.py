@@ -183,7 +183,9 @@ def test_without_its_controller(made: dict[str, str]) -> None:
     """A limit that is none needs no controller."""
     without = {"freezer": made["freezer"]}
     limit(without, {"pids": {"limit": -1}, "memory": {"limit": -1, "swap": -1}, "cpu": {"shares": 1024, "quota": -1}})
-    with pytest.raises(StepError, match="^cannot set pids limit: container could not join or create cgroup$") as caught:
+    with pytest.raises(
+        StepError, match=r"^cannot set pids limit: container could not join or create cgroup$"
+    ) as caught:
         limit_pids(without, 3)
     assert caught.value.hint.startswith("the pids controller is not mounted here")
 

@@ -176,7 +176,7 @@ def test_it_hangs_up_or_talks_nonsense(other: Other, last: bytes) -> None:
 
 def test_it_does_not_let_us_in(other: Other) -> None:
     other.serve(lambda connection: None, greeting=b"REJECTED EXTERNAL\r\n")
-    with pytest.raises(StepError, match="systemd does not accept us at unix:path=./systemd/private"):
+    with pytest.raises(StepError, match=r"systemd does not accept us at unix:path=./systemd/private"):
         Bus(other.unit)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_each_slice_is_in_the_one_that_its_name_names(parts: list[str]) -> None:
     path = names.expand_slice(f"{name}.slice").split("/")[1:]
     assert len(path) == len(parts)
     assert path[-1] == f"{name}.slice"
-    for above, below in zip(path, path[1:], strict=False):
+    for above, below in pairwise(path):
         assert below.startswith(above.removesuffix(".slice") + "-")
 
 
@@ -44,7 +45,7 @@ def test_what_is_no_slice(name: str) -> None:
 
 
 def test_the_root_of_all_slices_is_nobody_s_own() -> None:
-    with pytest.raises(ConfigError, match="^cgroupsPath 'a.slice:x:-.slice' names no cgroup of its own$"):
+    with pytest.raises(ConfigError, match=r"^cgroupsPath 'a.slice:x:-.slice' names no cgroup of its own$"):
         unit("a.slice:x:-.slice")
 
 

@@ -56,7 +56,7 @@ def test_values(text: str, expected: tuple[str, Any]) -> None:
      "[" * 100],
 )  # fmt: skip
 def test_what_is_no_value(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         parse(text)
 
 

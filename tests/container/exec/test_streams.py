@@ -115,7 +115,7 @@ def test_nothing_is_sent_of_a_process_that_did_not_run(box: Box) -> None:
         refused(box("exec", "-d", "-t", "--console-socket", str(box.directory / "s"), "--cwd", "/x", "c", "y"), "/x")
         connection, _ = listener.accept()
         with connection:
-            data, descriptors, _, _ = socket.recv_fds(connection, 4096, 4)
+            _, descriptors, _, _ = socket.recv_fds(connection, 4096, 4)
             for one in descriptors:  # the terminal was made before the directory was looked for
                 os.close(one)
 

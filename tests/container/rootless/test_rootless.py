@@ -270,7 +270,7 @@ def test_devices_are_the_hosts(plain: Rootless) -> None:
     """Bound, each nosuid and noexec, to the node that the host has; what is no node is made."""
     fifo = {"path": "/dev/fifo", "type": "p"}
     seen = looked(plain, lambda config: config["linux"].update(devices=[fifo]), "/dev/null", "/dev/fifo")
-    [(kind, options)] = mounted(seen, "/dev/null")
+    [(_, options)] = mounted(seen, "/dev/null")
     assert {"nosuid", "noexec"} <= options
     null, made = (seen["files"][f"/dev/{name}"] for name in ("null", "fifo"))
     assert (null["type"], null["major"], null["minor"], null["inode"]) == ("char", 1, 3, os.stat("/dev/null").st_ino)

@@ -85,7 +85,8 @@ def test_executable_is_on_no_mount_of_the_host(create: Create) -> None:
     _, pid = create("/reporter", "sleep")
     fd = os.open(f"/proc/{pid}/exe", os.O_PATH)
     try:
-        [mount] = [line.split()[1] for line in open(f"/proc/self/fdinfo/{fd}") if line.startswith("mnt_id")]
+        info = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+        [mount] = [line.split()[1] for line in info if line.startswith("mnt_id")]
         assert os.fstat(fd).st_size == PYTHON.stat().st_size
         assert not write_through(f"/proc/self/fd/{fd}")
     finally:

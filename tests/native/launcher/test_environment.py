@@ -130,7 +130,7 @@ def test_closed_standard_descriptors(
         for fd in closed:
             os.close(fd)
 
-    files = {fd: open(tmp_path / str(fd), "w+") for fd in range(3)}
+    files = {fd: open(tmp_path / str(fd), "w+") for fd in range(3)}  # noqa: SIM115 - the next line closes them
     with files[0], files[1], files[2]:
         child = subprocess.Popen(
             [installation.program, command], stdin=files[0], stdout=files[1], stderr=files[2], preexec_fn=prepare
@@ -173,7 +173,7 @@ def test_runs_without_compiled_modules(installation: Installation) -> None:
     assert installation.run("create", cwd="/")["argv"] == ["create"]
 
 
-@pytest.mark.parametrize("number, name", [(0, "input"), (1, "output"), (2, "error")])
+@pytest.mark.parametrize(("number", "name"), [(0, "input"), (1, "output"), (2, "error")])
 def test_a_directory_as_a_standard_stream(installation: Installation, number: int, name: str) -> None:
     """CPython would not start with it."""
     streams = [subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE]

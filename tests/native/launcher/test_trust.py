@@ -162,7 +162,7 @@ def test_links_in_a_circle(installation: Installation) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("mode, words", [(0o777, "everybody"), (0o772, "everybody"), (0o775, "a group")])
+@pytest.mark.parametrize(("mode", "words"), [(0o777, "everybody"), (0o772, "everybody"), (0o775, "a group")])
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", ["state", "create"])
 def test_writable_by_others(installation: Installation, place: str, mode: int, words: str, command: str) -> None:
@@ -178,7 +178,7 @@ def test_group_root_may_write(installation: Installation) -> None:
     installation.run("create")
 
 
-@pytest.mark.parametrize("place, accepted", [("prefix", True), ("site-packages", False), ("package", False)])
+@pytest.mark.parametrize(("place", "accepted"), [("prefix", True), ("site-packages", False), ("package", False)])
 def test_sticky_directories(installation: Installation, place: str, accepted: bool) -> None:
     """In a sticky directory nobody replaces what is there, but anybody adds: fine above, not where Python looks."""
     PLACES[place](installation).chmod(0o1777)

@@ -122,13 +122,12 @@ def test_a_mapping_on_a_mapped_mount(tmp_path: Path) -> None:
 
     def body() -> None:
         from tests.isolation import user_namespace
+        from tests.steps.scene import context
 
         tree = kernel.new_filesystem("tmpfs")
         kernel.set_idmap(tree, user_namespace())
         put(tree, tmp_path)
-        with pytest.raises(StepError, match="failed to set MOUNT_ATTR_IDMAP .*: operation not permitted$") as caught:
-            from tests.steps.scene import context
-
+        with pytest.raises(StepError, match=r"failed to set MOUNT_ATTR_IDMAP .*: operation not permitted$") as caught:
             bind(context(), tmp_path)
         assert caught.value.hint == ""
 

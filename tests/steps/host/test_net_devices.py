@@ -116,7 +116,7 @@ def test_addresses_keep_what_they_were_given(box: Box) -> None:
         ip("addr", "add", "10.8.0.1/24", "dev", "v0", "metric", "77")
         done = box("create", "--bundle", str(bundle), "a")
         assert (done.returncode, done.stderr) == (0, ""), done
-        [lo, v0] = ip("address", "show", pid=box.state("a")["pid"])
+        [_lo, v0] = ip("address", "show", pid=box.state("a")["pid"])
         routes = {one["dst"]: one.get("metric") for one in ip("route", "show", pid=box.state("a")["pid"])}
         assert box("delete", "--force", "a").returncode == 0
         return {"routes": routes} | {info["local"]: info for info in v0["addr_info"]}
@@ -258,6 +258,6 @@ def test_without_pyroute2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyroute2", None)
     monkeypatch.delitem(sys.modules, "pyoci.kernel.links", raising=False)
     step = MoveNetDevice(pointer="/linux/netDevices/e", device=NetDevice(pointer="", device="e"))
-    with pytest.raises(Error, match="linux.netDevices needs the Python package pyroute2") as caught:
+    with pytest.raises(Error, match=r"linux.netDevices needs the Python package pyroute2") as caught:
         step.execute(runtimes(context()))
     assert "python3-pyroute2" in caught.value.hint

@@ -114,7 +114,7 @@ def test_a_class_of_service_that_somebody_else_makes_meanwhile(mount: Path, monk
 
 
 def test_a_class_of_service_that_has_to_exist(mount: Path) -> None:
-    with pytest.raises(StepError, match="clos dir not accessible .must be pre-created when") as caught:
+    with pytest.raises(StepError, match=r"clos dir not accessible .must be pre-created when") as caught:
         carry_out(closID="gold")
     assert caught.value.pointer == "/linux/intelRdt"
     assert not (mount / "gold").exists()
@@ -191,7 +191,7 @@ def test_hardware_with_the_other_half_only(mount: Path, feature: str, member: di
     (mount / "info" / feature).rmdir()
     with pytest.raises(StepError, match=said) as caught:
         carry_out(**member)
-    assert caught.value.pointer == f"/linux/intelRdt/{[*member][0]}"
+    assert caught.value.pointer == f"/linux/intelRdt/{next(iter(member))}"
     assert not (mount / "web").exists()
 
 

@@ -194,7 +194,7 @@ def test_a_remount_keeps_what_is_locked(
 
 @pytest.mark.parametrize("change", ["exec", "suid", "dev", "noatime", "rexec", "ro,strictatime"])
 def test_a_remount_takes_nothing_away_that_is_locked(rootfs: Path, tmp_path: Path, change: str) -> None:
-    with pytest.raises(StepError, match="cannot c.*locked.*operation not permitted") as caught:
+    with pytest.raises(StepError, match=r"cannot c.*locked.*operation not permitted") as caught:
         on_a_host_mount(rootfs, tmp_path, HOSTILE, "bind", change)
     assert (caught.value.pointer, caught.value.step) == ("/mounts/0/options", "ChangeMount")
 

@@ -102,7 +102,7 @@ def test_a_bind_of_it(
         return seen
 
     if expected is None:
-        with pytest.raises(StepError, match="cannot c.* locked .*: operation not permitted"):
+        with pytest.raises(StepError, match=r"cannot c.* locked .*: operation not permitted"):
             at_root(rootfs, body, prepare=prepare)
     else:
         assert at_root(rootfs, body, prepare=prepare) == expected

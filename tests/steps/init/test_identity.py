@@ -176,7 +176,7 @@ def test_standard_streams_belong_to_the_user(tmp_path: Path) -> None:
     null = os.stat("/dev/null")
 
     def body() -> list[tuple[int, int]]:
-        reading, writing = os.pipe()
+        _, writing = os.pipe()
         file = os.open(tmp_path / "file", os.O_RDWR)
         for number, source in enumerate((os.open("/dev/null", os.O_RDWR), file, writing)):
             os.dup2(source, number)

@@ -337,8 +337,17 @@ def test_read_only_root(look: Look, options: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "tag"),
-    [(None, ""), ("private", ""), ("rprivate", ""), ("slave", "master:"), ("rslave", "master:")]
-    + [("shared", "shared:"), ("rshared", "shared:"), ("unbindable", "unbindable"), ("runbindable", "unbindable")],
+    [
+        (None, ""),
+        ("private", ""),
+        ("rprivate", ""),
+        ("slave", "master:"),
+        ("rslave", "master:"),
+        ("shared", "shared:"),
+        ("rshared", "shared:"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ],
 )
 def test_root_propagation(box: Box, name: str | None, tag: str) -> None:
     """All eight values, with the rootfs on a shared mount of the host."""

@@ -39,14 +39,12 @@ class Program(Record):
     warnings: tuple[str, ...] = ()  # about the profile, for create to tell
 
 
-def program(seccomp: Seccomp, root: str) -> Program | None:
-    """The program for `seccomp`, None for the empty object, which asks for none. `root`: the state directory.
+def program(seccomp: Seccomp, root: str) -> Program:
+    """The program for `seccomp`. `root`: the state directory.
 
     Errors: ConfigError with the property's pointer; Error where libseccomp is missing; StepError where the kernel
     does not take the result.
     """
-    if not seccomp.default_action and not seccomp.syscalls:
-        return None
     flags = _flags(seccomp)
     log.debug(f"seccomp filter flags: {flags}")  # runc's words, which its tests look for
     key = cache.key(seccomp)

@@ -30,7 +30,6 @@ ALLOW_ALL = Seccomp(default_action="SCMP_ACT_ALLOW")
 def in_child(profile: Seccomp, root: Path, body: Callable[[], int]) -> int:
     """The exit status, or minus the signal, of a child that loads the profile and calls `body`."""
     made = program(profile, str(root))
-    assert made is not None
     prepared = kernel.prepare(made.bpf)
     pid = os.fork()
     if pid == 0:
@@ -56,10 +55,6 @@ def denied(name: str, action: str, code: int | None = None, *args: SyscallArg) -
     return Seccomp(default_action="SCMP_ACT_ALLOW", syscalls=(rule,))
 
 
-def test_the_empty_object_is_no_filter() -> None:
-    assert program(Seccomp(default_action=""), "/") is None
-
-
 @pytest.mark.parametrize(
     ("names", "flags"),
     [
@@ -73,7 +68,7 @@ def test_the_empty_object_is_no_filter() -> None:
 )
 def test_flags(names: tuple[str, ...] | None, flags: int, tmp_path: Path) -> None:
     made = program(Seccomp(default_action="SCMP_ACT_ALLOW", flags=names), str(tmp_path))
-    assert made is not None and made.flags == flags
+    assert made.flags == flags
 
 
 def test_every_flag_of_the_schema_is_known_here() -> None:
@@ -86,7 +81,6 @@ def test_every_flag_of_the_schema_is_known_here() -> None:
 def test_flags_are_not_part_of_the_entry(tmp_path: Path) -> None:
     first = program(ALLOW_ALL, str(tmp_path))
     second = program(Seccomp(default_action="SCMP_ACT_ALLOW", flags=()), str(tmp_path))
-    assert first is not None and second is not None
     assert first.bpf == second.bpf and first.flags != second.flags
     assert len(os.listdir(tmp_path / cache.NAME)) == 1
 
@@ -131,7 +125,6 @@ def test_a_forged_entry_is_not_believed(tmp_path: Path) -> None:
     strict = denied("getppid", "SCMP_ACT_ERRNO", errno.EXDEV)
     made, key = program(strict, str(tmp_path)), cache.key(strict)
     allowing = program(ALLOW_ALL, str(tmp_path))
-    assert made is not None and allowing is not None
     cache.store(str(tmp_path), key, allowing.bpf, (), libseccomp.path())
     assert program(strict, str(tmp_path)) == allowing, "that would be the danger"
     entry = tmp_path / cache.NAME / key
@@ -145,7 +138,7 @@ def test_a_forged_entry_is_not_believed(tmp_path: Path) -> None:
 
 
 def test_no_cache_without_a_state_directory(tmp_path: Path) -> None:
-    assert program(ALLOW_ALL, str(tmp_path / "absent")) is not None
+    assert program(ALLOW_ALL, str(tmp_path / "absent")).bpf
     assert not (tmp_path / "absent").exists()
 
 
@@ -167,7 +160,7 @@ def test_a_profile_that_the_kernel_does_not_take(tmp_path: Path) -> None:
 def test_a_profile_that_forbids_its_own_end_is_proved(action: str, tmp_path: Path) -> None:
     children = Path("/proc/thread-self/children")
     before, start = children.read_text(), time.monotonic()
-    assert program(Seccomp(default_action=f"SCMP_ACT_{action}"), str(tmp_path)) is not None
+    assert program(Seccomp(default_action=f"SCMP_ACT_{action}"), str(tmp_path)).bpf
     assert time.monotonic() - start < 5, "even where _exit tries for ever"
     assert children.read_text() == before, "nobody is left to wait for"
 

@@ -21,7 +21,6 @@ class CompileFilter(HostStep):
 
     def execute(self, context: HostContext) -> None:
         found = program.program(self.seccomp, context.root)
-        if found is not None:
-            for line in () if self.told else found.warnings:
-                log.warning(line)
-            context.init.filter = prepare(found.bpf), found.flags
+        for line in () if self.told else found.warnings:
+            log.warning(line)
+        context.init.filter = prepare(found.bpf), found.flags

@@ -138,12 +138,12 @@ class LoadFilterEarly(InitStep):
         return "load the seccomp filter, which allows what is left to do"
 
     def execute(self, context: InitContext) -> None:
-        if context.filter is not None:
-            prepared, flags = context.filter
-            listener = prepared.load(flags)
-            if listener:
-                context.channel.send("listener", descriptors=(listener,))
-                os.close(listener)
+        assert context.filter is not None  # CompileFilter
+        prepared, flags = context.filter
+        listener = prepared.load(flags)
+        if listener:
+            context.channel.send("listener", descriptors=(listener,))
+            os.close(listener)
         context.filtered = True
 
 

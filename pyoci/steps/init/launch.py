@@ -79,9 +79,9 @@ class LoadFilter(InitStep):
         return "load the seccomp filter"
 
     def execute(self, context: InitContext) -> None:
-        if context.filter is not None:
-            prepared, flags = context.filter
-            prepared.load(flags)
+        assert context.filter is not None  # CompileFilter
+        prepared, flags = context.filter
+        prepared.load(flags)
 
 
 class ExecuteProgram(InitStep):

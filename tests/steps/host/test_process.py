@@ -107,14 +107,6 @@ def test_a_higher_limit_is_raised_or_refused_with_a_reason(box: Box) -> None:
     assert "/process/rlimits/0" in done.stderr and "CAP_SYS_RESOURCE" in done.stderr
 
 
-def test_a_filter_that_does_nothing_is_none(tmp_path: Path) -> None:
-    """The empty object, as some engines write it."""
-    made = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
-    made.root = str(tmp_path)
-    carry_out(made, CompileFilter(seccomp=Seccomp(default_action="")))
-    assert made.init.filter is None
-
-
 def test_the_filter_is_handed_over_with_its_flags(tmp_path: Path) -> None:
     made = HostContext(None, None, InitContext(None))  # type: ignore[arg-type]
     made.root = str(tmp_path)

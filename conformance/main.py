@@ -35,6 +35,7 @@ SECONDS = {"guest": 600.0}
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
+    """The options of the command line; ends the process for wrong ones, as argparse does."""
     parser = argparse.ArgumentParser(prog="conformance/run", description=__doc__)
     add = parser.add_argument
     add("programs", nargs="*", help="names of validation programs; all of them if none is given")

@@ -133,6 +133,7 @@ def _drain(seconds: float) -> None:
 
 
 def main() -> int:
+    """Runs one program of the suite as the JSON in the first argument says, and cleans up after it. Returns 0."""
     request = json.loads(sys.argv[1])
     prepare(request["cgroups"])
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])

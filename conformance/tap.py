@@ -44,6 +44,7 @@ class Report:
 
     @property
     def failures(self) -> list[Assertion]:
+        """The assertions that are not ok, and the failures that are no assertions."""
         return [assertion for assertion in self.assertions if not assertion.ok] + self.errors
 
     @property

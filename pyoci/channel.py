@@ -50,6 +50,8 @@ class Closed(Exception):
 
 
 class Message(Record):
+    """What receive() returns. descriptors: those that came along; they are the receiver's to close."""
+
     kind: str
     fields: tuple[str, ...] = ()
     descriptors: tuple[int, ...] = ()
@@ -62,9 +64,11 @@ class Channel:
         self._socket = sock
 
     def fileno(self) -> int:
+        """The socket's descriptor, which stays the channel's."""
         return self._socket.fileno()
 
     def close(self) -> None:
+        """The other side then reads end-of-file, unless a copy is open elsewhere."""
         self._socket.close()
 
     def adopt(self, descriptor: int) -> None:
@@ -117,6 +121,7 @@ def pair() -> tuple[Channel, Channel]:
 
 
 def encode(kind: str, fields: tuple[str, ...]) -> bytes:
+    """The packet of a message. Raises ValueError for one that the receiver would refuse, a bug of ours."""
     if FIELDS[kind] != len(fields):
         raise ValueError(f"{kind} has {FIELDS[kind]} fields, not {len(fields)}")
     if any("\0" in field for field in fields):
@@ -146,6 +151,7 @@ def _cut(*fields: str) -> tuple[str, ...]:
 
 
 def decode_error(fields: tuple[str, ...]) -> Error:
+    """The error that the other side has sent, of the same kind; one of an unknown kind is an Error."""
     name, pointer, step, call, errno, message, hint = fields
     kind = {"HookError": HookError, "StepError": StepError, "CloneError": CloneError}.get(name, Error)
     number = int(errno) if errno.isdecimal() else 0

@@ -28,6 +28,7 @@ class Host(Record):
 
 
 def read() -> Host:
+    """Look at the machine and at this process, once for each command."""
     inside = os.stat("/proc/self/ns/user").st_ino != INITIAL_USER_INODE
     return Host(
         euid=os.geteuid(),

@@ -140,7 +140,7 @@ def open_for_appending(path: str, more: int = 0) -> int:
 
 
 def quote(text: str) -> str:
-    """`text` in double quotes as Go's %q writes it; bytes that are not UTF-8 (surrogates here) as \\xNN."""
+    r"""`text` in double quotes as Go's %q writes it; bytes that are not UTF-8 (surrogates here) as \xNN."""
     return '"' + "".join(_ESCAPES.get(ord(char)) or _visible(char) for char in text) + '"'
 
 

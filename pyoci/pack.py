@@ -115,13 +115,16 @@ class Finder:
         return marshal.loads(data)  # noqa: S302 - see above
 
     def code(self, name: str) -> "CodeType":
+        """The code object of a module. Raises KeyError for a name that the pack does not have."""
         found: CodeType = self._load(name, *self.places[name][1:])
         return found
 
     def file(self, name: str, package: bool) -> str:
+        """The path that the module's source has or would have, for `__file__` and tracebacks."""
         return f"{self.directory}/{name.replace('.', '/')}{'/__init__' if package else ''}.py"
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> "Any":
+        """As a finder of sys.meta_path (importlib.abc.MetaPathFinder): None leaves the name to the next one."""
         if name not in self.places or (self.descriptor < 0 and name not in self.held):
             return None
         package = self.places[name][0]
@@ -136,6 +139,7 @@ class Finder:
         """The usual module object."""
 
     def exec_module(self, module: "ModuleType") -> None:
+        """As a loader (importlib.abc.Loader)."""
         exec(self.code(module.__name__), module.__dict__)  # noqa: S102 - how a module is run
 
     def load(self, piece: str) -> "Content":

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: object) -> Callable[[T], T]:
+        """That of typing, which tells type checkers about Record and does nothing at run time."""
         return lambda cls: cls
 
 

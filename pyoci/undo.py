@@ -21,6 +21,7 @@ class Undo:
         self._actions: list[tuple[Callable[..., object], tuple[object, ...]]] = []
 
     def add(self, action: Callable[..., object], *args: object) -> None:
+        """Call `action` with these arguments if the block fails, before everything that was added earlier."""
         self._actions.append((action, args))
 
     def __enter__(self) -> Undo:

@@ -153,6 +153,7 @@ def document() -> str:
 
 
 def main() -> int:
+    """Take away each line of defence, and print whether a test sees it. Returns 1 if none sees one."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--table", type=Path, help="write the result there, one row for each")
     parser.add_argument("--part", default="1/1", help="2/3: the second third of them")

@@ -120,7 +120,7 @@ def is_known(path: str, inode: int) -> bool:
 
 
 def keyed(content: bytes, key: bytes) -> bytes:
-    """The value of `key` in a flat keyed file (b"populated 1\\nfrozen 0\\n"), b"" if it has none."""
+    r"""The value of `key` in a flat keyed file (b"populated 1\nfrozen 0\n"), b"" if it has none."""
     for line in textfile.lines(content):
         name, _, value = line.partition(b" ")
         if name == key:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(options: Options) -> int:
+    """Make the container of a bundle; its process then waits for `start`. Returns 0, raises Error."""
     create(create_options(options))
     return 0
 

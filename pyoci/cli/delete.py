@@ -10,5 +10,6 @@ if TYPE_CHECKING:
 
 
 def main(options: Options) -> int:
+    """Remove a stopped container, with --force any. Returns 0, raises Error."""
     delete(options.text("root"), options.arguments[0], options.flag("force"))
     return 0

@@ -16,6 +16,7 @@ else:
 
 
 def main(options: Options) -> int:
+    """Print the container's statistics every --interval, and its out-of-memory events, as one JSON object a line."""
     interval = options.number("interval")
     container = events.running(options.text("root"), options.arguments[0], interval)
     if options.flag("stats"):

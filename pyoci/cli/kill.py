@@ -16,6 +16,7 @@ else:
 
 
 def main(options: Options) -> int:
+    """Send a signal, SIGTERM by default, to the first process, with --all to each. Returns 0, raises Error."""
     name = options.arguments[1] if len(options.arguments) > 1 else ""
     kill(options.text("root"), options.arguments[0], parse_signal(name or "SIGTERM"), options.flag("all"))
     return 0

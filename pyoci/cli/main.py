@@ -240,7 +240,7 @@ class CommandLine:
 
 
 def _rootless(text: str) -> str:
-    """ "auto", "true" or "false"; Error for anything else, in the words of runc's strconv."""
+    """One of "auto", "true", "false"; Error for anything else, in the words of runc's strconv."""
     if text.lower() in ("", "auto"):
         return "auto"
     value = parse_bool(text)

@@ -10,5 +10,6 @@ if TYPE_CHECKING:
 
 
 def main(options: Options) -> int:
+    """Freeze the container's processes. Returns 0, raises Error."""
     pause(options.text("root"), options.arguments[0])
     return 0

@@ -10,5 +10,6 @@ if TYPE_CHECKING:
 
 
 def main(options: Options) -> int:
+    """Let a paused container go on. Returns 0, raises Error."""
     resume(options.text("root"), options.arguments[0])
     return 0

@@ -10,5 +10,6 @@ if TYPE_CHECKING:
 
 
 def main(options: Options) -> int:
+    """Let the process of a created container execute its program. Returns 0, raises Error."""
     start(options.text("root"), options.arguments[0])
     return 0

@@ -14,6 +14,7 @@ from pyoci.errors import Error
 
 
 def main() -> int:
+    """Print the versions of pyoci, of the specification, and of what is used, one a line. Returns 0."""
     lines = [f"pyoci version {__version__}", f"spec: {SPEC_VERSION}", f"python: {python()}"]
     seccomp = libseccomp()
     if seccomp:

@@ -68,7 +68,7 @@ def _process(process: Process) -> Iterator[Violation]:
 
 
 def _devices(linux: Linux) -> Iterator[Violation]:
-    """config-linux.md: "The same `type`, `major` and `minor` SHOULD NOT be used for multiple devices." """
+    """The same `type`, `major` and `minor` "SHOULD NOT be used for multiple devices" (config-linux.md)."""
     seen: dict[tuple[str, int, int], str] = {}
     for device in linux.devices:
         key = (device.type, device.major, device.minor)

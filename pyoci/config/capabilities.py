@@ -43,6 +43,7 @@ class Capabilities(Record):
 
 
 def read_capabilities(node: Node | None) -> Capabilities | None:
+    """`process.capabilities`: five sets as bit masks. Names that this pyoci does not know are kept by themselves."""
     if node is None:
         return None
     unknown: set[str] = set()

@@ -59,6 +59,7 @@ class Mount(Record):
 
 
 def read_root(node: Node | None) -> Root | None:
+    """`root`, None if there is none. Raises ConfigError if it has no path."""
     if node is None:
         return None
     return Root(path=node.required_string("path"), readonly=node.boolean("readonly"))

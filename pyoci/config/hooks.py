@@ -37,6 +37,7 @@ class Hooks(Record):
 
 
 def read_hooks(node: Node | None) -> Hooks:
+    """`hooks` (config.md, "POSIX-platform Hooks"): six lists, each in the order in which its hooks run."""
     if node is None:
         return Hooks()
     return Hooks(

@@ -50,6 +50,8 @@ class Cpu(Record):
 
 
 class WeightDevice(Record):
+    """The share of one disk's time, 10 to 1000; `leaf_weight` against the cgroups below."""
+
     pointer: str
     major: int
     minor: int
@@ -67,6 +69,8 @@ class ThrottleDevice(Record):
 
 
 class BlockIO(Record):
+    """`linux.resources.blockIO`. Weights are from 10 to 1000; the others are rates of single disks."""
+
     pointer: str
     weight: int | None = None
     leaf_weight: int | None = None
@@ -86,18 +90,24 @@ class HugepageLimit(Record):
 
 
 class InterfacePriority(Record):
+    """The priority of packets that leave by the interface `name`."""
+
     pointer: str
     name: str
     priority: int
 
 
 class Network(Record):
+    """`linux.resources.network`: marks and priorities of packets, which only v1 has."""
+
     pointer: str
     class_id: int | None = None
     priorities: tuple[InterfacePriority, ...] = ()
 
 
 class Rdma(Record):
+    """How many handles and objects of one RDMA device may be open; None for any number."""
+
     pointer: str
     device: str
     hca_handles: int | None = None

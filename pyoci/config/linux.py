@@ -124,6 +124,7 @@ class Linux(Record):
 
 
 def read_linux(node: Node | None) -> Linux:
+    """`linux` (config-linux.md). Raises ConfigError with the pointer of a value of the wrong type."""
     if node is None:
         return Linux()
     return Linux(

@@ -119,6 +119,7 @@ class Attributes:
         self.given_up: set[int] = set()
 
     def change(self, kind: int, value: int) -> None:
+        """Follow one option; of two that contradict each other the later one holds, as in mount(8)."""
         if kind == _SET:
             self.set |= value
             self.clr &= ~value

@@ -62,6 +62,7 @@ class TimeOffset(Record):
 
 
 def read_namespace(node: Node) -> Namespace:
+    """One entry of `linux.namespaces`. Raises ConfigError for a type that the specification does not have."""
     type = node.word("type", FLAGS)
     return Namespace(pointer=node.pointer, type=type, path=node.string("path"), flag=FLAGS[type])
 
@@ -82,6 +83,7 @@ def read_mappings(node: Node, key: str) -> tuple[IdMapping, ...]:
 
 
 def read_time_offsets(node: Node | None) -> tuple[TimeOffset, ...]:
+    """`linux.timeOffsets`, one TimeOffset for each clock. Unknown clocks come last, for a rule to refuse."""
     if node is None:
         return ()
     offsets = []

@@ -48,6 +48,7 @@ class Node:
         return None if value is None else text(value, self, key)
 
     def required_string(self, key: str) -> str:
+        """A string. Raises ConfigError if it is absent or of another type."""
         value = self.value.get(key)
         if value is None:
             raise missing(self, key)
@@ -80,6 +81,7 @@ class Node:
         return None if value is None else whole(value, limits, self, key)
 
     def required_integer(self, key: str, limits: tuple[int, int]) -> int:
+        """A whole number within `limits`, both included. Raises ConfigError if it is absent or something else."""
         value = self.value.get(key)
         if value is None:
             raise missing(self, key)
@@ -170,6 +172,7 @@ def whole(value: object, limits: tuple[int, int], node: Node, key: str, index: i
 
 
 def encodable(value: str) -> bool:
+    """Whether UTF-8 can say it: JSON may hold half of a surrogate pair, which no name of the kernel can."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -178,6 +181,7 @@ def encodable(value: str) -> bool:
 
 
 def place(node: Node, key: str, index: int | None) -> str:
+    """The pointer of the member `key`, or of the item `index` in it."""
     return node.at(key) if index is None else f"{node.at(key)}/{index}"
 
 
@@ -187,6 +191,7 @@ def broken(pointer: str, reason: str, hint: str = "") -> ConfigError:
 
 
 def missing(node: Node, key: str) -> ConfigError:
+    """The error for a member that the specification requires."""
     return broken(node.pointer, reasons.missing(key), "the specification requires it")
 
 

@@ -60,6 +60,7 @@ class Resources(Record):
 
 
 def read_resources(node: Node | None) -> Resources:
+    """`linux.resources` (config-linux.md, "Control groups"). Records of limits are imported only if there are some."""
     if node is None:
         return Resources()
     pids = node.child("pids")

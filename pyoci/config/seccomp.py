@@ -48,6 +48,7 @@ class Seccomp(Record):
 
 
 def read_seccomp(node: Node | None) -> Seccomp | None:
+    """`linux.seccomp` (config-linux.md, "Seccomp"), None if there is none."""
     if node is None:
         return None
     return Seccomp(

@@ -52,6 +52,7 @@ class Change:
         self.close()
 
     def close(self) -> None:
+        """Give the lock back. A second time does nothing."""
         for descriptor in (self._lock, self.directory):
             if descriptor >= 0:
                 os.close(descriptor)

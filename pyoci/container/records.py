@@ -81,18 +81,21 @@ class Members:
         self.pointer = pointer
 
     def get(self, key: str, kind: type[T], default: T | None = None) -> T:
+        """The member `key` if it is of that type, `default` if it is absent. Raises Damage for anything else."""
         value = self.raw.get(key, default)
         if type(value) is kind:  # not isinstance: True is no number here
             return value
         raise self.damage(key, "missing" if value is None else f"not {_KINDS[kind]}")
 
     def number(self, key: str, most: int, default: int | None = None) -> int:
+        """A number from 0 to `most`. Raises Damage for anything else."""
         value = self.get(key, int, default)
         if not 0 <= value <= most:
             raise self.damage(key, f"{value} is out of range")
         return value
 
     def object(self, key: str, default: dict[str, Any] | None = None) -> Members:
+        """An object, whose members are read in the same way."""
         return Members(self.get(key, dict, default), f"{self.pointer}/{key}")
 
     def objects(self, key: str) -> list[Members]:
@@ -142,6 +145,7 @@ class Members:
         return found
 
     def damage(self, key: str, reason: str) -> Damage:
+        """The error for the member `key`, with its pointer in the file."""
         return Damage(f"#{self.pointer}/{key}: {reason}")
 
 
@@ -226,6 +230,7 @@ _NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
 
 
 def to_json(container: Container) -> dict[str, Any]:
+    """The content of state.json (docs/architecture.md), which runc and engines read as well."""
     from pyoci.kernel.namespace import FILES  # reading, which every command does, is done without
 
     texts = [f"{name}={value}" for name, value in container.annotations.items()]

@@ -284,7 +284,6 @@ def is_frozen(container: Container) -> bool:
 
 def _is_populated(container: Container) -> bool:
     """Whether a process is left in the cgroup that was made, or below it."""
-
     from pyoci.cgroups import processes  # rare: the container's process has ended
 
     return processes.is_populated(processes.own(container.cgroups, container.cgroup_ids))

@@ -31,21 +31,33 @@ else:
         _type_ = "c"
 
     class c_char_p(_SimpleCData):
+        """A pointer to bytes that end with NUL, or NULL."""
+
         _type_ = "z"
 
     class c_int(_SimpleCData):
+        """An int."""
+
         _type_ = "i"
 
     class c_uint(_SimpleCData):
+        """An unsigned int."""
+
         _type_ = "I"
 
     class c_long(_SimpleCData):
+        """A long."""
+
         _type_ = "l"
 
     class c_ulong(_SimpleCData):
+        """An unsigned long."""
+
         _type_ = "L"
 
     class c_void_p(_SimpleCData):
+        """An address, or NULL."""
+
         _type_ = "P"
 
     c_size_t = c_ulong

@@ -165,4 +165,5 @@ def move_here_to_root() -> None:
 
 
 def unmount(path: bytes, flags: int = MNT_DETACH) -> None:
+    """umount2(2); by default the mount vanishes at once, and is given up when nobody uses it any more."""
     _umount2(path, flags, path=path)

@@ -30,6 +30,6 @@ def mounts(content: bytes) -> list[Mount]:
 
 
 def unescape(field: bytes) -> str:
-    """A path as it is; in the file blanks and backslashes are three octal digits: "\\040"."""
+    r"""A path as it is; in the file blanks and backslashes are three octal digits: "\040"."""
     first, *rest = field.split(b"\\")
     return os.fsdecode(first + b"".join([bytes((int(part[:3], 8),)) + part[3:] for part in rest]))

@@ -21,6 +21,7 @@ def set_parent_death_signal(signal: int) -> None:
 
 
 def set_no_new_privileges() -> None:
+    """PR_SET_NO_NEW_PRIVS: no execve(2) from here on gives privileges; this cannot be taken back."""
     _prctl.prctl(_prctl.PR_SET_NO_NEW_PRIVS, 1)
 
 

@@ -19,10 +19,12 @@ _EVERY_CPU = b"\xff" * 8192
 
 
 def pidfd_open(pid: int) -> int:
+    """pidfd_open(2): a descriptor of the process, closed by execve(2). ESRCH if it is gone and reaped."""
     return _pidfd_open(pid, 0)
 
 
 def pidfd_send_signal(pidfd: int, signal: int) -> None:
+    """pidfd_send_signal(2): never to another process that has got the same pid meanwhile."""
     _pidfd_send_signal(pidfd, signal, None, 0)
 
 

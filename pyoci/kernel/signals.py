@@ -44,6 +44,7 @@ def not_ignored(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def handle_by_default(numbers: tuple[int, ...]) -> None:
+    """Give these signals their usual effect (SIG_DFL of signal(7))."""
     for number in numbers:
         _signal.signal(number, _signal.SIG_DFL)
 
@@ -56,6 +57,7 @@ def take_default(number: int) -> None:
 
 
 def ignore(numbers: tuple[int, ...]) -> None:
+    """Ignore these signals; programs that are executed inherit it."""
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)
 

@@ -50,6 +50,7 @@ def open_peer(master: int) -> int:
 
 
 def set_size(terminal: int, height: int, width: int) -> None:
+    """TIOCSWINSZ of ioctl_tty(2), in characters."""
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
 
@@ -94,4 +95,5 @@ def make_raw(terminal: int) -> list[Any]:
 
 
 def restore(terminal: int, attributes: list[Any]) -> None:
+    """Put back the attributes that tcgetattr(3) gave."""
     _set_attributes(terminal, attributes)

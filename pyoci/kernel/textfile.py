@@ -1,4 +1,4 @@
-"""Files of /proc, /sys and the cgroups: bytes, in lines that end with b"\\n" and nothing else.
+r"""Files of /proc, /sys and the cgroups: bytes, in lines that end with b"\n" and nothing else.
 
 Names that others chose stand in them: of a thread, a mount point, a cgroup. One may hold a carriage return, a vertical
 tab, U+2028, or be no UTF-8. Text mode takes the first for the end of a line, str.splitlines() takes all of them, and

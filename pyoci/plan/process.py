@@ -133,12 +133,14 @@ class ProcessPlan:
         self.filter_loaded_early = False  # whoever loads the filter can send its listener
 
     def session(self, existing: bool = False) -> tuple[InitStep, ...]:
+        """The session keyring (keyrings(7)), none with --no-new-keyring. existing: exec joins create's."""
         if not self.inputs.keyring:
             return ()
         join = identity.JoinSessionKeyring(name=self.inputs.keyring, existing=existing)
         return (*keyring_label(self.process), join)
 
     def terminal(self) -> tuple[InitStep, ...]:
+        """A pseudo-terminal inside the container, if process.terminal asks for one."""
         if not self.process.terminal:
             return ()
         from pyoci.steps.init import terminal
@@ -175,6 +177,7 @@ class ProcessPlan:
         return tuple(steps)
 
     def no_new_privileges(self) -> tuple[InitStep, ...]:
+        """process.noNewPrivileges (config.md, "Linux Process")."""
         return (identity.NoNewPrivileges(),) if self.process.no_new_privileges else ()
 
     def attributes(self) -> tuple[InitStep, ...]:
@@ -212,6 +215,7 @@ class ProcessPlan:
         return tuple(steps)
 
     def launch(self) -> tuple[InitStep, ...]:
+        """The last steps: wait for `start`, run the startContainer hooks, execute the program."""
         wanted = self.process
         steps: list[InitStep] = [launch.DieOnSignals(), sync.Detach(), launch.WaitForStart(keep=self.keep)]
         if not wanted.args:

@@ -56,7 +56,7 @@ def _allocated(mount: str, group: str) -> dict[str, Any]:
 
 
 def _line(directory: str, resource: str) -> str:
-    """ "L3:0=ff;1=ff", one of the lines of schemata, which the kernel indents; "" if there is none."""
+    """A line such as "L3:0=ff;1=ff", one of those of schemata, which the kernel indents; "" if there is none."""
     for line in textfile.lines(textfile.read(f"{directory}/schemata")):
         if line.strip().startswith(f"{resource}:".encode()):
             return os.fsdecode(line.strip())

@@ -24,6 +24,7 @@ PEERS = {"host": "pyoci,runc", "tree": DEBIANS, "booted": DEBIANS}
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
+    """The options of the command line; ends the process for wrong ones, as argparse does."""
     parser = argparse.ArgumentParser(prog="tools/bench", description=__doc__)
     add = parser.add_argument
     add("works", nargs="*", help=f"of: {', '.join(works.WORKS)}; all of them if none is given")

@@ -38,6 +38,7 @@ class Row:
 
     @property
     def missed(self) -> bool:
+        """Whether there is a budget and the first subject is above it."""
         return self.ratio is not None and self.budget is not None and self.ratio > self.budget
 
 

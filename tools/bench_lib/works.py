@@ -29,6 +29,7 @@ class Subject:
 
     @property
     def root(self) -> str:
+        """The subject's directory of state, which is its alone."""
         return f"{view.WORK}/state-{self.label.replace(' ', '-')}"
 
 

@@ -268,6 +268,7 @@ def leaves() -> list[tuple[str, Node, bool]]:
 
 
 def members_of(node: Node) -> bool:
+    """Whether a node of the schema is an object that has members, or an array of such."""
     return bool(node[0] == "object" and members(node)) or bool(node[0] == "array" and members_of(node[1]))
 
 
@@ -287,7 +288,7 @@ def tests_of(pointer: str, names: set[str]) -> list[str]:
 
 
 def dotted(pointer: str) -> str:
-    """/process/rlimits/0/type as process.rlimits[].type"""
+    """The pointer /process/rlimits/0/type as process.rlimits[].type."""
     return pointer[1:].replace("/0", "[]").replace("/x", ".*").replace("/", ".")
 
 
@@ -343,6 +344,7 @@ FILE = PROJECT / "docs" / "coverage.md"
 
 
 def main() -> int:
+    """Write docs/coverage.md, or with --check say whether it is current. Returns 1 if it is not."""
     content = text()
     if "--check" in sys.argv[1:]:
         current = FILE.exists() and FILE.read_text() == content

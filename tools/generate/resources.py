@@ -143,6 +143,7 @@ def _controller(property: str) -> str:
 
 
 def main() -> int:
+    """Write docs/resources.md, or with --check say whether it is current. Returns 1 if it is not."""
     content = text()
     if "--check" in sys.argv[1:]:
         current = FILE.exists() and FILE.read_text() == content

@@ -1,4 +1,4 @@
-"""Turn spec/*.json into Python literals: schema_table.py SPEC_DIR OUT_DIR
+"""Turn spec/*.json into Python literals: schema_table.py SPEC_DIR OUT_DIR.
 
 Writes two modules into OUT_DIR (pyoci/config/schema):
   table.py      CONFIG, the config schema with every $ref followed, as the tuples that schema.py walks

@@ -138,6 +138,7 @@ class Limit(Record):
     flags: dict[str, Any] = NO_FLAGS
 
     def writes(self, resources: Resources) -> Iterator[Write]:
+        """What is to be written for these resources: nothing, one file, or one for each entry of a list."""
         held: Any = resources
         for name in self.holder.split(".") if self.holder else ():
             held = getattr(held, name, None)

@@ -1,0 +1,1 @@
+"""The numbers of `events`, read from a container's cgroups."""

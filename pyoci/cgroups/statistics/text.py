@@ -40,7 +40,7 @@ class Pressure(Record):
 
 
 def number(text: bytes) -> int:
-    """`text` as a number: number(b"max\\n") == UNLIMITED."""
+    r"""`text` as a number: number(b"max\n") == UNLIMITED."""
     text = text.strip()
     if text == b"max":
         return UNLIMITED
@@ -56,7 +56,7 @@ def number(text: bytes) -> int:
 
 
 def signed(text: bytes) -> int:
-    """The same where below zero means something: signed(b"-1\\n") == -1."""
+    r"""The same where below zero means something: signed(b"-1\n") == -1."""
     text = text.strip()
     return -number(text[1:]) if text[:1] == b"-" else number(text)
 
@@ -87,7 +87,7 @@ def modes(text: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def ids(text: bytes) -> tuple[int, ...]:
-    """A list of CPUs or memory nodes: ids(b"0-2,5\\n") == (0, 1, 2, 5)."""
+    r"""A list of CPUs or memory nodes: ids(b"0-2,5\n") == (0, 1, 2, 5)."""
     found: list[int] = []
     for part in text.strip().split(b","):
         first, dash, last = part.partition(b"-")

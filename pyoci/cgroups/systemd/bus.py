@@ -65,6 +65,7 @@ class Bus:
         self.close()
 
     def close(self) -> None:
+        """Close the connection. A second time does nothing."""
         self._socket.close()
 
     def _connect(self, unit: Unit) -> socket.socket:

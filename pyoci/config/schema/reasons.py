@@ -19,18 +19,22 @@ LIKE = {  # the schema's patterns -> what each of them wants
 
 
 def wrong_type(kind: str, value: Any) -> str:
+    """`kind` is a type's name in JSON schema: "object", "integer"."""
     return f"must be {ARTICLES.get(kind, 'a string')}, not {show(value)}"
 
 
 def not_among(allowed: tuple[str, ...], value: str) -> str:
+    """For an enumeration."""
     return f"must be one of {', '.join(filter(None, allowed))}, not {show(value)}"
 
 
 def not_like(pattern: str, value: str) -> str:
+    """For a text that `pattern` does not match: one of LIKE, which says it in words."""
     return f"must be {LIKE[pattern]}, not {show(value)}"
 
 
 def not_within(low: int | None, high: int | None, value: int) -> str:
+    """For a number outside of its limits, either of which may be None."""
     if high is None:
         return f"must be at least {low}, not {value}"
     return (
@@ -39,10 +43,12 @@ def not_within(low: int | None, high: int | None, value: int) -> str:
 
 
 def missing(key: str) -> str:
+    """For a member that is required."""
     return f"{key!r} is missing"
 
 
 def too_few(least: int) -> str:
+    """For an array of less than `least` items."""
     return f"must have at least {least} item{'s' if least > 1 else ''}"
 
 

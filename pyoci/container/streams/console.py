@@ -145,6 +145,7 @@ class ConsoleOwner:
         return [Pump(0, self.master), Pump(self.master, 1)]
 
     def close(self) -> None:
+        """Close whatever is still open. A second time does nothing."""
         if self._streams is not None:
             self._streams.close()
         if self.sock is not None:

@@ -156,6 +156,7 @@ class Foreground:
             process.wait_status(found.si_pid)
 
     def close(self) -> None:
+        """Handle signals as before, and put the caller's terminal back. A second time does nothing."""
         if self.wake < 0:
             return
         _signal.set_wakeup_fd(-1)

@@ -125,6 +125,7 @@ class Relay:
             pass
 
     def close(self) -> None:
+        """Close the socket, and remove its directory if nobody else is to."""
         if self.sock is not None:
             self.sock.close()
             self.sock = None

@@ -36,6 +36,7 @@ class Streams:
         self.theirs = {}
 
     def close(self) -> None:
+        """Close our ends, and the program's as well if it was not made."""
         self.cloned()
         for pump in self.pumps:
             pump.close()

@@ -1,0 +1,1 @@
+"""Running hooks, by the runtime and by the container's process (config.md, "POSIX-platform Hooks")."""

@@ -1,0 +1,1 @@
+"""The steps of the runtime: before there is a process, and to that process from outside."""

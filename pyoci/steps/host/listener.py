@@ -78,6 +78,7 @@ class SendListener(HostStep):
 
 
 def close_listener(context: HostContext) -> None:
+    """Close the runtime's copy of the filter's listener, if there is one."""
     if context.listener >= 0:
         os.close(context.listener)
         context.listener = -1

@@ -59,6 +59,7 @@ class RunNotifiedHooks(RunContainerHooks):
     """The same; the filter that the hooks load has a listener."""
 
     def starter(self, context: InitContext) -> Starter:
+        """A Relay: the hooks are made by a process that knows where their listener has to go."""
         from pyoci.steps.hooks.relay import Relay
 
         assert context.handover is not None

@@ -60,6 +60,8 @@ def keyring_name(id: str) -> str:
 
 
 class SetUmask(InitStep):
+    """umask(2) of the program."""
+
     pointer: str = "/process/user/umask"
     umask: int
 

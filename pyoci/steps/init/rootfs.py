@@ -15,6 +15,7 @@ _O_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def propagation_name(flags: int) -> str:
+    """The word of config.json for MS_* flags: "rprivate", "shared", ..."""
     kinds = {1 << 17: "unbindable", MS_PRIVATE: "private", MS_SLAVE: "slave", 1 << 20: "shared"}
     return ("r" if flags & MS_REC else "") + kinds.get(flags & ~MS_REC, str(flags))
 

@@ -44,6 +44,7 @@ _NUMBERS = ("nice", "priority", "runtime", "deadline", "period")
 
 
 def describe_scheduler(wanted: Scheduler) -> str:
+    """process.scheduler in one line, for the describe() of create's step and of exec's."""
     numbers = [f"{name} {value}" for name in _NUMBERS if (value := getattr(wanted, name))]
     return f"schedule by {wanted.policy}" + "".join(f", {text}" for text in [*numbers, *wanted.flags])
 

@@ -97,6 +97,7 @@ class MountLabelledQueue(MountFilesystem):
         return f"{super().describe()}, labelled {self.label}"
 
     def complete(self, context: InitContext, tree: int) -> None:
+        """Label the root of the detached mount, before anybody can see it."""
         root = os.open(f"self/fd/{tree}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=context.proc)
         try:
             os.setxattr(root, "security.selinux", self.label.encode())

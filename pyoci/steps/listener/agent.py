@@ -92,6 +92,7 @@ def connect_to(sock: _socket.socket, path: str, shared: bool) -> None:
 
 
 def unreachable(path: str, errno: int) -> StepError:
+    """The error, in runc's words, for an agent that cannot be connected to."""
     return StepError(
         "failed to connect with seccomp agent specified in the seccomp profile: "
         f"dial unix {path}: connect: {os.strerror(errno).lower()}",

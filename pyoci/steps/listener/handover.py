@@ -52,6 +52,7 @@ class Handover:
         self._only_process = False
 
     def descriptors(self) -> list[int]:
+        """Those that are open: what a process that takes part must keep."""
         every = [self.near.fileno(), self.far.fileno(), self.helper, self.cloned, self.process]
         return [one for one in every if one >= 0]
 

@@ -29,6 +29,10 @@ DEFAULT_DEVICES = (
 )
 
 
+# What a process of exec has as it was when the container was created (container/saved_config.py).
+KEPT = ("seccomp", "personality", "memoryPolicy")
+
+
 class Path(Record):
     """A path in the container, of maskedPaths or readonlyPaths."""
 

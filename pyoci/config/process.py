@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 RLIMITS = {name: value for name, value in vars(constants).items() if name.startswith("RLIMIT_")}
 
 
+# What a process of exec has as the container was created with it (container/saved_config.py), unless its own says it.
+KEPT = (
+    *("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
+    *("selinuxLabel", "apparmorProfile"),
+)
+
+
 class User(Record):
     """Ids as the container sees them."""
 

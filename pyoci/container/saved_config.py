@@ -6,6 +6,8 @@ It stands in a file of its own, because state.json is read by every command.
 from __future__ import annotations
 
 from pyoci import jsonfile, os
+from pyoci.config import linux as linux_chapter
+from pyoci.config import process as process_chapter
 from pyoci.container import records, state
 from pyoci.container.state import Container
 from pyoci.errors import ConfigError
@@ -18,24 +20,17 @@ if TYPE_CHECKING:
 FILE = "saved-config.json"
 _FORMER_FILE = "config.json"  # its name in containers that version 0.1 has made
 
-# What a process of exec has of the container it comes into, and what update changes; not config.json as it may be then.
-_KEPT_OF_PROCESS = (
-    *("capabilities", "oomScoreAdj", "scheduler", "ioPriority", "execCPUAffinity"),
-    *("selinuxLabel", "apparmorProfile"),
-)
-_KEPT_OF_LINUX = ("seccomp", "personality", "memoryPolicy")
-
 
 def save(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
     """Write what exec and update will need of config.json `raw` into the container's directory, and not into
     state.json, which every command reads. load() reads it.
     """
     process, linux = raw.get("process") or {}, raw.get("linux") or {}
-    own = {key: process[key] for key in _KEPT_OF_PROCESS if key in process}
+    own = {key: process[key] for key in process_chapter.KEPT if key in process}
     user = process.get("user") or {}
     if "umask" in user:
         own["user"] = {"umask": user["umask"]}
-    config = {"process": own, "linux": {key: linux[key] for key in _KEPT_OF_LINUX if key in linux}}
+    config = {"process": own, "linux": {key: linux[key] for key in linux_chapter.KEPT if key in linux}}
     kept = {"version": records.FORMAT, "no_new_keyring": no_new_keyring, "config": config}
     for key in ("resources", "devices"):
         if linux.get(key):

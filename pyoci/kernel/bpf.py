@@ -33,7 +33,7 @@ _LOADS = 30
 _LOG_LINES = 20
 _LOG_FIRST, _LOG_GROWTH, _LOG_LAST = 65536, 8, 16 * 1024 * 1024 - 1
 
-_bpf = syscall("bpf", number("bpf"), c_int, c_void_p, c_uint)
+_bpf = syscall("bpf", number("bpf", x86_64=321, aarch64=280), c_int, c_void_p, c_uint)
 
 
 def attached(cgroup: int) -> list[int]:

@@ -21,8 +21,8 @@ _VERSION_3 = 0x20080522
 _HEADER = struct.pack("Ii", _VERSION_3, 0)
 _DATA = "6I"
 
-_capset = syscall("capset", number("capset"), c_void_p, c_void_p)
-_capget = syscall("capget", number("capget"), c_void_p, c_void_p)
+_capset = syscall("capset", number("capset", x86_64=126, aarch64=91), c_void_p, c_void_p)
+_capget = syscall("capget", number("capget", x86_64=125, aarch64=90), c_void_p, c_void_p)
 _prctl5 = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 

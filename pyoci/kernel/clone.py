@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _clone3 = syscall("clone3", 435, c_void_p, c_size_t)
-_clone = syscall("clone", number("clone"), c_ulong, c_void_p, c_void_p, c_void_p, c_void_p)
+_clone = syscall("clone", number("clone", x86_64=56, aarch64=220), c_ulong, c_void_p, c_void_p, c_void_p, c_void_p)
 
 
 _before_fork = symbol("PyOS_BeforeFork", (), None)

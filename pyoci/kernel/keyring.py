@@ -9,9 +9,10 @@ _KEYCTL_SETPERM = 5
 _KEYCTL_DESCRIBE = 6
 _KEY_USR_SEARCH = 0x080000
 
-_join = syscall("keyctl", number("keyctl"), c_int, c_char_p)
-_set_permissions = syscall("keyctl", number("keyctl"), c_int, c_int, c_uint)
-_describe = syscall("keyctl", number("keyctl"), c_int, c_int, c_void_p, c_size_t)
+_KEYCTL = number("keyctl", x86_64=250, aarch64=219)
+_join = syscall("keyctl", _KEYCTL, c_int, c_char_p)
+_set_permissions = syscall("keyctl", _KEYCTL, c_int, c_int, c_uint)
+_describe = syscall("keyctl", _KEYCTL, c_int, c_int, c_void_p, c_size_t)
 
 
 def find_session(name: str) -> None:

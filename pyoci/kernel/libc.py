@@ -7,6 +7,8 @@ does), which the fork in kernel/clone.py needs, and a process with one thread lo
 
 from __future__ import annotations
 
+from errno import ENOSYS
+
 from pyoci import os
 
 TYPE_CHECKING = False
@@ -90,26 +92,17 @@ __all__ = [
     "syscall",
 ]
 
-# Numbers below 424 differ by architecture; from 424 on they are the same everywhere.
-_NUMBERS = {
-    "x86_64": {
-        "pivot_root": 155, "keyctl": 250, "seccomp": 317, "bpf": 321, "capset": 126, "capget": 125,
-        "getcwd": 79, "sched_setattr": 314, "ioprio_set": 251, "set_mempolicy": 238, "clone": 56,
-    },
-    "aarch64": {
-        "pivot_root": 41, "keyctl": 219, "seccomp": 277, "bpf": 280, "capset": 91, "capget": 90,
-        "getcwd": 17, "sched_setattr": 274, "ioprio_set": 30, "set_mempolicy": 237, "clone": 220,
-    },
-}  # fmt: skip
 MACHINE = os.uname().machine
 
 
-def number(name: str) -> int:
-    """The number of an old system call on this architecture."""
-    try:
-        return _NUMBERS[MACHINE][name]
-    except KeyError:
-        raise OSError(38, f"{name}: pyoci does not know this system call's number on {MACHINE}") from None
+def number(name: str, **numbers: int) -> int:
+    """The number of a system call below 424 on this machine: these differ by architecture (uname(2) names them), those
+    from 424 on are the same everywhere. Raises OSError (ENOSYS) on a machine for which none is given.
+    """
+    found = numbers.get(MACHINE)
+    if found is None:
+        raise OSError(ENOSYS, f"{name}: pyoci does not know this system call's number on {MACHINE}")
+    return found
 
 
 def symbol(name: str, types: tuple[type, ...], result: type | None) -> Callable[..., int]:

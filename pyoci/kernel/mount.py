@@ -42,7 +42,7 @@ _fsconfig = syscall("fsconfig", 431, c_int, c_uint, c_char_p, c_char_p, c_int)
 _fsmount = syscall("fsmount", 432, c_int, c_uint, c_uint)
 _fspick = syscall("fspick", 433, c_int, c_char_p, c_uint)
 _mount_setattr = syscall("mount_setattr", 442, c_int, c_char_p, c_uint, c_void_p, c_size_t)
-_pivot_root = syscall("pivot_root", number("pivot_root"), c_char_p, c_char_p)
+_pivot_root = syscall("pivot_root", number("pivot_root", x86_64=155, aarch64=41), c_char_p, c_char_p)
 _umount2 = function("umount2", c_char_p, c_int)
 _mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 

@@ -45,7 +45,7 @@ def is_below_root() -> bool:
     an answer and looks by "..": it ends at whatever directory is the same as the root, though the way there is another
     one, as the host's way to the root file system is, or one in another mount namespace.
     """
-    getcwd = syscall("getcwd", number("getcwd"), c_void_p, c_size_t)
+    getcwd = syscall("getcwd", number("getcwd", x86_64=79, aarch64=17), c_void_p, c_size_t)
     memory = buffer(PATH_MAX)
     try:
         getcwd(addressof(memory), len(memory))

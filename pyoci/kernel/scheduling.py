@@ -6,9 +6,9 @@ import struct
 
 from pyoci.kernel.libc import c_char_p, c_int, c_size_t, c_uint, c_ulong, function, number, syscall
 
-_sched_setattr = syscall("sched_setattr", number("sched_setattr"), c_int, c_char_p, c_uint)
-_ioprio_set = syscall("ioprio_set", number("ioprio_set"), c_int, c_int, c_int)
-_set_mempolicy = syscall("set_mempolicy", number("set_mempolicy"), c_int, c_char_p, c_ulong)
+_sched_setattr = syscall("sched_setattr", number("sched_setattr", x86_64=314, aarch64=274), c_int, c_char_p, c_uint)
+_ioprio_set = syscall("ioprio_set", number("ioprio_set", x86_64=251, aarch64=30), c_int, c_int, c_int)
+_set_mempolicy = syscall("set_mempolicy", number("set_mempolicy", x86_64=238, aarch64=237), c_int, c_char_p, c_ulong)
 _sched_setaffinity = function("sched_setaffinity", c_int, c_size_t, c_char_p)
 _personality = function("personality", c_ulong)
 

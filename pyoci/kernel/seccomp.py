@@ -36,7 +36,7 @@ MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
 _NOT_AN_ERRNO = 255
 _TIME_TO_END = 0.2  # seconds of processor time; glibc's _exit calls exit_group(2) until it succeeds
 
-_seccomp = syscall("seccomp", number("seccomp"), c_uint, c_uint, c_void_p)
+_seccomp = syscall("seccomp", number("seccomp", x86_64=317, aarch64=277), c_uint, c_uint, c_void_p)
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 
 

@@ -107,6 +107,7 @@ def _io_priority(io: IoPriority) -> Iterator[ConfigError]:
 
 
 def cpu_affinity(affinity: ExecCpuAffinity) -> Iterator[ConfigError]:
+    """Both are lists of CPUs, in the words of runc."""
     for name, key, text in (("Initial", "initial", affinity.initial), ("Final", "final", affinity.final)):
         try:
             id_list.ranges(text)

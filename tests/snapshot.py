@@ -29,7 +29,7 @@ _DEPTH = 10
 
 _PROG_GET_NEXT_ID, _PROG_GET_FD_BY_ID, _OBJ_GET_INFO_BY_FD = 11, 13, 15
 _TYPE_CGROUP_DEVICE = 15
-_bpf = syscall("bpf", number("bpf"), c_int, c_void_p, c_uint)
+_bpf = syscall("bpf", number("bpf", x86_64=321, aarch64=280), c_int, c_void_p, c_uint)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ End-of-file means that the other side has died.
                            waiting         the process no longer depends on the runtime
                            executing       exec: nothing is left but execve(2); end-of-file follows, or an error
                            warning TEXT    something to be told to the user; at any time
-                           debug ...       with --debug, before each step until `waiting`: STEP, POINTER, TEXT
+                           debug ...       with --debug, before each step until `waiting`: SIDE, STEP, POINTER, TEXT
                            error ...       a step failed: TYPE, POINTER, STEP, CALL, ERRNO, MESSAGE, HINT
     runtime -> container   go, hooked, created, mapped ERRNO
 
 Where a helper hands a seccomp listener over, a second pair has agent, begin, arm and armed (steps/listener/), and hook,
-listener and sent; a third one has born and failed (steps/hooks/relay.py).
+listener and sent; a third one has born, failed and unready (steps/hooks/relay.py).
 """
 
 from __future__ import annotations
@@ -30,19 +30,22 @@ import _socket
 import select
 
 from pyoci import os
-from pyoci.errors import CloneError, Error, HookError, StepError
+from pyoci.errors import CloneError, Error, ExecuteError, HookError, StepError
 from pyoci.kernel import rights
 from pyoci.record import Record
 
 FIELDS = {"unshared": 0, "stage2": 1, "mounted": 0, "console": 1, "ready": 0, "waiting": 0, "executing": 0}
 FIELDS |= {"identity": 1, "error": 7, "warning": 1, "go": 0, "hooked": 0, "created": 0}
 FIELDS |= {"born": 1, "agent": 1, "begin": 0, "arm": 0, "armed": 0}
-FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1}
-FIELDS |= {"map": 2, "mapped": 1, "debug": 3}
+FIELDS |= {"hook": 0, "listener": 0, "sent": 0, "failed": 1, "unready": 7}
+FIELDS |= {"map": 2, "mapped": 1, "debug": 4}
 
 _LIMIT = 65536  # bytes; above any message, far below the socket's buffer
 _DESCRIPTORS = 8  # the most that come with one message
 _FIELD_LIMIT = 2048  # characters of an error's field: six of them fit at four bytes each
+
+
+_KINDS = {one.__name__: one for one in (HookError, StepError, CloneError, ExecuteError)}
 
 
 class Closed(Exception):
@@ -90,9 +93,9 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 
-    def send_debug(self, step: str, pointer: str, text: str) -> None:
+    def send_debug(self, side: str, step: str, pointer: str, text: str) -> None:
         """The message of --debug, for log.relay; long texts are cut. Raises Closed."""
-        self.send("debug", *_cut(step, pointer, text))
+        self.send("debug", *_cut(side, step, pointer, text))
 
     def receive(self) -> Message:
         """Wait for the next message. Raises Closed at end-of-file, and the error itself when the message is one."""
@@ -153,6 +156,8 @@ def _cut(*fields: str) -> tuple[str, ...]:
 def decode_error(fields: tuple[str, ...]) -> Error:
     """The error that the other side has sent, of the same kind; one of an unknown kind is an Error."""
     name, pointer, step, call, errno, message, hint = fields
-    kind = {"HookError": HookError, "StepError": StepError, "CloneError": CloneError}.get(name, Error)
+    kind = {"HookError": HookError, "StepError": StepError, "CloneError": CloneError, "ExecuteError": ExecuteError}.get(
+        name, Error
+    )
     number = int(errno) if errno.isdecimal() else 0
     return kind(message, pointer=pointer, step=step, call=call, errno=number, hint=hint)

@@ -9,6 +9,7 @@ Error                    what the user sees: one line, runc's wording where engi
     ForeignError         another runtime than pyoci and runc has made it
   StepError              a step of the plan failed; knows pointer, step, system call and errno
     CloneError           a process could not be made
+    ExecuteError         the program could not be executed
   HookError              a hook failed or ran past its timeout
 
 System calls raise OSError; the call as it was made is the exception's first note (PEP 678).
@@ -92,6 +93,10 @@ class StepError(Error):
 
 class CloneError(StepError):
     """A process could not be made. It is no step: what could be put right is tried once more (exec)."""
+
+
+class ExecuteError(StepError):
+    """execve(2) has refused the program; it may have been the seccomp filter that did."""
 
 
 class HookError(Error):

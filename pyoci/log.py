@@ -35,8 +35,9 @@ class Log:
         self._held: list[str] = []
         self._begun = time.monotonic()
         self.debugging = False
-        # In the container's process, which has not the log's descriptor: who is told instead. Name, pointer, text.
-        self.relay: Callable[[str, str, str], object] | None = None
+        self.side = "host"  # which process this is, in the words of `pyoci plan`
+        # In a process that has not the log's descriptor: who is told instead. Side, name, pointer, text.
+        self.relay: Callable[[str, str, str, str], object] | None = None
 
     def configure(self, path: str, json: bool, debug: bool, floor: int = 3) -> None:
         """Send what follows to the file `path` ("" for stderr). Raises OSError if it cannot be opened: ENXIO for a FIFO
@@ -55,17 +56,21 @@ class Log:
 
     def debug(self, message: str) -> None:
         """A line for whoever asked for --debug."""
-        self.step("", "", message, side="")
+        self._tell("", "", "", message)
 
-    def step(self, name: str, pointer: str, text: str, side: str = "host") -> None:
+    def step(self, name: str, pointer: str, text: str, side: str = "") -> None:
         """With --debug, one line for a step of the plan that is about to be carried out.
 
-        name: of the step's class; pointer: of the property that it serves; text: what it does; side: whose step it is.
+        name: of the step's class; pointer: of the property that it serves; text: what it does. side: the process whose
+        step it is, "" for this one.
         """
+        self._tell(side or self.side, name, pointer, text)
+
+    def _tell(self, side: str, name: str, pointer: str, text: str) -> None:
         if not self.debugging:
             return
         if self.relay is not None:
-            self.relay(name, pointer, text)
+            self.relay(side, name, pointer, text)
             return
         keys = [(key, value) for key, value in (("step", name), ("pointer", pointer)) if value]
         self._write("debug", f"{side}: {text}" if side else text, keys)

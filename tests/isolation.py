@@ -22,7 +22,11 @@ from pyoci.kernel.constants import (
     MS_PRIVATE,
 )
 
+# Flags of mount(2) that pyoci does without.
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND = 1 << 1, 1 << 2, 1 << 3, 1 << 12
+
 __all__ = ["CLONE_NEWCGROUP", "CLONE_NEWIPC", "CLONE_NEWNET", "CLONE_NEWNS", "CLONE_NEWPID", "CLONE_NEWTIME"]
+__all__ += ["MS_BIND", "MS_NODEV", "MS_NOEXEC", "MS_NOSUID"]
 __all__ += ["CLONE_NEWUSER", "CLONE_NEWUTS", "in_namespace", "mountinfo", "top_mount", "user_namespace"]
 
 LIMIT = 60  # seconds: only a hang takes so long

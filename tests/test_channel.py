@@ -207,9 +207,9 @@ def test_an_errno_that_is_no_number() -> None:
 
 def test_lines_of_debug_fit() -> None:
     ours, theirs = channel.pair()
-    ours.send_debug("Mount", "/mounts/0", "x\0\U0001f600" * 50_000)
+    ours.send_debug("container", "Mount", "/mounts/0", "x\0\U0001f600" * 50_000)
     message = theirs.receive()
-    assert (message.kind, message.fields[:2]) == ("debug", ("Mount", "/mounts/0"))
-    assert message.fields[2].startswith("x\U0001f600x") and len(message.fields[2]) > 1000
+    assert (message.kind, message.fields[:3]) == ("debug", ("container", "Mount", "/mounts/0"))
+    assert message.fields[3].startswith("x\U0001f600x") and len(message.fields[2]) > 1000
     ours.close()
     theirs.close()

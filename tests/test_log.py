@@ -150,15 +150,15 @@ def test_a_step_is_a_line_of_debug(log: Log, tmp_path: Path, capfd: pytest.Captu
 
 def test_the_containers_process_tells_somebody_else(log: Log, capfd: pytest.CaptureFixture[str]) -> None:
     """Steps and other lines of --debug; nothing once it may not."""
-    said: list[tuple[str, str, str]] = []
-    log.relay = lambda *fields: said.append(fields)
+    said: list[tuple[str, str, str, str]] = []
+    log.side, log.relay = "stage 1", lambda *fields: said.append(fields)
     log.debug("not asked for")
     log.configure("", json=False, debug=True)
     log.step("Mount", "/mounts/0", "mount")
     log.debug("b")
     log.silence()
     log.step("Mount", "/mounts/1", "mount")
-    assert said == [("Mount", "/mounts/0", "mount"), ("", "", "b")]
+    assert said == [("stage 1", "Mount", "/mounts/0", "mount"), ("", "", "", "b")]
     assert capfd.readouterr().err == ""
 
 

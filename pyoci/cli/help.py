@@ -71,7 +71,7 @@ run something else, change "args"; without a terminal, set "terminal" to false."
    The features command prints what this runtime can do, in the format of features.md
 of the OCI runtime specification.""",
     "plan": """\
-   The plan command prints every step from the container's birth to its program, in
+   The plan command prints every step from the first that is made to the program, in
 order, each with the JSON pointer of the property that asks for it. It changes
 nothing and needs no privilege.""",
     "validate": """\

@@ -210,7 +210,7 @@ class _Creation:
             ) from error
         except FileExistsError:
             raise _in_use(self.options.root, self.options.id) from None
-        self.undo.add(lambda: os.rmdir(self.options.id, dir_fd=root))  # as long as it is empty
+        self.undo.add(_remove_empty, root, self.options.id)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self.directory = os.open(self.options.id, flags, dir_fd=root)
         self.undo.add(os.close, self.directory)
@@ -294,6 +294,14 @@ def _in_use(root: str, id: str) -> StateError:
     except (Error, OSError):
         found = ""
     return advice.in_use(root, id, found)
+
+
+def _remove_empty(root: int, id: str) -> None:
+    """Undo of mkdir as long as there is nothing in it; later _remove_directory() comes first."""
+    try:
+        os.rmdir(id, dir_fd=root)
+    except FileNotFoundError:
+        pass
 
 
 def _remove_directory(root: int, id: str, directory: int) -> None:

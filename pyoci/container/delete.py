@@ -6,7 +6,7 @@ import fcntl
 from time import monotonic
 
 from pyoci import os
-from pyoci.container import hooks as poststart
+from pyoci.container import hooks as container_hooks
 from pyoci.container import state
 from pyoci.container.kill import kill_cgroup, send, thaw
 from pyoci.container.state import Container
@@ -247,12 +247,12 @@ def _remove_directory(root: str, id: str, directory: int) -> None:
 
 def _poststop(container: Container) -> None:
     """The container is gone already: a hook that fails is a warning, and the others run all the same."""
-    hooks = poststart.stored(container, "poststop")
+    hooks = container_hooks.stored(container, "poststop")
     if not hooks:
         return
     from pyoci.steps.hooks.run import run_hooks
 
-    text = poststart.hook_state(container, "stopped", 0)
+    text = container_hooks.hook_state(container, "stopped", 0)
     for index, hook in enumerate(hooks):
         try:
             run_hooks("poststop", (hook,), text, None, first=index)

@@ -16,7 +16,7 @@ from pyoci.container.process.handshake import ENDING, Handshake, write_pid_file
 from pyoci.container.state import Container
 from pyoci.container.streams import console
 from pyoci.container.streams.console import ConsoleOwner, check_preserved, foreign_streams, listen_fds
-from pyoci.errors import CloneError, Error, StateError, StepError
+from pyoci.errors import CloneError, Error, ExecuteError, StateError, StepError
 from pyoci.kernel import signals, textfile
 from pyoci.kernel.namespace import in_user_namespace
 from pyoci.kernel.process import has_ended, pidfd_open, raise_file_limit
@@ -231,8 +231,8 @@ class _Execution:
         refused = refusal(profile, EXECVE)
         try:
             handshake.execute()
-        except StepError as error:
-            if refused is not None and error.step == "ExecuteProgram":
+        except ExecuteError as error:
+            if refused is not None:
                 from pyoci.container import forbidden
 
                 forbidden.explained(error, refused)

@@ -7,23 +7,14 @@ nothing into it but what `update` changes, so that runc and pyoci may be used si
 from __future__ import annotations
 
 from pyoci import environment, os
-from pyoci.container.records import Container, Members, checked_hooks, labels, process
+from pyoci.container.records import NAMESPACE_KEYS, Container, Members, checked_hooks, labels, process
 from pyoci.errors import ForeignError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-NAMESPACES = {
-    "NEWNS": "mount",
-    "NEWNET": "network",
-    "NEWPID": "pid",
-    "NEWIPC": "ipc",
-    "NEWUTS": "uts",
-    "NEWUSER": "user",
-    "NEWCGROUP": "cgroup",
-    "NEWTIME": "time",
-}
+_NAMESPACES = {key: kind for kind, key in NAMESPACE_KEYS.items()}
 _SECOND = 10**9  # runc keeps the timeout of a hook in nanoseconds
 _NOBODYS = ("ociVersion", "pid", "status")  # youki's state.json is the specification's state, and some more
 
@@ -84,9 +75,9 @@ def container(root: str, id: str, raw: dict[str, Any]) -> Container:
 
 def _namespace(members: Members) -> tuple[str, str]:
     kind = members.get("type", str)
-    if kind not in NAMESPACES:
+    if kind not in _NAMESPACES:
         raise members.damage("type", f"{kind} is no kind of namespace")
-    return NAMESPACES[kind], members.get("path", str, "")
+    return _NAMESPACES[kind], members.get("path", str, "")
 
 
 def _cgroups(members: Members, config: Members, by_systemd: bool) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pyoci.cgroups.limits.conversions import cpu_weight
 from pyoci.container.records import Members
+from pyoci.kernel.scheduling_names import MEMORY_FLAGS, MEMORY_MODES, PERSONALITIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 _ACTIONS = ("KILL", "ERRNO", "TRAP", "ALLOW", "TRACE", "LOG", "NOTIFY", "KILL_THREAD", "KILL_PROCESS")
 _OPERATORS = ("EQ", "NE", "GT", "GE", "LT", "LE", "MASKED_EQ")
 _MACHINES = {"amd64": "X86_64", "arm64": "AARCH64", "loong64": "LOONGARCH64"}  # the others are as in libseccomp
-_PERSONALITIES = {0: "LINUX", 8: "LINUX32"}  # personality(2)
-_MODES = ("DEFAULT", "PREFERRED", "BIND", "INTERLEAVE", "LOCAL", "PREFERRED_MANY", "WEIGHTED_INTERLEAVE")
-_MODE_FLAGS = {1 << 13: "NUMA_BALANCING", 1 << 14: "RELATIVE_NODES", 1 << 15: "STATIC_NODES"}  # set_mempolicy(2)
+_PERSONALITIES = {number: name for name, number in PERSONALITIES.items()}
+_MODES = {number: name for name, number in MEMORY_MODES.items()}
+_MODE_FLAGS = {number: name for name, number in MEMORY_FLAGS.items()}
 
 _PROCESS = {
     "oom_score_adj": "oomScoreAdj",
@@ -87,9 +88,9 @@ def _linux(config: Members) -> dict[str, Any]:
     if "memory_policy" in config.raw:
         members = config.object("memory_policy")
         found["memoryPolicy"] = {
-            "mode": f"MPOL_{_named(members, 'mode', dict(enumerate(_MODES)), 0)}",
+            "mode": _named(members, "mode", _MODES, 0),
             "nodes": _list(members, "nodes"),
-            "flags": [f"MPOL_F_{name}" for bit, name in _MODE_FLAGS.items() if members.get("flags", int, 0) & bit],
+            "flags": [name for bit, name in _MODE_FLAGS.items() if members.get("flags", int, 0) & bit],
         }
     return found
 

@@ -42,7 +42,7 @@ class Container(Record):
     runtime_pid: int = 0
     runtime_start: int = 0
     cgroups: dict[str, str]
-    unit: dict[str, Any] | None = None  # what systemd makes them for: the members of systemd_names.Unit
+    unit: dict[str, Any] | None = None  # what systemd makes them for: the members of cgroups.systemd.names.Unit
     cgroups_made: bool = False  # they are the container's; until then somebody else's process may be in them
     cgroup_ids: dict[str, int] = {}  # inodes of those that were made, by controller: others may have their paths by now
     namespaces: tuple[tuple[str, str], ...] = ()  # type and path of config.json, in its order
@@ -226,7 +226,12 @@ def checked_hooks(members: Members) -> dict[str, Any]:
     return members.raw
 
 
-_NAMESPACE_KEYS = {"mount": "NEWNS", "network": "NEWNET"}
+# Of namespace_paths, by the types of linux.namespaces.
+NAMESPACE_KEYS = {
+    "mount": "NEWNS",
+    "network": "NEWNET",
+    **{kind: f"NEW{kind.upper()}" for kind in ("pid", "ipc", "uts", "user", "cgroup", "time")},
+}
 
 
 def to_json(container: Container) -> dict[str, Any]:
@@ -238,7 +243,7 @@ def to_json(container: Container) -> dict[str, Any]:
     for kind, path in container.namespaces:
         file = FILES.get(kind, kind)
         own = f"/proc/{container.pid}/ns/{file}" if container.pid else ""
-        paths[_NAMESPACE_KEYS.get(kind, "NEW" + kind.upper())] = own or path
+        paths[NAMESPACE_KEYS[kind]] = own or path
     rdt = {"intel_rdt_path": container.rdt_path, "intel_rdt_mon_path": container.rdt_monitor}
     return {
         "id": container.id,

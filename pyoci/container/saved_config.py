@@ -38,6 +38,15 @@ def save(raw: dict[str, Any], no_new_keyring: bool, directory: int) -> None:
     jsonfile.write(directory, FILE, kept)
 
 
+def replace(directory: int, kept: dict[str, Any]) -> None:
+    """Write what has changed. Under its former name the file would be an older one from now on: it goes."""
+    jsonfile.write(directory, FILE, kept)
+    try:
+        os.unlink(_FORMER_FILE, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+
+
 def load(root: str, id: str) -> tuple[Container, dict[str, Any]]:
     """A container's state and what was kept: {"no_new_keyring": bool, "config": parts of config.json}, and "resources"
     and "devices", those of config.json's `linux`, if there are any.

@@ -8,7 +8,7 @@ import select
 from pyoci import channel, os
 from pyoci.container import hooks, state
 from pyoci.container.state import Container
-from pyoci.errors import Error, StateError
+from pyoci.errors import Error, ExecuteError, StateError
 from pyoci.kernel.process import has_ended, pidfd_open
 from pyoci.steps.init.launch import GO
 
@@ -118,7 +118,7 @@ def _judge(said: bytes, container: Container) -> None:
         if kind != "error":
             raise Error("the container's process left a message that is none of the protocol")
         error = channel.decode_error(fields)
-        if error.step == "ExecuteProgram":
+        if isinstance(error, ExecuteError):
             from pyoci.container import forbidden
 
             error = forbidden.explained(error, forbidden.of_program(forbidden.profile_of(container)))

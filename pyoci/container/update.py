@@ -107,7 +107,7 @@ def _update(
             raw = jsonfile.parse(state.content(directory), state.FILE, own=True)
             jsonfile.write(directory, state.FILE, foreign_config.changed(raw, wanted))
         else:
-            jsonfile.write(directory, saved_config.FILE, {**kept, "version": state.FORMAT, "resources": wanted})
+            saved_config.replace(directory, {**kept, "version": state.FORMAT, "resources": wanted})
 
 
 def _apply(

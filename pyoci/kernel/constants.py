@@ -7,13 +7,9 @@ from __future__ import annotations
 
 # mount(2), linux/mount.h
 MS_RDONLY = 1 << 0
-MS_NOSUID = 1 << 1
-MS_NODEV = 1 << 2
-MS_NOEXEC = 1 << 3
 MS_SYNCHRONOUS = 1 << 4
 MS_MANDLOCK = 1 << 6
 MS_DIRSYNC = 1 << 7
-MS_BIND = 1 << 12
 MS_MOVE = 1 << 13
 MS_REC = 1 << 14
 MS_UNBINDABLE = 1 << 17
@@ -127,8 +123,6 @@ SECCOMP_FILTER_FLAG_LOG = 1 << 1
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1 << 2
 SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 1 << 5
-
-# close_range(2), pidfd_open(2)
 
 # signal(7)
 SIGHUP = 1

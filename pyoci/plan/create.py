@@ -302,7 +302,7 @@ def _net_devices(config: Config, inputs: CreateInputs) -> tuple[HostStep, ...]:
     from pyoci.steps.host.net_devices import MoveNetDevice
 
     network = linux.namespace("network")
-    assert network is not None  # rules.py
+    assert network is not None  # config/rules/namespaces.py
     joined = network.pointer if network.path else ""
     return tuple(
         MoveNetDevice(pointer=one.pointer, device=one, namespace=joined, path=network.path) for one in linux.net_devices

@@ -19,9 +19,12 @@ from pyoci.steps.init.context import InitStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import TypeVar
 
     from pyoci.plan.inputs import CreateInputs
+    from pyoci.steps.init.sources import OpenSourceInside
+
+    Opening = TypeVar("Opening", sources.OpenSource, OpenSourceInside)
 
 NOTIFY_DIRECTORY = "/run/notify"
 
@@ -111,7 +114,7 @@ class Mounts:
             if one.id_map:
                 steps.append(self._open_mapping(one))
             if (privileged or one.id_map) and not self._inside(one):
-                steps.append(sources.OpenSource(pointer=f"{one.pointer}/source", **self._how_opened(one)))
+                steps.append(self._opened(sources.OpenSource, one))
         return tuple(steps)
 
     def _sources_inside(self) -> tuple[InitStep, ...]:
@@ -121,20 +124,21 @@ class Mounts:
         from pyoci.steps.init.sources import OpenSourceInside
 
         return tuple(
-            OpenSourceInside(pointer=f"{one.pointer}/source", **self._how_opened(one))
+            self._opened(OpenSourceInside, one)
             for one in self.mounts
             if one.bind and not one.remount and not one.id_map and not self._inside(one)
         )
 
-    def _how_opened(self, one: Mount) -> dict[str, Any]:
-        """The members of OpenSource and OpenSourceInside."""
-        return {
-            "mount": one,
-            "source": self._source(one),
-            "rootfs": self.inputs.rootfs,
-            "propagation": self._source_propagation(one),
-            "locked": self.user,
-        }
+    def _opened(self, step: type[Opening], one: Mount) -> Opening:
+        """The step that opens the source, by whichever process."""
+        return step(
+            pointer=f"{one.pointer}/source",
+            mount=one,
+            source=self._source(one),
+            rootfs=self.inputs.rootfs,
+            propagation=self._source_propagation(one),
+            locked=self.user,
+        )
 
     def _open_mapping(self, one: Mount) -> HostStep:
         from pyoci.steps.host import idmap

@@ -95,8 +95,8 @@ def scheduler(wanted: Process, linux: Linux) -> tuple[InitStep, ...]:
 
 def allowed_cpus(linux: Linux) -> str:
     """linux.resources.cpu.cpus, "" for all."""
-    cpus: str = (linux.resources.raw.get("cpu") or {}).get("cpus", "")
-    return cpus
+    cpu = linux.resources.cpu
+    return "" if cpu is None else cpu.cpus
 
 
 def priorities(wanted: Process, linux: Linux) -> tuple[InitStep, ...]:

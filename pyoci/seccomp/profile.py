@@ -8,7 +8,7 @@ from pyoci.errors import ConfigError, system_call
 from pyoci.kernel import libseccomp
 from pyoci.kernel.seccomp import MAX_INSTRUCTIONS
 from pyoci.record import Record
-from pyoci.seccomp import conditions as seccomp_conditions
+from pyoci.seccomp import conditions as conditions_of
 from pyoci.seccomp import enosys
 
 TYPE_CHECKING = False
@@ -32,13 +32,13 @@ ACTIONS = {
     "SCMP_ACT_ALLOW": _ALLOW,
 }
 OPERATORS = {
-    "SCMP_CMP_NE": seccomp_conditions.NE,
-    "SCMP_CMP_LT": seccomp_conditions.LT,
-    "SCMP_CMP_LE": seccomp_conditions.LE,
-    "SCMP_CMP_EQ": seccomp_conditions.EQ,
-    "SCMP_CMP_GE": seccomp_conditions.GE,
-    "SCMP_CMP_GT": seccomp_conditions.GT,
-    "SCMP_CMP_MASKED_EQ": seccomp_conditions.MASKED_EQ,
+    "SCMP_CMP_NE": conditions_of.NE,
+    "SCMP_CMP_LT": conditions_of.LT,
+    "SCMP_CMP_LE": conditions_of.LE,
+    "SCMP_CMP_EQ": conditions_of.EQ,
+    "SCMP_CMP_GE": conditions_of.GE,
+    "SCMP_CMP_GT": conditions_of.GT,
+    "SCMP_CMP_MASKED_EQ": conditions_of.MASKED_EQ,
 }
 ARCHITECTURES = (
     *("AARCH64", "ARM", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32"),
@@ -81,7 +81,7 @@ def compile(profile: Seccomp) -> bytes:
     others += [call for call in conditional if _multiplexed(call.name, architectures)]
     return (
         _stub(profile, default, architectures)
-        + seccomp_conditions.conditions(_by_number(conditional, architectures), default)
+        + conditions_of.conditions(_by_number(conditional, architectures), default)
         + _by_libseccomp(profile, default, named, others)
     )
 

@@ -13,6 +13,7 @@ from pyoci.errors import Error
 from pyoci.kernel import constants, textfile
 from pyoci.undo import Undo
 from tests.cgroups.conftest import mount, v2_alone
+from tests.isolation import MS_BIND
 
 MOUNTINFO = rb"""
 25 30 0:23 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
@@ -118,7 +119,7 @@ def test_a_mount_that_shows_a_part(name: str, v1: dict[str, str], apart: Callabl
         point = os.path.dirname(v1["pids"])
         with open(f"{v1['pids']}/cgroup.procs", "w") as file:
             file.write(str(os.getpid()))
-        mount(v1["pids"], point, "", constants.MS_BIND)
+        mount(v1["pids"], point, "", MS_BIND)
         with open("/proc/self/cgroup") as file:
             assert f":pids:/{name}\n" in file.read()
         found = hierarchies.detect()

@@ -14,9 +14,9 @@ import pytest
 
 from pyoci.cgroups import files, manager, processes, removal
 from pyoci.errors import Error
-from pyoci.kernel import constants
 from pyoci.undo import Undo
 from tests.cgroups.conftest import mount
+from tests.isolation import MS_BIND
 
 pytestmark = [pytest.mark.root, pytest.mark.also_guest]
 
@@ -171,7 +171,7 @@ def test_a_mount_point_is_left_alone(v1: dict[str, str], apart: Callable[..., No
     os.mkdir(f"{top}/point")
 
     def body() -> None:
-        mount(f"{top}/other", f"{top}/point", "", constants.MS_BIND)
+        mount(f"{top}/other", f"{top}/point", "", MS_BIND)
         with pytest.raises(Error, match="Failed to remove paths"):
             removal.remove({"pids": f"{top}/point"}, 0)
         with pytest.raises(OSError, match="ross"):

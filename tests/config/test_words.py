@@ -14,9 +14,9 @@ from pyoci.config.schema.documents import DOCUMENTS
 from pyoci.errors import ConfigError
 from pyoci.kernel import scheduling_names
 from tests.schema_modules import SPEC
-from tools.generate import schema_table as build_schema_table
+from tools.generate import schema_table
 
-PUBLISHED = build_schema_table.load(str(SPEC))
+PUBLISHED = schema_table.load(str(SPEC))
 WORDS: list[tuple[str, Collection[str]]] = [
     ("NamespaceType", FLAGS),
     ("SchedulerPolicy", scheduling_names.POLICIES),

@@ -205,7 +205,7 @@ def test_every_step_fails(box: Box, tell: Callable[[str], None]) -> None:
 def test_what_was_said_before_the_end_is_heard() -> None:
     """The error of a process that ended before we spoke comes behind its warnings and its lines of --debug."""
     ours, theirs = channel.pair()
-    theirs.send_debug("Mount", "/mounts/0", "mount")
+    theirs.send_debug("container", "Mount", "/mounts/0", "mount")
     theirs.send("error", *channel.encode_error(StepError("no such thing", step="Mount")))
     theirs.close()
     context = HostContext(ours, Undo(), InitContext(theirs))

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyoci.kernel import mountinfo, textfile
-from pyoci.kernel.constants import MS_BIND
 from pyoci.kernel.libc import c_char_p, c_ulong, c_void_p, function
-from tests.isolation import in_namespace
+from tests.isolation import MS_BIND, in_namespace
 from tests.kernel.test_textfile import ODD
 
 paths = st.binary(min_size=1).map(lambda path: b"/" + path.replace(b"\0", b"-"))

@@ -18,7 +18,7 @@ from pyoci.config.schema import schema
 from pyoci.config.schema.table import CONFIG
 from pyoci.errors import ConfigError
 from tests.schema_modules import ROOT, SPEC
-from tools.generate import schema_table as build_schema_table
+from tools.generate import schema_table
 
 SOURCE = json.loads((SPEC / "SOURCE.json").read_text())
 REPAIRS = json.loads((SPEC / "repairs.json").read_text())
@@ -80,7 +80,7 @@ def test_files_are_those_of_the_module(module: dict[str, str]) -> None:
 
 
 def test_every_reference_resolves_once_repaired() -> None:
-    documents = build_schema_table.repaired(str(SPEC))
+    documents = schema_table.repaired(str(SPEC))
     found = [(file, reference) for file, document in documents.items() for reference in references(document)]
     assert len(found) > 150
     assert [pair for pair in found if not resolves(documents, *pair)] == []
@@ -88,7 +88,7 @@ def test_every_reference_resolves_once_repaired() -> None:
 
 def test_the_repairs_are_needed() -> None:
     """Two defects of the tag: a reference that leads nowhere, and an array where a schema belongs."""
-    documents = build_schema_table.load(str(SPEC))
+    documents = schema_table.load(str(SPEC))
     broken = [
         (file, reference)
         for file, document in documents.items()
@@ -130,7 +130,7 @@ def test_a_repair_that_is_not_needed_any_more_stops_the_build(tmp_path: Path) ->
     text = (tmp_path / "defs.json").read_text()
     (tmp_path / "defs.json").write_text(text.replace('"#definitions/uint32"', '"#/definitions/uint32"'))
     with pytest.raises(ValueError, match="not needed any more"):
-        build_schema_table.repaired(str(tmp_path))
+        schema_table.repaired(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_repair_that_is_not_needed_any_more_stops_the_build(tmp_path: Path) ->
 )
 def test_a_construct_that_the_walker_does_not_know_stops_the_build(construct: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="cannot check"):
-        build_schema_table.Table({}).node(construct)
+        schema_table.Table({}).node(construct)
 
 
 @pytest.mark.parametrize("verdict", ["good", "bad"])
@@ -172,6 +172,6 @@ def judged_good(example: Path, document: str) -> bool:
 
 
 def test_the_table_is_what_the_tool_makes_today(tmp_path: Path) -> None:
-    build_schema_table.build(str(SPEC), str(tmp_path))
+    schema_table.build(str(SPEC), str(tmp_path))
     for name in ("table.py", "documents.py"):
         assert (tmp_path / name).read_text() == (ROOT / "pyoci/config/schema" / name).read_text()

@@ -1,4 +1,4 @@
-"""The runtime's side of a birth: clone, maps, hooks, and every message of the channel in its order."""
+"""The runtime's side of making a container's process: clone, maps, hooks, every message of the channel in its order."""
 
 from __future__ import annotations
 
@@ -252,8 +252,11 @@ def _logged(message: channel.Message) -> bool:
     if message.kind == "warning":
         log.warning(message.fields[0])
     elif message.kind == "debug":
-        name, pointer, text = message.fields
-        log.step(name, pointer, text, side="container")
+        side, name, pointer, text = message.fields
+        if name:
+            log.step(name, pointer, text, side)
+        else:
+            log.debug(text)
     else:
         return False
     return True

@@ -34,7 +34,7 @@ def _main(
     handover = context.handover
     assert handover is not None
     try:
-        log.relay = context.channel.send_debug
+        log.side, log.relay = "helper", context.channel.send_debug
         signals.forget_wakeup()
         signals.handle((SIGTERM, SIGINT, SIGHUP), lambda number: os._exit(128 + number))
         run((sync.StartSession(),), context)  # a terminal's ^C is for the runtime, which forwards it

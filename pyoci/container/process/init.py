@@ -35,7 +35,7 @@ def seal_imports() -> None:
 
 def main(steps: tuple[InitStep, ...], context: InitContext) -> None:
     """Body of the container's process."""
-    _guard(context, lambda: run(steps, context))
+    _guard("container", context, lambda: run(steps, context))
 
 
 def stage_one(first: tuple[InitStep, ...], flags: int, steps: tuple[InitStep, ...], context: InitContext) -> None:
@@ -50,7 +50,7 @@ def stage_one(first: tuple[InitStep, ...], flags: int, steps: tuple[InitStep, ..
         if handover is not None:
             handover.began(pidfd, stage_two=True)
 
-    _guard(context, body)
+    _guard("stage 1", context, body)
 
 
 _OUTSIDE = (
@@ -76,9 +76,9 @@ def make(body: Callable[[], object], flags: int, cgroup: int = -1, plain: bool =
         ) from error
 
 
-def _guard(context: InitContext, body: Callable[[], object]) -> None:
+def _guard(side: str, context: InitContext, body: Callable[[], object]) -> None:
     try:
-        log.relay = context.channel.send_debug
+        log.side, log.relay = side, context.channel.send_debug
         seal_imports()
         prctl.set_parent_death_signal(SIGKILL)
         if context.handover is not None:

@@ -7,7 +7,8 @@ steps/listener/, which alone knows the agent, and ends. It is a process of the c
 hook's standard streams and its ends of pairs to the two.
 
     relay -> container's process            born PID    the hook's process exists; its pidfd comes along
-    hook's process -> container's process   failed N    errno of execve(2); or an error, of what comes before it
+    hook's process -> container's process   failed N    errno of execve(2)
+    hook's process -> container's process   unready ... what comes before it has failed: the fields of an error
 """
 
 from __future__ import annotations
@@ -77,17 +78,18 @@ class Relay:
         return int(message.fields[0]), message.descriptors[0]
 
     def finish(self) -> None:
-        """Raises OSError, Unready if it was not the hook's program that has ended, or the agent was not told."""
+        """Raises OSError, Unready if it was not the hook's program that has ended, StepError of relay and agent."""
         assert self._reports is not None
         try:
             os.waitpid(self._pid, 0)
-            while (message := self._reports.receive()).kind != "failed":
-                pass
-            raise OSError(int(message.fields[0]), "")
+            while True:
+                message = self._reports.receive()
+                if message.kind == "unready":
+                    raise Unready(channel.encode("error", message.fields))
+                if message.kind == "failed":
+                    raise OSError(int(message.fields[0]), "")
         except channel.Closed:
             pass
-        except Error as error:
-            raise Unready(channel.encode("error", channel.encode_error(error))) from None
         finally:
             self._reports.close()
 
@@ -132,7 +134,7 @@ def _hook(path: bytes, image: Image, before: Callable[[], object] | None, report
             before()
         image.execve(path)
     except Unready as unready:
-        reports.send("error", *channel.decode(unready.report)[1])
+        reports.send("unready", *channel.decode(unready.report)[1])
         os._exit(127)
     except OSError as error:
         reports.send("failed", str(error.errno))

@@ -6,6 +6,7 @@ from pyoci import channel, os
 from pyoci.config.hooks import Hook
 from pyoci.errors import Error
 from pyoci.kernel.spawn import Unready
+from pyoci.log import log
 from pyoci.steps.hooks.run import run_hooks
 from pyoci.steps.hooks.state import HookState
 from pyoci.steps.init.context import InitContext, InitStep, run
@@ -31,6 +32,9 @@ class RunContainerHooks(InitStep):
 
     def execute(self, context: InitContext) -> None:
         def before() -> None:
+            # We are the hook's process here: the channel and the file of --trace are not open in it.
+            log.silence()
+            context.trace = -1
             try:
                 run(self.before, context)
             except Error as error:

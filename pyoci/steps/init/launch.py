@@ -5,11 +5,10 @@ from __future__ import annotations
 import fcntl
 
 from pyoci import channel, os
-from pyoci.errors import os_error_text
+from pyoci.errors import ExecuteError, os_error_text, system_call
 from pyoci.kernel import process, program_file, signals
 from pyoci.kernel.constants import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from pyoci.steps.init.context import InitContext, InitStep
-from pyoci.steps.step import failed
 
 GO = b"0"  # one byte on the fifo, as runc's init writes it
 
@@ -112,9 +111,12 @@ class ExecuteProgram(InitStep):
         except OSError as error:
             if look and filter is None:
                 found = program_file.faults(program)
-            failure = failed(self, error, program_file.why(found, error.errno))
-            failure.message = f"exec {os.fsdecode(program)}: {os_error_text(error)}"  # the file, as runc says
-            raise failure from error
+            raise ExecuteError(
+                f"exec {os.fsdecode(program)}: {os_error_text(error)}",  # the file, as runc says
+                call=system_call(error),
+                errno=error.errno or 0,
+                hint=program_file.why(found, error.errno),
+            ) from error
 
 
 def close_from(first: int, context: InitContext) -> None:

@@ -149,7 +149,7 @@ def refused(context: InitContext, step: Step, wanted: Mount, error: OSError) -> 
     failure = failed(step, error)
     if error.errno == ENODEV and error.filename == wanted.type:
         failure.pointer = f"{step.pointer}/type"
-        failure.hint = ": ".join(unknown(wanted.type, textfile.read("filesystems", context.proc)))
+        failure.hint = ": ".join(filter(None, unknown(wanted.type, textfile.read("filesystems", context.proc))))
     for number, option in enumerate(wanted.options):
         if error.filename == option or error.filename in split_data(option):
             failure.pointer = f"{step.pointer}/options/{number}"
@@ -159,10 +159,11 @@ def refused(context: InitContext, step: Step, wanted: Mount, error: OSError) -> 
 def unknown(kind: str, filesystems: bytes) -> tuple[str, str]:
     """Why the kernel may not know a file system, and what to do; `filesystems`: /proc/filesystems has those it does.
 
-    ("", "") if it stands there, by itself or with a subtype behind it, as the kernel reads "fuse.sshfs".
+    ("", "") if it stands there; of those with a subtype the kernel reads fuse's, as "fuse.sshfs".
     """
     known = [os.fsdecode(line.rpartition(b"\t")[2]) for line in textfile.lines(filesystems)]
-    if kind in known or kind.partition(".")[0] in known:
+    base, _, subtype = kind.partition(".")
+    if kind in known or (subtype and base in known and base in ("fuse", "fuseblk")):
         return "", ""
     hint = did_you_mean(kind, known) or "its module may have to be loaded"
     return f"/proc/filesystems has no {kind!r}", hint

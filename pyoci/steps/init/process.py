@@ -1,4 +1,4 @@
-"""The program's surroundings: working directory, rlimits, the program itself (config.md, "Process")."""
+"""What the program begins with: working directory, rlimits, the program itself (config.md, "Process")."""
 
 from __future__ import annotations
 

@@ -378,3 +378,15 @@ def test_timeout_of_a_hook_that_left_its_group() -> None:
 
     assert in_namespace(body, 0).endswith("hook ran past specified timeout of 1.0s")
     assert time.monotonic() - began < SOON
+
+
+@pytest.mark.parametrize("told", ["debug", "trace"])
+def test_hooks_of_a_create_that_is_watched(box: Box, told: str) -> None:
+    """--debug and --trace tell of steps in processes whose channel and files the hook's own process has not."""
+    log = Log(box)
+    trace = ("--trace", str(box.directory / "trace")) if told == "trace" else ()
+    bundle = log.bundle("exit", "3", **{kind: [log.reporting(kind)] for kind in KINDS})
+    done = box(*(("--debug",) if told == "debug" else ()), "run", *trace, "--bundle", bundle, "a")
+    assert done.returncode == 3, done.stderr
+    assert [kind for kind in KINDS if not (log.directory / kind).exists()] == []
+    assert told == "debug" or done.stderr == ""

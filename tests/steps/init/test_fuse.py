@@ -14,11 +14,11 @@ import pytest
 
 from pyoci.errors import StepError
 from pyoci.kernel import mount as kernel
-from pyoci.kernel.constants import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
+from pyoci.kernel.constants import MS_RDONLY
 from pyoci.steps.host.sources import OpenSource
 from pyoci.steps.init.binds import BindMount
 from pyoci.steps.init.context import InitContext
-from tests.isolation import top_mount
+from tests.isolation import MS_NODEV, MS_NOEXEC, MS_NOSUID, top_mount
 from tests.steps.scene import at_root, carry_out, mount
 
 pytestmark = [

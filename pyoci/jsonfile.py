@@ -5,6 +5,8 @@ what one reader of a file could see differently from another (a key given twice,
 takes (NUL, half a surrogate pair, a number beyond 64 bits), is a ConfigError that names the place.
 As in Go, a member that is null is the same as no member; it is dropped. null in an array stays. Where the keys are
 names and no properties, null is the value that is empty: {"netDevices": {"eth0": null}} names a device.
+
+The decision: docs/decisions/strict-json.md.
 """
 
 from __future__ import annotations

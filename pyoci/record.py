@@ -1,6 +1,8 @@
 """Record, the base of all plain data: fields by annotation, made once, never changed.
 
 Not dataclasses: forty of them cost 38 ms at import, forty Records nothing (docs/measurements.md).
+
+The decision: docs/decisions/records.md.
 """
 
 from __future__ import annotations

@@ -210,6 +210,6 @@ def test_lines_of_debug_fit() -> None:
     ours.send_debug("container", "Mount", "/mounts/0", "x\0\U0001f600" * 50_000)
     message = theirs.receive()
     assert (message.kind, message.fields[:3]) == ("debug", ("container", "Mount", "/mounts/0"))
-    assert message.fields[3].startswith("x\U0001f600x") and len(message.fields[2]) > 1000
+    assert message.fields[3].startswith("x\U0001f600x") and len(message.fields[3]) > 1000
     ours.close()
     theirs.close()

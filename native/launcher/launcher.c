@@ -22,6 +22,8 @@
  * Sealed are the commands whose process becomes the container's: create, run, exec, restore. Their Python side
  * refuses to run without PYOCI_SEALED, so a command line that is read differently here and there fails, and never
  * runs unsealed.
+ *
+ * The decision: docs/decisions/launcher.md.
  */
 #include "launcher.h"
 

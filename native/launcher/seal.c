@@ -8,6 +8,8 @@
  * An overlay without an upper layer needs two lower ones. The second may be any directory, because the first wins:
  * the package's own is taken, which always exists. (A detached tmpfs works from Linux 6.15 on only: before that the
  * overlay filesystem refuses a layer outside the caller's mount namespace.)
+ *
+ * The decision: docs/decisions/sealed-interpreter.md.
  */
 #include "launcher.h"
 

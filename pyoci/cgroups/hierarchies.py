@@ -7,6 +7,8 @@ v1       v1 hierarchies only
 /proc/self/cgroup names the active v1 hierarchies, and by custom (Linux-PAM, systemd, docker, OpenRC) each is mounted at
 /sys/fs/cgroup/<its controllers>; so mountinfo, which costs milliseconds on a busy host, is read only where that custom
 was not kept, or in a container that sees a part of a hierarchy. cgroups(7).
+
+The decision: docs/decisions/no-traces-on-the-host.md.
 """
 
 from __future__ import annotations

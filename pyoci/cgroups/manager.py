@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _POINTER = "/linux/cgroupsPath"
 _ATTEMPTS = 16
-_NO_LIMIT = 1 << 62  # v1 has a number for no limit: the highest that is whole pages
 _CPUSET = ("cpuset.cpus", "cpuset.mems")
 
 
@@ -327,7 +326,7 @@ def memory_use(paths: dict[str, str]) -> tuple[int | None, int]:
     try:
         with Tree() as tree, tree.open(path) as directory:
             value = directory.read(limit)
-            number = None if value == b"max\n" or int(value) >= _NO_LIMIT else int(value)
+            number = None if value == b"max\n" or int(value) >= files.V1_NO_LIMIT else int(value)
             for peak in peaks:
                 try:
                     return number, int(directory.read(peak))

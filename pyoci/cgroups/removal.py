@@ -1,4 +1,7 @@
-"""Waiting for a cgroup to become empty, and removing it: by events, not by sleeping."""
+"""Waiting for a cgroup to become empty, and removing it: by events, not by sleeping.
+
+The decision: docs/decisions/events-not-sleep.md.
+"""
 
 from __future__ import annotations
 

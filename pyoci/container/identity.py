@@ -9,6 +9,8 @@ The record is an object in state.json: for each type of /linux/namespaces the de
 namespace that has ended to the next one, so that a process can leave its namespace and get the same number again; but
 not the same owner, which cannot end while there is a user namespace below it. "root" is there if there is no mount
 namespace.
+
+The decision: docs/decisions/recorded-identity.md.
 """
 
 from __future__ import annotations

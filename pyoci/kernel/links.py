@@ -2,6 +2,8 @@
 
 pyroute2 takes 100 ms and more to import, so only what moves devices imports this module. Its sockets belong to the
 namespace in which they are opened; this process enters the other one for that, and comes back.
+
+The decision: docs/decisions/network-devices.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""openat2(2): names below a root that somebody else controls, resolved without ever leaving it."""
+"""openat2(2): names below a root that somebody else controls, resolved without ever leaving it.
+
+The decision: docs/decisions/names-by-descriptor.md.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 In a module of its own, because that half is made for one version of Python: after an upgrade of Python it cannot be
 imported, and the commands that stop containers (state, list, ps, kill, delete) must work all the same. They import
 nothing from here.
+
+The decision: docs/decisions/prctl-and-upgrades.md.
 """
 
 from __future__ import annotations

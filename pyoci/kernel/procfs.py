@@ -1,4 +1,7 @@
-"""A procfs of our own: opened where nobody can mount over it, checked where it could not be made."""
+"""A procfs of our own: opened where nobody can mount over it, checked where it could not be made.
+
+The decision: docs/decisions/private-procfs.md.
+"""
 
 from __future__ import annotations
 

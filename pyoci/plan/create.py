@@ -11,6 +11,8 @@ The plan is closed: between clone and execve nothing happens that is not one of 
     container   finish      createContainer hooks, root switch, identity, then `ready`
     container   launch      detach, wait for start, startContainer hooks, execve
     helper      helper      beside launch, where somebody has to act once the filter is loaded (steps/listener/)
+
+The decision: docs/decisions/one-clone-or-two-stages.md.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ child loads such a filter itself, right before execve, and keeps the capability 
 
 A filter may have a listener. If stage 1 loads the filter, it gives the listener to the runtime, which sends it to the
 agent. If the child loads it, a helper that shares the child's descriptors sends it (steps/listener/handover.py).
+
+The decision: docs/decisions/exec-in-two-stages.md.
 """
 
 from __future__ import annotations

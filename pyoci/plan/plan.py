@@ -1,4 +1,7 @@
-"""A plan: the steps of create, or of exec, by phase. Pure."""
+"""A plan: the steps of create, or of exec, by phase. Pure.
+
+The decision: docs/decisions/plan-before-deed.md.
+"""
 
 from __future__ import annotations
 

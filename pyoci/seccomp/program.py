@@ -1,4 +1,7 @@
-"""linux.seccomp made ready for the container's process: BPF and flags for seccomp(2), compiled once per profile."""
+"""linux.seccomp made ready for the container's process: BPF and flags for seccomp(2), compiled once per profile.
+
+The decision: docs/decisions/seccomp.md.
+"""
 
 from __future__ import annotations
 

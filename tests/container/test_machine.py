@@ -36,6 +36,7 @@ def mounts(*entries: dict[str, Any]) -> dict[str, Any]:
     ("kind", "hint"),
     [
         ("tmpfss", "did you mean 'tmpfs'?"),
+        ("tmpfs.x", "its module may have to be loaded"),
         ("xfs-of-mine", "its module may have to be loaded"),
         ("tmpfs", None),
         ("fuse.sshfs", None),

@@ -9,13 +9,12 @@ from errno import EACCES, EINVAL, ENODEV, ENOENT, ERANGE
 
 from pyoci import os
 from pyoci.cgroups import files
-from pyoci.cgroups.files import Tree
+from pyoci.cgroups.files import V1_NO_LIMIT, Tree
 from pyoci.cgroups.limits.limit import Write
 from pyoci.config import id_list
 from pyoci.kernel import textfile
 
 _LEAST_QUOTA, _LEAST_PERIOD, _MOST_PERIOD = 1_000, 1_000, 1_000_000  # microseconds
-_NO_LIMIT = 1 << 62  # v1's number for none is whole pages below 2 to the 63rd
 
 
 def hint(tree: Tree, paths: dict[str, str], write: Write, errno: int) -> str:
@@ -62,7 +61,7 @@ def _memory(tree: Tree, path: str, write: Write) -> str:
             return f"more than the limit of memory and swap together, {both_text}: raise that too"
         return ""
     what = f"memory.swap is the limit of memory and swap together: {write.text} bytes are less than"
-    if memory >= _NO_LIMIT:
+    if memory >= V1_NO_LIMIT:
         return f"{what} memory alone may be, which has no limit: set memory.limit too, to {write.text} or less"
     if int(write.text) < memory:
         return f"{what} memory.limit, which is {memory} in whole pages: give at least that, or -1 for no limit"

@@ -4,6 +4,8 @@ systemd listens on a socket of its own beside that of the bus: no Hello is neede
 it answers while the bus is down. It is for root, or for the owner of a user's systemd; the bus itself is what remains.
 jeepney makes and reads the messages; the socket is ours, so that a signal to the runtime ends every wait.
 https://dbus.freedesktop.org/doc/dbus-specification.html, org.freedesktop.systemd1(5)
+
+The decision: docs/decisions/systemd-over-dbus.md.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ The table is made from spec/ when pyoci is built (tools/generate/schema_table.py
   ("integer", minimum or None, maximum or None)
   ("boolean",)
 The authority is jsonschema with the same documents (report.py); the tests prove that both always agree.
+
+The decision: docs/decisions/schema-as-a-table.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The container's process: from the clone to the program. It runs steps and nothing else, and never returns."""
+"""The container's process: from the clone to the program. It runs steps and nothing else, and never returns.
+
+The decision: docs/decisions/forked-process.md.
+"""
 
 from __future__ import annotations
 

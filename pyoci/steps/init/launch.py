@@ -1,4 +1,7 @@
-"""The last steps of the container's process: wait for `start`, then become the program (runtime.md, "Start")."""
+"""The last steps of the container's process: wait for `start`, then become the program (runtime.md, "Start").
+
+The decision: docs/decisions/closed-before-execve.md.
+"""
 
 from __future__ import annotations
 

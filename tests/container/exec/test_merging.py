@@ -82,6 +82,10 @@ def test_a_container_of_version_0_1(box: Box) -> None:
     config["process"]["oomScoreAdj"] = 77
     (bundle / "config.json").write_text(json.dumps(config))
     assert common(seen(box)) == expected
+    assert box("update", "--pids-limit", "7", "c").stderr == ""
+    names = {path.name for path in (box.root / "c").iterdir() if path.name.endswith("config.json")}
+    assert names == {"saved-config.json"}, "what is old by now is gone"
+    assert common(seen(box)) == expected
 
 
 def test_a_container_of_a_version_that_kept_nothing(box: Box) -> None:

@@ -13,7 +13,7 @@ from pyoci.errors import StepError
 from pyoci.kernel import procfs
 from pyoci.steps.init import apparmor
 from pyoci.steps.init.apparmor import SetAppArmorProfile
-from pyoci.steps.init.context import InitContext
+from pyoci.steps.init.context import InitContext, run
 from tests.container.box import Box
 
 ENABLED = Path("/sys/module/apparmor/parameters/enabled")
@@ -39,7 +39,7 @@ def apply(
     made = InitContext(None)  # type: ignore[arg-type]
     made.proc = os.open(tmp_path, os.O_PATH)
     try:
-        SetAppArmorProfile(profile="engine-default", **more).execute(made)
+        run((SetAppArmorProfile(profile="engine-default", **more),), made)
     finally:
         os.close(made.proc)
     return written

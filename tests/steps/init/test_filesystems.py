@@ -103,6 +103,7 @@ def test_one_option_of_several_in_one_string(rootfs: Path) -> None:
     [
         ("tmpf", "did you mean 'tmpfs'?"),
         ("cgroups2", "did you mean 'cgroup2'?"),
+        ("tmpfs.x", "its module may have to be loaded"),
         ("zz", "its module may have to be loaded"),
         ("nothing-like-it", "its module may have to be loaded"),
     ],

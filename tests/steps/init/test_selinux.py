@@ -18,7 +18,7 @@ from pyoci.kernel.constants import SELINUX_MAGIC
 from pyoci.plan import create
 from pyoci.steps.init import selinux
 from pyoci.steps.init.cgroup_mounts import MountCgroup1
-from pyoci.steps.init.context import InitContext
+from pyoci.steps.init.context import InitContext, run
 from pyoci.steps.init.mounts import MountFilesystem
 from pyoci.steps.init.selinux import MountLabelledQueue, SetKeyringLabel, SetProcessLabel
 from tests.container.box import Box
@@ -110,7 +110,7 @@ def carry_out(step: Any, proc: int, monkeypatch: pytest.MonkeyPatch, errno: int 
     monkeypatch.setattr(procfs, "write", write)
     made = InitContext(None)  # type: ignore[arg-type]
     made.proc = proc
-    step.execute(made)
+    run((step,), made)
     return written
 
 
@@ -139,7 +139,7 @@ def test_the_kernel_has_the_files(box: Box) -> None:
         pytest.skip("a kernel without SELinux has no keycreate")
 
     def body() -> None:
-        SetKeyringLabel(label="x:y:z:s0").execute(context())
+        run((SetKeyringLabel(label="x:y:z:s0"),), context())
 
     with pytest.raises(StepError, match="can't set key label: "):
         in_namespace(body, 0)

@@ -35,6 +35,12 @@ def runc(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def version(path: str) -> tuple[int, ...]:
+    """Major and minor number of a runc."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(int(part) for part in said.split()[2].split(".")[:2])
+
+
 class Theirs:
     """`theirs("state", "a")`: what runc says, with the box's --root; it must succeed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_needs_nothing_of_the_environment(tmp_path: Path) -> None:
 
 def test_a_neighbour_of_the_package_replaces_no_standard_module(tmp_path: Path) -> None:
     """site-packages holds whatever was installed; the standard library comes first."""
-    (tmp_path / "pyoci").symlink_to(PACKAGE)
+    shutil.copytree(PACKAGE, tmp_path / "pyoci", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "re.py").write_text("raise SystemExit('the neighbour ran')")
     done = run([*AS_FILE[:-1], str(tmp_path / "pyoci" / "__main__.py")], "update", "a", env=LAUNCHED)
     assert "container does not exist" in done.stderr  # found out by a module that imports re

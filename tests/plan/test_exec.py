@@ -70,7 +70,7 @@ BEFORE = (
     ("SetUmask", "FindProgram", "as for the first process"),
     ("Await", "FindProgram", "the program's directories may block for ever"),
     ("FindProgram", "ExecuteProgram", ""),
-    ("SetRlimits", "ClearParentDeathSignal", "the interpreter does not live long under them"),
+    ("SetRlimits", "ClearParentDeathSignal", "nothing but two calls is left under them"),
 )
 # Steps that stage 2 takes: all there are.
 SEEN = {
@@ -229,6 +229,14 @@ def test_everything_is_joined(made: tuple[Process, Plan, ExecInputs]) -> None:
     assert joined.flags == tuple(NAMESPACES[kind] for kind in inputs.joins)
     assert (joined.kinds, joined.inodes) == (inputs.joins, inputs.inodes)
     assert (name(plan.first[0]) == "AdjustOomScore") == (made[0].oom_score_adj is not None)
+
+
+@given(plans())
+def test_stage_1_hides(made: tuple[Process, Plan, ExecInputs]) -> None:
+    """Always, and before anything of the container's is entered: its child is born undumpable."""
+    names = [name(step) for step in made[1].first]
+    hidden = names.index("MakeUndumpable")
+    assert {"EnterCgroups", "JoinContainer"} <= set(names[hidden:])
 
 
 @given(plans())

@@ -256,7 +256,7 @@ MUTATIONS = (
     ),
     together(
         "stage 1 of exec is undumpable before it joins",
-        "security/test_exec.py::test_what_the_container_sees",
+        "plan/test_exec.py::test_stage_1_hides",
         (
             "pyoci/plan/exec.py",
             "        sync.MakeUndumpable(),\n        enter.LeaveSession(),",

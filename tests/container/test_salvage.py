@@ -175,6 +175,8 @@ def test_nothing_but_a_cgroup_is_removed_as_one(box: Box) -> None:
     done = box("delete", "--force", "a")
     assert done.returncode == 0, done.stderr
     assert bait.is_dir() and list(box.root.iterdir()) == []
+    for path in (bait, "/sys/fs/cgroup/pids", "/sys/fs/cgroup"):
+        assert f"the cgroup {path} is left" not in done.stderr, "it never was the container's cgroup"
 
 
 def test_poststop_hooks_that_are_told_run(box: Box) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyoci.container import state
 from tests.container.box import alive
 from tests.security.harness import Arena
 
@@ -84,6 +85,19 @@ def test_delete_does_not_follow_links(arena: Arena) -> None:
     (arena.root / "c/notify/link").symlink_to(arena.canary / "dir")
     assert arena("delete", "c").stderr == ""
     assert os.listdir(arena.root) == []
+
+
+def test_no_link_is_removed_as_a_directory(arena: Arena, tmp_path: Path) -> None:
+    """One that takes a directory's place after it was looked at: what it leads to stays as it is."""
+    (tmp_path / "link").symlink_to(arena.canary)
+    before = sorted(os.listdir(arena.canary))
+    holder = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with pytest.raises(NotADirectoryError):
+            state.remove_directory(holder, "link")
+    finally:
+        os.close(holder)
+    assert sorted(os.listdir(arena.canary)) == before != []
 
 
 @pytest.mark.parametrize(

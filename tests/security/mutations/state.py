@@ -72,7 +72,7 @@ MUTATIONS = (
             "delete does not follow links",
             "    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC\n    try:",
             "    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC\n    try:",
-            "security/test_state_directory.py::test_delete_does_not_follow_links",
+            "security/test_state_directory.py::test_no_link_is_removed_as_a_directory",
         ),
         (
             "something else in place of state.json",

@@ -14,6 +14,7 @@ import pytest
 from pyoci.cgroups import manager, processes, removal
 from pyoci.errors import StepError
 from pyoci.kernel import textfile
+from pyoci.kernel.process import pidfd_send_signal
 from pyoci.undo import Undo
 from tests.cgroups.conftest import limit_pids
 
@@ -207,6 +208,29 @@ def test_kill_without_a_cgroup() -> None:
 
 def test_kill_by_freezing(v1: dict[str, str]) -> None:
     kill_a_fork_bomb(v1)
+
+
+def test_nobody_can_fork_while_it_kills(
+    v1: dict[str, str], sleeper: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork bomb alone does not show it: a quick machine outruns one that goes on."""
+    manager.create(v1, Undo())
+    process = sleeper()
+    processes.join(v1, process)
+    path, file = freezer(v1)
+    states = []
+    send = pidfd_send_signal
+
+    def look(pidfd: int, number: int) -> None:
+        states.append(content(f"{path}/{file}"))
+        send(pidfd, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "pidfd_send_signal", look)
+        processes.kill(v1)
+    assert set(states) == {"FROZEN"}
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+    removal.remove(v1)
 
 
 def test_kill_of_a_paused_container(planned: dict[str, str], v1: dict[str, str], sleeper: Callable[[], int]) -> None:

@@ -23,7 +23,7 @@ MUTATIONS = (
             "nothing escapes a kill by forking",
             "        if not _kill_file(paths):\n            _freeze(paths, frozen=True)\n",
             "        _kill_file(paths)\n",
-            "cgroups/test_processes.py::test_kill_by_freezing",
+            "cgroups/test_processes.py::test_nobody_can_fork_while_it_kills",
         ),
         (
             "who froze itself below the container is killed",

@@ -167,3 +167,28 @@ class Limit(Record):
             pointer=pointer,
             **fields,
         )
+
+
+def row(
+    property: str,
+    controller: str,
+    file: str,
+    holder: str,
+    text: Text,
+    default: tuple[str, ...] = (),
+    otherwise: Limit | None = None,
+    kind: type[Write] = Write,
+    **flags: Any,
+) -> Limit:
+    """A Limit by its fields in their order, as the tables of both versions have them."""
+    return Limit(
+        property=property,
+        controller=controller,
+        file=file,
+        holder=holder,
+        text=text,
+        default=default,
+        otherwise=otherwise,
+        kind=kind,
+        flags=flags,
+    )

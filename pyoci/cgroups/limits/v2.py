@@ -6,7 +6,7 @@ Kernel: Documentation/admin-guide/cgroup-v2.rst. The order and what 0 means are 
 from __future__ import annotations
 
 from pyoci.cgroups.limits.conversions import bandwidth, cpu_weight, io_weight, limit, swap
-from pyoci.cgroups.limits.limit import PASS, WARN, Limit, Lines, MustExceed, Write
+from pyoci.cgroups.limits.limit import PASS, WARN, Limit, Lines, MustExceed, row
 from pyoci.cgroups.limits.texts import (
     burst,
     class_id,
@@ -80,27 +80,8 @@ def _period(cpu: Cpu) -> str | None:
     return bandwidth(0, cpu.period) if cpu.period and not cpu.quota else None
 
 
-def _row(
-    property: str,
-    file: str,
-    holder: str,
-    text: Text,
-    default: tuple[str, ...] = (),
-    otherwise: Limit | None = None,
-    kind: type[Write] = Write,
-    **flags: Any,
-) -> Limit:
-    return Limit(
-        property=property,
-        controller="",
-        file=file,
-        holder=holder,
-        text=text,
-        default=default,
-        otherwise=otherwise,
-        kind=kind,
-        flags=flags,
-    )
+def _row(property: str, file: str, holder: str, text: Text, default: tuple[str, ...] = (), **more: Any) -> Limit:
+    return row(property, "", file, holder, text, default, **more)
 
 
 _WEIGHT = _row("/blockIO/weight", "io.weight", "block_io", _io_weight)

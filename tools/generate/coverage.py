@@ -26,6 +26,7 @@ from pyoci.plan import create, exec
 from pyoci.plan.inputs import CreateInputs, ExecInputs
 from pyoci.rdt.group import Group
 from pyoci.steps.step import Step
+from tools.generate import document
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
@@ -345,13 +346,7 @@ FILE = PROJECT / "docs" / "coverage.md"
 
 def main() -> int:
     """Write docs/coverage.md, or with --check say whether it is current. Returns 1 if it is not."""
-    content = text()
-    if "--check" in sys.argv[1:]:
-        current = FILE.exists() and FILE.read_text() == content
-        print("current" if current else "not current: run python -m tools.generate.coverage")
-        return 0 if current else 1
-    FILE.write_text(content)
-    return 0
+    return document.keep(FILE, text(), "tools.generate.coverage")
 
 
 if __name__ == "__main__":

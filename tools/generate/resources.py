@@ -17,6 +17,7 @@ from pyoci.cgroups.limits.limit import Limit, MustExceed, Write
 from pyoci.cgroups.systemd import limits as systemd_limits
 from pyoci.config.node import Node
 from pyoci.config.resources import read_resources
+from tools.generate import document
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 FILE = PROJECT / "docs" / "resources.md"
@@ -144,13 +145,7 @@ def _controller(property: str) -> str:
 
 def main() -> int:
     """Write docs/resources.md, or with --check say whether it is current. Returns 1 if it is not."""
-    content = text()
-    if "--check" in sys.argv[1:]:
-        current = FILE.exists() and FILE.read_text() == content
-        print("current" if current else "not current: run python -m tools.generate.resources")
-        return 0 if current else 1
-    FILE.write_text(content)
-    return 0
+    return document.keep(FILE, text(), "tools.generate.resources")
 
 
 if __name__ == "__main__":

@@ -121,6 +121,21 @@ class Box:
         (path / "config.json").write_text(json.dumps(config))
         return path
 
+    def own_bundle(self, uid: int) -> Path:
+        """A bundle that an ordinary user has made for as_user(): all here is theirs, and they are its only user."""
+
+        def change(config: dict[str, Any]) -> None:
+            del config["linux"]["cgroupsPath"], config["linux"]["resources"]
+            config["linux"]["namespaces"] = [{"type": kind} for kind in ("user", "pid", "mount", "ipc", "uts")]
+            config["mounts"] = [one for one in config["mounts"] if one["type"] in ("proc", "tmpfs")]
+            for kind in ("uidMappings", "gidMappings"):
+                config["linux"][kind] = [{"containerID": 0, "hostID": uid, "size": 1}]
+
+        bundle = self.bundle("sleep", change=change)
+        for path in (self.root, self.directory, bundle, bundle / "rootfs"):
+            os.chown(path, uid, uid)
+        return bundle
+
     def state(self, id: str) -> dict[str, Any]:
         done = self("state", id)
         assert (done.returncode, done.stderr) == (0, ""), done

@@ -150,17 +150,7 @@ def test_a_record_that_is_none(box: Box) -> None:
 @pytest.mark.root
 def test_an_unprivileged_runtime_records_the_same(box: Box) -> None:
     """It cannot look at a process that is hidden from it: that one shows it."""
-
-    def change(config: dict[str, Any]) -> None:
-        del config["linux"]["cgroupsPath"], config["linux"]["resources"]
-        config["linux"]["namespaces"] = [{"type": kind} for kind in ("user", "pid", "mount", "ipc", "uts")]
-        config["mounts"] = [one for one in config["mounts"] if one["type"] in ("proc", "tmpfs")]
-        for kind in ("uidMappings", "gidMappings"):
-            config["linux"][kind] = [{"containerID": 0, "hostID": 1000, "size": 1}]
-
-    bundle = box.bundle("sleep", change=change)
-    for path in (box.root, box.directory, bundle, bundle / "rootfs"):
-        os.chown(path, 1000, 1000)
+    bundle = box.own_bundle(1000)
     with box.as_user(1000):
         assert box("run", "--detach", "--bundle", str(bundle), "c").stderr == ""
         record = json.loads((box.root / "c/state.json").read_text())

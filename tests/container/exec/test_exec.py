@@ -309,17 +309,7 @@ def test_a_process_from_a_file(box: Box) -> None:
 
 def test_without_privileges(box: Box) -> None:
     """An ordinary user enters a container of their own, once it is started."""
-
-    def change(config: dict[str, Any]) -> None:
-        del config["linux"]["cgroupsPath"], config["linux"]["resources"]
-        config["linux"]["namespaces"] = [{"type": kind} for kind in ("user", "pid", "mount", "ipc", "uts")]
-        config["mounts"] = [one for one in config["mounts"] if one["type"] in ("proc", "tmpfs")]
-        for kind in ("uidMappings", "gidMappings"):
-            config["linux"][kind] = [{"containerID": 0, "hostID": 1000, "size": 1}]
-
-    bundle = box.bundle("sleep", change=change)
-    for path in (box.root, box.directory, bundle, bundle / "rootfs"):
-        os.chown(path, 1000, 1000)
+    bundle = box.own_bundle(1000)
     with box.as_user(1000):
         assert box("create", "--bundle", str(bundle), "c").stderr == ""
         refused(box("exec", "c", "/reporter"), "cannot look at the container's user namespace: permission denied")

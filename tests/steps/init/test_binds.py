@@ -36,12 +36,6 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def rootfs(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     """A directory to bind, with a file and a place for another mount."""
     (tmp_path / "source/below").mkdir(parents=True)

@@ -29,12 +29,6 @@ from tests.steps.scene import at_root, carry_out, filesystem, mount
 pytestmark = pytest.mark.root
 
 
-@pytest.fixture
-def rootfs(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
 @pytest.mark.parametrize(
     ("existing", "options", "mode"),
     [

@@ -156,8 +156,6 @@ def _cut(*fields: str) -> tuple[str, ...]:
 def decode_error(fields: tuple[str, ...]) -> Error:
     """The error that the other side has sent, of the same kind; one of an unknown kind is an Error."""
     name, pointer, step, call, errno, message, hint = fields
-    kind = {"HookError": HookError, "StepError": StepError, "CloneError": CloneError, "ExecuteError": ExecuteError}.get(
-        name, Error
-    )
+    kind = _KINDS.get(name, Error)
     number = int(errno) if errno.isdecimal() else 0
     return kind(message, pointer=pointer, step=step, call=call, errno=number, hint=hint)

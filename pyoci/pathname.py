@@ -19,6 +19,14 @@ def clean(path: str) -> str:
     return "/" + "/".join(parts)
 
 
+def below(path: str, top: str) -> str:
+    """What `path` is below the directory `top`: below("/a/b", "/a") == "/b". "/" for `top` itself, "" outside of it.
+
+    Both are clean; `top` has no slash at its end.
+    """
+    return path[len(top) :] or "/" if f"{path}/".startswith(f"{top}/") else ""
+
+
 def absolute(path: str) -> str:
-    """The same of a path that starts at the working directory unless it starts with a slash."""
+    """`path`, clean; it starts at the working directory unless it starts with a slash."""
     return clean(path if path.startswith("/") else f"{os.getcwd()}/{path}")

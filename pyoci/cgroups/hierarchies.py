@@ -20,6 +20,7 @@ from pyoci.kernel import mountinfo, textfile
 from pyoci.kernel.constants import CGROUP2_SUPER_MAGIC, CGROUP_SUPER_MAGIC
 from pyoci.kernel.mountinfo import unescape
 from pyoci.kernel.path import filesystem_type
+from pyoci.pathname import below
 from pyoci.record import Record
 
 _SYSTEMD = "name=systemd"
@@ -125,7 +126,7 @@ def inside(path: str, root: str) -> str:
     """`path` as seen at a mount that shows the hierarchy from `root` on, "" if it is not seen there."""
     if root == "/":
         return path
-    return path[len(root) :] or "/" if f"{path}/".startswith(f"{root}/") else ""
+    return below(path, root)
 
 
 def cgroup_mounts(content: bytes) -> list[tuple[str, str, frozenset[str] | None]]:

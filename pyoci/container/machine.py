@@ -13,8 +13,8 @@ from pyoci.cgroups.limits import hints
 from pyoci.config import id_list
 from pyoci.config.violation import Violation
 from pyoci.kernel import textfile
-from pyoci.pathname import clean
-from pyoci.plan.mounts import below, source
+from pyoci.pathname import below, clean
+from pyoci.plan.mounts import source
 from pyoci.steps.init import mounts, sources
 
 TYPE_CHECKING = False
@@ -91,7 +91,7 @@ def _is_missing_inside(rootfs: str, inside: str, earlier: list[str]) -> bool:
 
 def _is_on_the_way(one: str, other: str) -> bool:
     """Whether one of two clean paths lies below the other, or is it."""
-    return f"{one}/".startswith(f"{other.rstrip('/')}/") or f"{other}/".startswith(f"{one.rstrip('/')}/")
+    return below(one, other.rstrip("/")) != "" or below(other, one.rstrip("/")) != ""
 
 
 def _sets(cpu: Cpu, system: str) -> Iterator[Violation]:

@@ -11,7 +11,7 @@ from pyoci.config.filesystem import Mount
 from pyoci.config.linux import DEFAULT_DEVICES, Device
 from pyoci.errors import ConfigError
 from pyoci.kernel.constants import MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, MS_UNBINDABLE
-from pyoci.pathname import clean
+from pyoci.pathname import below, clean
 from pyoci.steps.host import sources
 from pyoci.steps.host.context import HostStep
 from pyoci.steps.init import binds, devices, mounts, paths, rootfs
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     Opening = TypeVar("Opening", sources.OpenSource, OpenSourceInside)
 
 NOTIFY_DIRECTORY = "/run/notify"
-
-
-def below(name: str, rootfs: str) -> str:
-    """What a clean name of the host is below the directory `rootfs`; "" if it is not there, by its letters."""
-    return name[len(rootfs) :] or "/" if f"{name}/".startswith(f"{rootfs}/") else ""
 
 
 def source(one: Mount, bundle: str) -> str:

@@ -10,6 +10,7 @@ from pyoci.errors import StepError
 from pyoci.kernel import mount, path
 from pyoci.kernel.constants import PROC_SUPER_MAGIC, RESOLVE_NO_SYMLINKS
 from pyoci.kernel.path import filesystem_type
+from pyoci.pathname import below
 from pyoci.steps.init.context import InitContext
 from pyoci.steps.step import Step
 
@@ -87,8 +88,7 @@ def name_in_root(context: InitContext, target: int) -> str | None:
     None is outside. openat2(2) finds nothing there; should a target ever be found in another way, this tells.
     """
     root, name = (os.readlink(f"self/fd/{number}", dir_fd=context.proc) for number in (context.root, target))
-    root = root.rstrip("/")
-    return name[len(root) :] or "/" if f"{name}/".startswith(f"{root}/") else None
+    return below(name, root.rstrip("/")) or None
 
 
 def check(context: InitContext, step: Step, destination: str, target: int, is_procfs: bool) -> None:

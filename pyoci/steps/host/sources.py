@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from pyoci import os
-from pyoci.config.filesystem import Mount
 from pyoci.errors import Error
 from pyoci.kernel import mount
-from pyoci.kernel.constants import MS_SLAVE
 from pyoci.steps.host.context import HostContext, HostStep
-from pyoci.steps.init import attributes
-from pyoci.steps.init.sources import keep, open_source
+from pyoci.steps.init.sources import SourceStep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyoci.channel import Message
 
 
-class OpenSource(HostStep):
-    """Open the source of a bind mount as a detached copy, with its attributes set.
-
-    A source that turns out to lead below the container's root file system is left to BindMount.
-    """
-
-    mount: Mount
-    source: str
-    rootfs: str = ""  # the root file system's name without links
-    propagation: int = MS_SLAVE  # of the whole copy; 0: as it is
-    locked: bool = False  # what a container with a user namespace may not change stays as it is on the host
-
-    def describe(self) -> str:
-        return f"open {self.source} for {self.mount.destination}"
+class OpenSource(SourceStep, HostStep):
+    """In the runtime, which has the privileges for it, before the container's process exists."""
 
     def execute(self, context: HostContext) -> None:
-        view = attributes.View(context.proc, context.init.locks)
-        mappings = context.init.descriptors.get(f"{self.mount.pointer}/uidMappings", -1)
-        opened = open_source(self, self.mount, self.source, self.rootfs, view, self.propagation, self.locked, mappings)
-        keep(opened, self.mount, context.init)
+        self.open(context.proc, context.init)
 
 
 def map_for(context: HostContext, message: Message) -> None:

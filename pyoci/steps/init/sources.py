@@ -17,54 +17,41 @@ from pyoci.steps.step import Step
 ON_THIS_HOST = "the source of a bind mount has to be on this host"
 
 
-class OpenSourceInside(InitStep):
-    """As OpenSource, in the mount namespace of the container: for a runtime without privileges."""
+class SourceStep(Step):
+    """Open the source of a bind mount as a detached copy, with its attributes set, for the step BindMount.
+
+    A source that turns out to lead below the container's root file system is left to BindMount.
+    """
 
     mount: Mount
     source: str
-    rootfs: str = ""
-    propagation: int = MS_SLAVE
-    locked: bool = False
+    rootfs: str = ""  # the root file system's name without links
+    propagation: int = MS_SLAVE  # of the whole copy; 0: as it is
+    locked: bool = False  # what a container with a user namespace may not change stays as it is on the host
 
     def describe(self) -> str:
         return f"open {self.source} for {self.mount.destination}"
 
-    def execute(self, context: InitContext) -> None:
-        view = attributes.View(context.proc, context.locks)
+    def open(self, proc: int, context: InitContext) -> None:
+        """Put the copy, or the name below the container's root, where BindMount looks for it. Raises OSError."""
+        place = _open(self.source, self.rootfs, proc)
+        if isinstance(place, str):
+            context.inside[self.mount.pointer] = place
+            return
+        view = attributes.View(proc, context.locks)
         mappings = context.descriptors.get(f"{self.mount.pointer}/uidMappings", -1)
-        opened = open_source(self, self.mount, self.source, self.rootfs, view, self.propagation, self.locked, mappings)
-        keep(opened, self.mount, context)
+        try:
+            copy = binds.copy(view, self, self.mount, place, self.propagation, self.locked, mappings)
+        finally:
+            os.close(place)
+        context.trees[self.mount.pointer] = copy
 
 
-def keep(opened: int | str, wanted: Mount, context: InitContext) -> None:
-    """What open_source() has returned, for the step BindMount."""
-    if isinstance(opened, str):
-        context.inside[wanted.pointer] = opened
-    else:
-        context.trees[wanted.pointer] = opened
+class OpenSourceInside(SourceStep, InitStep):
+    """As OpenSource, in the mount namespace of the container: for a runtime without privileges."""
 
-
-def open_source(
-    step: Step,
-    wanted: Mount,
-    source: str,
-    rootfs: str,
-    view: attributes.View,
-    propagation: int,
-    locked: bool,
-    mappings: int,
-) -> int | str:
-    """A detached copy of the source, or its name below the container's root file system, to which it leads.
-
-    rootfs: the root file system's name without links; mappings: a descriptor for binds.copy(). Raises OSError.
-    """
-    place = _open(source, rootfs, view.proc)
-    if isinstance(place, str):
-        return place
-    try:
-        return binds.copy(view, step, wanted, place, propagation, locked, mappings)
-    finally:
-        os.close(place)
+    def execute(self, context: InitContext) -> None:
+        self.open(context.proc, context)
 
 
 def _open(source: str, rootfs: str, proc: int) -> int | str:
